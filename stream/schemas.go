@@ -1,0 +1,75 @@
+package stream
+
+import "matchday/id"
+
+// Types of the records on ledger streams. A type's version is part of its schema: fields are added,
+// never renamed, removed or given another meaning.
+const (
+	TypeBetPlaced           = "matchday.bet.placed"
+	TypeBetSettled          = "matchday.bet.settled"
+	TypeDepositCompleted    = "matchday.deposit.completed"
+	TypeWithdrawalRequested = "matchday.withdrawal.requested"
+	TypeWithdrawalCompleted = "matchday.withdrawal.completed"
+	TypeWithdrawalReturned  = "matchday.withdrawal.returned"
+)
+
+// Outcomes of legs and bets as records, history and API spell them.
+const (
+	OutcomeWon  = "won"
+	OutcomeLost = "lost"
+	OutcomePush = "push" // tie: the leg counts as price 1
+	OutcomeVoid = "void" // as if never struck
+)
+
+// BetPlaced is the payload of TypeBetPlaced: everything a reader needs to show and grade the bet
+// without asking anyone.
+type BetPlaced struct {
+	BetID                id.Bet          `json:"bet_id"`
+	PlayerID             id.Player       `json:"player_id"`
+	Jurisdiction         id.Jurisdiction `json:"jurisdiction"`
+	Product              string          `json:"product"` // "sportsbook"
+	Currency             string          `json:"currency"`
+	StakeMinor           int64           `json:"stake_minor"`
+	PotentialPayoutMinor int64           `json:"potential_payout_minor"` // stake included
+	Legs                 []BetLeg        `json:"legs"`
+}
+
+// BetLeg is one selection of a bet with line and price as accepted.
+type BetLeg struct {
+	EventID       string  `json:"event_id"`   // for imported seasons the file's game_id
+	EventName     string  `json:"event_name"` // "Buffalo at Tennessee"
+	StartsAtMS    int64   `json:"starts_at_ms"`
+	MarketID      string  `json:"market_id"`
+	Market        string  `json:"market"`       // moneyline, spread or total
+	SelectionID   string  `json:"selection_id"` // market id and selection
+	Selection     string  `json:"selection"`    // home, away, over or under
+	SelectionName string  `json:"selection_name"`
+	Line          *string `json:"line"`  // "-3.5"; null for a moneyline
+	Price         string  `json:"price"` // American, "-110"
+}
+
+// BetSettled is the payload of TypeBetSettled. The first settlement of a bet has version 1; a
+// corrected result settles again with the next version, and PayoutMinor then replaces the earlier
+// one (the transfer moves the difference).
+type BetSettled struct {
+	BetID        id.Bet          `json:"bet_id"`
+	PlayerID     id.Player       `json:"player_id"`
+	Jurisdiction id.Jurisdiction `json:"jurisdiction"`
+	Version      int             `json:"version"`
+	Outcome      string          `json:"outcome"` // of the whole bet
+	PayoutMinor  int64           `json:"payout_minor"`
+	Currency     string          `json:"currency"`
+	LegOutcomes  []string        `json:"leg_outcomes"` // in leg order; "" while a leg is undecided
+	Reason       string          `json:"reason,omitempty"`
+}
+
+// PaymentChanged is the payload of the deposit and withdrawal types.
+type PaymentChanged struct {
+	PaymentID    string          `json:"payment_id"`
+	PlayerID     id.Player       `json:"player_id"`
+	Jurisdiction id.Jurisdiction `json:"jurisdiction"`
+	AmountMinor  int64           `json:"amount_minor"`
+	Currency     string          `json:"currency"`
+	Provider     string          `json:"provider"`
+	Reason       string          `json:"reason,omitempty"`
+}
