@@ -1,0 +1,33 @@
+package sim
+
+import (
+	"context"
+	"io"
+
+	"matchday/errs"
+)
+
+// BenchLedger measures the ledger: in process, through the batch API, and single debits over HTTP.
+func BenchLedger(ctx context.Context, o BenchOptions, out io.Writer) error {
+	return errs.New(errs.CodeUnavailable, "being built")
+}
+
+// BenchBets measures placement over HTTP with history on.
+func BenchBets(ctx context.Context, o BenchOptions, out io.Writer) error {
+	return errs.New(errs.CodeUnavailable, "being built")
+}
+
+// BenchPayout measures a result's way to the last player paid.
+func BenchPayout(ctx context.Context, o BenchOptions, out io.Writer) error {
+	return errs.New(errs.CodeUnavailable, "being built")
+}
+
+// BenchReads measures balance and history reads.
+func BenchReads(ctx context.Context, o BenchOptions, out io.Writer) error {
+	return errs.New(errs.CodeUnavailable, "being built")
+}
+
+// Sunday plays a game day.
+func Sunday(ctx context.Context, o SundayOptions, out io.Writer) error {
+	return errs.New(errs.CodeUnavailable, "being built")
+}

@@ -1,0 +1,100 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"matchday/errs"
+)
+
+// SundayOptions are the settings of a simulated game day.
+type SundayOptions struct {
+	Slate   string  // path of a season file
+	Week    int     // week of the season; the day of it with the most games is played
+	Players int     // players who sign up
+	Bets    int     // bets to be accepted
+	Minutes float64 // length of the compressed day
+	Out     string  // folder for report.json, report.html, bets.csv and transfers.csv
+	Seed    uint64  // 0 draws one
+	Dir     string  // data folder of the platform; "" is a temporary one, removed at the end
+	Shards  int     // ledger shards; 0 is 2
+	Workers int     // connections of the load generator; 0 is 96
+}
+
+// Validate returns what is wrong with the options, every field at once.
+func (o SundayOptions) Validate() error {
+	var c errs.Check
+	if o.Slate == "" {
+		c.Add("slate", "name a season file")
+	}
+	if o.Out == "" {
+		c.Add("out", "name a folder for the report")
+	}
+	if o.Week < 1 || o.Week > 30 {
+		c.Add("week", "%d is not a week (1 to 30)", o.Week)
+	}
+	if o.Players < 3 || o.Players > 1_000_000 {
+		c.Add("players", "%d is out of range (3 to 1,000,000)", o.Players)
+	}
+	if o.Bets < 1 || o.Bets > 10_000_000 {
+		c.Add("bets", "%d is out of range (1 to 10,000,000)", o.Bets)
+	}
+	if o.Minutes < 0.1 || o.Minutes > 24*60 {
+		c.Add("minutes", "%g is out of range (0.1 to 1,440)", o.Minutes)
+	}
+	return c.Err()
+}
+
+// BenchOptions are the settings of a benchmark; each benchmark reads the ones that concern it.
+type BenchOptions struct {
+	Engine     string        // "" or "sqlite"
+	Shards     int           // 0 is 2
+	Runs       int           // 0 is 3
+	Duration   time.Duration // of each measurement; 0 is 10 s
+	Accounts   int           // players with money; 0 is 10,000
+	Bets       int           // bench payout: winning bets; 0 is 1,000,000
+	Rate       int           // open-loop requests a second for latency figures; 0 is 1,000
+	Workers    int           // connections of the load generator; 0 is 64
+	Seed       uint64        // 0 is 1
+	JSON       bool          // print one JSON object instead of a table
+	Dir        string        // parent of the temporary data folders; "" is the system's
+	CPUProfile string        // file for a CPU profile of the measured part
+	MemProfile string        // file for a heap profile at the end
+}
+
+// errEngine is returned for an engine that is not built in.
+var errEngine = errors.New("only the sqlite engine is built in")
+
+// withDefaults fills in what was left zero and refuses what cannot be run.
+func (o BenchOptions) withDefaults() (BenchOptions, error) {
+	if o.Engine == "" {
+		o.Engine = "sqlite"
+	}
+	if o.Engine != "sqlite" {
+		return o, fmt.Errorf("engine %q: %w", o.Engine, errEngine)
+	}
+	o.Shards = orDefault(o.Shards, 2)
+	o.Runs = orDefault(o.Runs, 3)
+	o.Accounts = orDefault(o.Accounts, 10_000)
+	o.Bets = orDefault(o.Bets, 1_000_000)
+	o.Rate = orDefault(o.Rate, 1_000)
+	o.Workers = orDefault(o.Workers, 64)
+	if o.Seed == 0 {
+		o.Seed = 1
+	}
+	if o.Duration <= 0 {
+		o.Duration = 10 * time.Second
+	}
+	if o.Shards > 64 || o.Runs > 1_000 || o.Workers > 4_096 || o.Accounts > 10_000_000 || o.Bets > 100_000_000 {
+		return o, errs.New(errs.CodeInvalid, "a bench option is out of range")
+	}
+	return o, nil
+}
+
+func orDefault(n, fallback int) int {
+	if n <= 0 {
+		return fallback
+	}
+	return n
+}
