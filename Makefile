@@ -1,0 +1,70 @@
+# Matchday. `make` alone lists the targets; there is no second runner.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+GO      ?= go
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION)
+OUT     ?= out/sunday
+# Tests of packages that start databases and brokers share two cores: more at once only queue.
+TESTFLAGS ?= -p 2
+
+.PHONY: help build up test check race bench sunday gen verify fmt lint vet arch setup fuzz clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-8s %s\n", $$1, $$2}'
+
+build: ## build bin/matchday
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/matchday ./cmd/matchday
+
+up: build ## run the whole product, embedded, in the folder matchday-data
+	bin/matchday up
+
+sunday: build ## play a game day of the built-in slate, or SLATE=season.csv WEEK=n, into OUT
+	bin/matchday sunday $(if $(SLATE),--slate $(SLATE)) $(if $(WEEK),--week $(WEEK)) --out $(OUT)
+
+test: setup verify check ## everything CI runs, on a new machine too
+	$(GO) test $(TESTFLAGS) -timeout 30m ./...
+
+check: fmt vet lint race ## the fast gate: format, vet, lint, house rules, race tests
+
+race: ## short tests under the race detector, the house rules among them
+	$(GO) test $(TESTFLAGS) -race -short -timeout 20m ./...
+
+arch: ## only the house rules
+	$(GO) test -count=1 ./internal/arch
+
+fmt: ## fail on files that gofmt would change
+	@files=$$(git ls-files '*.go' | xargs -r ls -d 2>/dev/null | xargs -r gofmt -l); \
+	if [ -n "$$files" ]; then echo "not gofmt'd: $$files"; exit 1; fi
+
+vet: ## go vet
+	$(GO) vet ./...
+
+lint: ## staticcheck, pinned as a Go tool; staticcheck.conf gives the reason of each exclusion
+	$(GO) tool staticcheck ./...
+
+gen: ## generate code from its sources (templ pages)
+	$(GO) tool templ generate -log-level error
+
+verify: ## fail if generated code is not what its sources say
+	scripts/verify.sh
+
+bench: build ## the benchmarks behind the figures of docs/bench
+	bin/matchday bench ledger --json
+	bin/matchday bench bets --json
+	bin/matchday bench payout --json
+	bin/matchday bench reads --json
+
+fuzz: ## fuzz every parser for FUZZTIME each (10s)
+	@for target in $$(grep -rlE '^func Fuzz' --include=*_test.go . | xargs -n1 dirname | sort -u); do \
+		for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]+' $$target/*_test.go | sed 's/func //'); do \
+			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(or $(FUZZTIME),10s) $$target; \
+		done; done
+
+setup: ## install what the tests need on Debian (Chromium)
+	@scripts/setup.sh
+
+clean: ## remove what was built and run here
+	rm -rf bin out

@@ -1,0 +1,70 @@
+package id
+
+import (
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestIdsIncreaseEvenWhenTheClockStepsBack(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	s := NewSource(func() time.Time { return now })
+	last := ""
+	for i := range 1000 {
+		if i == 500 {
+			now = now.Add(-time.Hour)
+		}
+		next := s.New(KindBet)
+		if next <= last {
+			t.Fatalf("id %d: %s after %s", i, next, last)
+		}
+		if err := Check(KindBet, next); err != nil {
+			t.Fatal(err)
+		}
+		last = next
+	}
+}
+
+func TestIdsAreUniqueAcrossGoroutinesAndSources(t *testing.T) {
+	t.Parallel()
+	now := func() time.Time { return time.UnixMilli(1_800_000_000_000) }
+	shared, own := NewSource(now), NewSource(now)
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for range 500 {
+				a, b := shared.New(KindBet), own.New(KindBet)
+				mu.Lock()
+				if seen[a] || seen[b] {
+					t.Errorf("%s or %s came twice", a, b)
+				}
+				seen[a], seen[b] = true, true
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestCheckRefusesWhatIsNoId(t *testing.T) {
+	t.Parallel()
+	good := NewSource(time.Now).New(KindPlayer)
+	for _, text := range []string{"", "plr", good[:len(good)-1], good + "0", "bet" + good[3:], "plr-" + good[4:], good[:10] + "U" + good[11:], good[:10] + "\xff" + good[11:]} {
+		if err := Check(KindPlayer, text); err == nil {
+			t.Errorf("Check(%q) accepted it", text)
+		}
+	}
+}
+
+func FuzzCheck(f *testing.F) {
+	f.Add("bet_01jb2m7k3v9q8w5x4y6z7a0b1c")
+	f.Add("bet_")
+	f.Fuzz(func(t *testing.T, text string) {
+		if Check(KindBet, text) == nil && len(text) != 30 {
+			t.Errorf("accepted %q", text)
+		}
+	})
+}
