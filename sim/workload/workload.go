@@ -1,0 +1,173 @@
+// Package workload holds the canonical workloads of the benchmarks, so that two figures of one name
+// always mean the same thing.
+//
+// Ledger. Mix: four stakes (cash to escrow) to one deposit (provider to cash), each with one record of
+// 300 bytes. Skew: a tenth of the players make six tenths of the transfers. Players are spread over
+// three jurisdictions in the order of their number. Keys rise with time, as ids do. Warm-up: every
+// player is funded first, with so much that no stake is refused.
+//
+// Debits. Single stakes of one unit over the same players and skew.
+//
+// Bets. Singles (7 of 10) and parlays of two to four legs (3 of 10) on a slate of one day, at the
+// price just read, stakes of 1.00 to 50.00, mostly small.
+package workload
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+
+	"matchday/id"
+	"matchday/ledger"
+	"matchday/money"
+	"matchday/stream"
+)
+
+// RecordType is the type of the records of the ledger workload. No projection reads it.
+const RecordType = "matchday.bench.transfer"
+
+// RecordBytes is the size of the payload of such a record.
+const RecordBytes = 300
+
+// FundMinor is the money each player starts with.
+const FundMinor = 1_000_000_000
+
+// Territory is where a player of a workload belongs.
+type Territory struct {
+	Code     id.Jurisdiction
+	Currency money.Currency
+}
+
+// Territories are those of the default configuration.
+func Territories() []Territory {
+	return []Territory{{"US-NJ", money.USD}, {"US-PA", money.USD}, {"CA-ON", money.CAD}}
+}
+
+// TerritoryOf returns the territory of player number n.
+func TerritoryOf(n int) Territory {
+	all := Territories()
+	return all[n%len(all)]
+}
+
+// Player returns the id of player number n.
+func Player(n int) id.Player { return id.Player(fmt.Sprintf("plr_%026d", n)) }
+
+// Skewed returns a player number below n: the first tenth of them six times in ten.
+func Skewed(rng *rand.Rand, n int) int {
+	if tenth := n / 10; tenth > 0 && rng.IntN(10) < 6 {
+		return rng.IntN(tenth)
+	}
+	return rng.IntN(n)
+}
+
+// Ledger makes the transfers of the ledger workload. It is not safe for concurrent use: give every
+// goroutine its own, with its own prefix.
+type Ledger struct {
+	prefix  string
+	next    int
+	rng     *rand.Rand
+	players []player
+	pad     string
+}
+
+type player struct {
+	id        id.Player
+	territory Territory
+	cash      ledger.Address
+}
+
+// NewLedger returns a source of transfers between n players. Keys start with prefix.
+func NewLedger(prefix string, n int, seed uint64) *Ledger {
+	w := &Ledger{prefix: prefix, rng: rand.New(rand.NewPCG(seed, 1)), players: make([]player, n)} // #nosec: not for secrets
+	for i := range w.players {
+		p, t := Player(i), TerritoryOf(i)
+		w.players[i] = player{id: p, territory: t, cash: ledger.PlayerCash(p, t.Code)}
+	}
+	pad := make([]byte, RecordBytes)
+	for i := range pad {
+		pad[i] = "abcdefghijklmnopqrstuvwxyz0123456789"[w.rng.IntN(36)]
+	}
+	w.pad = string(pad)
+	return w
+}
+
+// Fund returns the deposits that give the players from to upTo their money.
+func (w *Ledger) Fund(from, upTo int) []ledger.Transfer {
+	out := make([]ledger.Transfer, 0, upTo-from)
+	for _, p := range w.players[from:min(upTo, len(w.players))] {
+		out = append(out, deposit("fund/"+string(p.id), p, FundMinor, nil))
+	}
+	return out
+}
+
+// Players returns how many players there are.
+func (w *Ledger) Players() int { return len(w.players) }
+
+// Next fills batch with fresh transfers.
+func (w *Ledger) Next(batch []ledger.Transfer) {
+	for i := range batch {
+		p := w.players[Skewed(w.rng, len(w.players))]
+		w.next++
+		key := w.prefix + pad12(w.next)
+		amount := int64(100 + w.rng.IntN(5_000))
+		draft := &stream.Draft{Type: RecordType, Subject: key, Data: w.payload(key, p, amount)}
+		if w.rng.IntN(5) == 0 {
+			batch[i] = deposit(key, p, amount, draft)
+			continue
+		}
+		batch[i] = stake(key, p, amount, draft)
+	}
+}
+
+// Debit returns one stake of a single unit without a record.
+func (w *Ledger) Debit() ledger.Transfer {
+	w.next++
+	return stake(w.prefix+pad12(w.next), w.players[Skewed(w.rng, len(w.players))], 1, nil)
+}
+
+func deposit(key string, p player, amount int64, draft *stream.Draft) ledger.Transfer {
+	return transfer(key, ledger.KindDeposit, p, draft, ledger.Posting{
+		Account: ledger.PSP("sandbox", p.territory.Code), AmountMinor: -amount,
+	}, ledger.Posting{Account: p.cash, AmountMinor: amount})
+}
+
+func stake(key string, p player, amount int64, draft *stream.Draft) ledger.Transfer {
+	return transfer(key, ledger.KindStake, p, draft,
+		ledger.Posting{Account: p.cash, AmountMinor: -amount},
+		ledger.Posting{Account: ledger.Bets(p.territory.Code, "bench"), AmountMinor: amount})
+}
+
+func transfer(key string, kind ledger.Kind, p player, draft *stream.Draft, from, to ledger.Posting) ledger.Transfer {
+	return ledger.Transfer{
+		Key: key, Kind: kind, Player: p.id, Jurisdiction: p.territory.Code, Currency: p.territory.Currency,
+		Postings: []ledger.Posting{from, to}, Record: draft,
+	}
+}
+
+// payload builds a JSON object of RecordBytes bytes by hand: the generator must cost little beside
+// what it measures.
+func (w *Ledger) payload(key string, p player, amount int64) []byte {
+	b := make([]byte, 0, RecordBytes)
+	b = append(b, `{"key":"`...)
+	b = append(b, key...)
+	b = append(b, `","player_id":"`...)
+	b = append(b, p.id...)
+	b = append(b, `","amount_minor":`...)
+	b = strconv.AppendInt(b, amount, 10)
+	b = append(b, `,"note":"`...)
+	if left := RecordBytes - len(b) - len(`"}`); left > 0 {
+		at := w.rng.IntN(len(w.pad) - left)
+		b = append(b, w.pad[at:at+left]...)
+	}
+	return append(b, `"}`...)
+}
+
+// pad12 writes n with twelve digits, so that keys sort as they were made.
+func pad12(n int) string {
+	var b [12]byte
+	for i := len(b) - 1; i >= 0; i-- {
+		b[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return string(b[:])
+}
