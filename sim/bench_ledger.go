@@ -60,7 +60,7 @@ func benchLedgerInProcess(ctx context.Context, o BenchOptions, r *BenchReport, d
 }
 
 func measureLedger(ctx context.Context, o BenchOptions, r *BenchReport, books *ledger.Service, run int) error {
-	if err := fund(ctx, books, workload.NewLedger("fund/", o.Accounts, o.Seed)); err != nil {
+	if err := fund(ctx, books, workload.NewLedger("fund-", o.Accounts, o.Seed)); err != nil {
 		return err
 	}
 	var committed atomic.Int64
@@ -69,7 +69,7 @@ func measureLedger(ctx context.Context, o BenchOptions, r *BenchReport, books *l
 	var wg sync.WaitGroup
 	failures := make(chan error, ledgerSubmitters)
 	for i := range ledgerSubmitters {
-		source := workload.NewLedger(fmt.Sprintf("run%d/%d/", run, i), o.Accounts, o.Seed+uint64(i)+1) // #nosec: small
+		source := workload.NewLedger(fmt.Sprintf("run%d-%d-", run, i), o.Accounts, o.Seed+uint64(i)+1) // #nosec: small
 		wg.Go(func() { failures <- submit(ctx, books, source, &committed) })
 	}
 	time.Sleep(warmUp)

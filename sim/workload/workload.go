@@ -24,7 +24,7 @@ import (
 )
 
 // RecordType is the type of the records of the ledger workload. No projection reads it.
-const RecordType = "matchday.bench.transfer"
+const RecordType = "bench.transfer"
 
 // RecordBytes is the size of the payload of such a record.
 const RecordBytes = 300
@@ -95,7 +95,7 @@ func NewLedger(prefix string, n int, seed uint64) *Ledger {
 func (w *Ledger) Fund(from, upTo int) []ledger.Transfer {
 	out := make([]ledger.Transfer, 0, upTo-from)
 	for _, p := range w.players[from:min(upTo, len(w.players))] {
-		out = append(out, deposit("fund/"+string(p.id), p, FundMinor, nil))
+		out = append(out, deposit("fund-"+string(p.id), p, FundMinor, nil))
 	}
 	return out
 }

@@ -10,7 +10,7 @@ import (
 func TestLedgerWorkloadIsAsDescribed(t *testing.T) {
 	t.Parallel()
 	const n = 20_000
-	w := NewLedger("t/", 1_000, 7)
+	w := NewLedger("t-", 1_000, 7)
 	batch := make([]ledger.Transfer, n)
 	w.Next(batch)
 	deposits, busy, last := 0, 0, ""
@@ -41,7 +41,7 @@ func TestLedgerWorkloadIsAsDescribed(t *testing.T) {
 }
 
 func BenchmarkLedgerNext(b *testing.B) {
-	w := NewLedger("t/", 10_000, 7)
+	w := NewLedger("t-", 10_000, 7)
 	batch := make([]ledger.Transfer, 1_000)
 	for b.Loop() {
 		w.Next(batch)
