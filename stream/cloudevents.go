@@ -1,0 +1,115 @@
+package stream
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+// messageBytes is the size at which a message is closed. One record more may follow, so a message
+// is never larger than messageBytes and MaxRecordBytes with its envelope.
+const messageBytes = 256 << 10
+
+// Encode writes the batch's records as a CloudEvents 1.0 JSON batch, one event a record, in order.
+// A batch without records is the empty array: it still carries a position in its headers.
+func Encode(b Batch) []byte {
+	e := newEncoder(b.Shard)
+	for i := range b.Records {
+		e.add(&b.Records[i])
+	}
+	return e.close()
+}
+
+// pack turns consecutive log batches into messages. Small batches share a message, because a
+// durable message costs a disk flush whatever its size; a large one is divided between records. The
+// messages cover the same sequences as the batches, without a hole.
+func pack(batches []Batch) []Message {
+	var out []Message
+	if len(batches) == 0 {
+		return nil
+	}
+	shard := batches[0].Shard
+	e := newEncoder(shard)
+	first := batches[0].First
+	flush := func(last int64, at time.Time) {
+		out = append(out, Message{Shard: shard, First: first, Last: last, At: at, Body: e.close()})
+		e, first = newEncoder(shard), last+1
+	}
+	for i := range batches {
+		b := &batches[i]
+		for j := range b.Records {
+			r := &b.Records[j]
+			if len(e.buf) >= messageBytes && r.Position.Seq > first {
+				flush(r.Position.Seq-1, b.At)
+			}
+			e.add(r)
+		}
+		if len(e.buf) >= messageBytes || i == len(batches)-1 {
+			flush(b.Last, b.At)
+		}
+	}
+	return out
+}
+
+// encoder appends events to one message. It keeps the last time stamp as text, since the records
+// of a commit share it.
+type encoder struct {
+	buf      []byte
+	source   string
+	time     time.Time
+	timeText []byte
+}
+
+func newEncoder(shard int) *encoder {
+	return &encoder{buf: []byte{'['}, source: `","source":"/matchday/ledger/` + strconv.Itoa(shard) + `","type":`}
+}
+
+// add appends one event.
+func (e *encoder) add(r *Record) {
+	if e.timeText == nil || !r.Time.Equal(e.time) {
+		e.time, e.timeText = r.Time, r.Time.UTC().AppendFormat(e.timeText[:0], time.RFC3339Nano)
+	}
+	b := e.buf
+	if len(b) > 1 {
+		b = append(b, ',')
+	}
+	b = append(b, `{"specversion":"1.0","id":"`...)
+	b = strconv.AppendInt(b, int64(r.Position.Shard), 10)
+	b = append(b, '-')
+	b = strconv.AppendInt(b, r.Position.Seq, 10)
+	b = append(b, e.source...)
+	b = appendString(b, r.Type)
+	b = append(b, `,"subject":`...)
+	b = appendString(b, r.Subject)
+	b = append(b, `,"time":"`...)
+	b = append(b, e.timeText...)
+	b = append(b, `","datacontenttype":"application/json","player":`...)
+	b = appendString(b, string(r.Player))
+	b = append(b, `,"jurisdiction":`...)
+	b = appendString(b, string(r.Jurisdiction))
+	b = append(b, `,"data":`...)
+	if len(r.Data) == 0 {
+		b = append(b, `{}`...)
+	} else {
+		b = append(b, r.Data...)
+	}
+	e.buf = append(b, '}')
+}
+
+// close ends the array and gives the message away.
+func (e *encoder) close() []byte { return append(e.buf, ']') }
+
+// appendString appends s as a JSON string. Ids and types are plain ASCII and are copied as they
+// are; everything else takes the library's way.
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			quoted, _ := json.Marshal(s) // a string always marshals
+			return append(b, quoted...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}

@@ -1,0 +1,267 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"matchday/errs"
+)
+
+// Headers of a message on a log stream.
+const (
+	headerShard     = "Matchday-Shard"
+	headerFirst     = "Matchday-First"
+	headerLast      = "Matchday-Last"
+	headerCommitted = "Matchday-Committed" // microseconds since 1970
+)
+
+const (
+	ackTimeout     = 10 * time.Second // a publication without an answer has failed
+	requestTimeout = 5 * time.Second
+	duplicates     = 30 * time.Second
+	pullMessages   = 32      // messages on the way to one consumer
+	pullBytes      = 4 << 20 // bytes of one pull; larger than any message of ours
+	pullExpiry     = 20 * time.Second
+	pullHeartbeat  = 2 * time.Second
+	consumerIdle   = time.Minute
+)
+
+// jetTransport is Transport over JetStream.
+type jetTransport struct {
+	js     jetstream.JetStream
+	config EmbeddedConfig
+}
+
+func newJetTransport(conn *nats.Conn, c EmbeddedConfig) (*jetTransport, error) {
+	js, err := jetstream.New(conn, jetstream.WithPublishAsyncTimeout(ackTimeout), jetstream.WithDefaultTimeout(requestTimeout))
+	if err != nil {
+		return nil, fmt.Errorf("open jetstream: %w", err)
+	}
+	return &jetTransport{js: js, config: c}, nil
+}
+
+func logStream(shard int) string  { return "ledger-" + strconv.Itoa(shard) }
+func logSubject(shard int) string { return "matchday.ledger." + strconv.Itoa(shard) }
+
+// logConfig describes the log stream of a shard.
+func (t *jetTransport) logConfig(shard int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        logStream(shard),
+		Description: "copy of the log of ledger shard " + strconv.Itoa(shard),
+		Subjects:    []string{logSubject(shard)},
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardOld,
+		MaxBytes:    t.config.MaxBytes,
+		MaxAge:      t.config.MaxAge,
+		Storage:     jetstream.FileStorage,
+		Replicas:    1,
+		Duplicates:  duplicates,
+	}
+}
+
+// open finds a stream, creates it if it is missing and brings its bounds up to date. A stream that
+// acknowledges before it writes is refused: its promise is not ours.
+func (t *jetTransport) open(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	s, err := t.js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		s, err = t.js.CreateStream(ctx, want)
+	}
+	if err != nil {
+		return nil, unavailable(err, "open stream "+want.Name)
+	}
+	have := s.CachedInfo().Config
+	if have.PersistMode == jetstream.AsyncPersistMode {
+		return nil, errs.New(errs.CodeInternal, "stream %s persists asynchronously, which would lose acknowledged messages", want.Name)
+	}
+	if have.MaxBytes != want.MaxBytes || have.MaxAge != want.MaxAge {
+		if s, err = t.js.UpdateStream(ctx, want); err != nil {
+			return nil, unavailable(err, "update stream "+want.Name)
+		}
+	}
+	return s, nil
+}
+
+// unavailable gives what the server or the way to it did the code that asks for another attempt.
+func unavailable(err error, op string) error {
+	if err == nil {
+		return nil
+	}
+	return errs.Wrap(err, errs.CodeUnavailable, "%s", op)
+}
+
+// Tail implements Transport.
+func (t *jetTransport) Tail(ctx context.Context, shard int) (Tail, error) {
+	s, err := t.open(ctx, t.logConfig(shard))
+	if err != nil {
+		return Tail{}, err
+	}
+	tail := Tail{Fence: s.CachedInfo().State.LastSeq}
+	raw, err := s.GetLastMsgForSubject(ctx, logSubject(shard))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return tail, nil
+	}
+	if err != nil {
+		return Tail{}, unavailable(err, "read the last message of "+logStream(shard))
+	}
+	m, err := parseHeaders(raw.Header)
+	if err != nil {
+		return Tail{}, fmt.Errorf("last message of %s: %w", logStream(shard), err)
+	}
+	tail.Last = m.Last
+	return tail, nil
+}
+
+// Publish implements Transport. The fence is the guarantee against a second writer and against a
+// message that is sent twice; the message id is a second net. It names the fence too, because the
+// server remembers ids of messages that were deleted since, and would drop them when they are
+// published again.
+func (t *jetTransport) Publish(_ context.Context, m Message, fence uint64) Stored {
+	msg := nats.NewMsg(logSubject(m.Shard))
+	msg.Data = m.Body
+	writeHeaders(msg.Header, m)
+	name := fmt.Sprintf("%d-%d-%d-%d", m.Shard, m.First, m.Last, fence)
+	future, err := t.js.PublishMsgAsync(msg, jetstream.WithMsgID(name), jetstream.WithExpectLastSequence(fence),
+		jetstream.WithRetryAttempts(0))
+	if err != nil {
+		return func(context.Context) error { return unavailable(err, "publish "+name) }
+	}
+	return func(ctx context.Context) error {
+		select {
+		case ack := <-future.Ok():
+			if ack.Sequence != fence+1 {
+				return errs.New(errs.CodeConflict, "publish %s: stored as %d", name, ack.Sequence)
+			}
+			return nil
+		case err := <-future.Err():
+			return unavailable(err, "publish "+name)
+		case <-ctx.Done():
+			return unavailable(ctx.Err(), "publish "+name)
+		}
+	}
+}
+
+// Consume implements Transport. The place in the stream is looked up from the log position each
+// time: a stream that was deleted, emptied or cut and filled again hands out its own numbers anew.
+func (t *jetTransport) Consume(ctx context.Context, shard int, after int64, fn func(Message) error) error {
+	s, err := t.js.Stream(ctx, logStream(shard))
+	if err != nil {
+		return unavailable(err, "consume "+logStream(shard))
+	}
+	start, err := t.seek(ctx, s, after)
+	if err != nil {
+		return err
+	}
+	consumer, err := s.CreateConsumer(ctx, jetstream.ConsumerConfig{
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       start,
+		AckPolicy:         jetstream.AckNonePolicy,
+		MemoryStorage:     true,
+		Replicas:          1,
+		InactiveThreshold: consumerIdle,
+	})
+	if err != nil {
+		return unavailable(err, "consume "+logStream(shard))
+	}
+	defer t.forget(ctx, s, consumer)
+	return each(ctx, consumer, pullMessages, func(msg jetstream.Msg) error {
+		m, err := parseHeaders(msg.Headers())
+		if err != nil {
+			return fmt.Errorf("message on %s: %w", logStream(shard), err)
+		}
+		if m.Last <= after {
+			return nil
+		}
+		m.Body = msg.Data()
+		return fn(m)
+	})
+}
+
+// forget deletes a consumer that nobody reads any more, also when ctx is done.
+func (t *jetTransport) forget(ctx context.Context, s jetstream.Stream, c jetstream.Consumer) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = s.DeleteConsumer(ctx, c.CachedInfo().Name) // it goes by itself after consumerIdle
+}
+
+// each hands over a consumer's messages until something fails.
+func each(ctx context.Context, c jetstream.Consumer, most int, fn func(jetstream.Msg) error) error {
+	messages, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(most, pullBytes),
+		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
+		jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	if err != nil {
+		return unavailable(err, "pull messages")
+	}
+	defer messages.Stop()
+	for {
+		msg, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return unavailable(err, "next message")
+		}
+		if err := fn(msg); err != nil {
+			return err
+		}
+	}
+}
+
+// seek returns the stream sequence of the first message that ends after the log position, by
+// bisection: within a stream, log positions only increase. A negative position is the stream's end.
+func (t *jetTransport) seek(ctx context.Context, s jetstream.Stream, after int64) (uint64, error) {
+	info, err := s.Info(ctx)
+	if err != nil {
+		return 0, unavailable(err, "stream information")
+	}
+	low, high := max(info.State.FirstSeq, 1), info.State.LastSeq+1 // the answer is in low..high
+	if after < 0 {
+		return high, nil
+	}
+	for low < high {
+		middle := low + (high-low)/2
+		raw, err := s.GetMsg(ctx, middle)
+		if errors.Is(err, jetstream.ErrMsgNotFound) { // it has just gone, with all before it
+			low = middle + 1
+			continue
+		}
+		if err != nil {
+			return 0, unavailable(err, "seek in the stream")
+		}
+		m, err := parseHeaders(raw.Header)
+		if err != nil {
+			return 0, fmt.Errorf("message %d: %w", middle, err)
+		}
+		if m.Last > after {
+			high = middle
+		} else {
+			low = middle + 1
+		}
+	}
+	return low, nil
+}
+
+// writeHeaders writes what parseHeaders reads.
+func writeHeaders(h nats.Header, m Message) {
+	h.Set(headerShard, strconv.Itoa(m.Shard))
+	h.Set(headerFirst, strconv.FormatInt(m.First, 10))
+	h.Set(headerLast, strconv.FormatInt(m.Last, 10))
+	h.Set(headerCommitted, strconv.FormatInt(m.At.UnixMicro(), 10))
+}
+
+// parseHeaders reads the place of a message in its log.
+func parseHeaders(h nats.Header) (Message, error) {
+	shard, err1 := strconv.ParseUint(h.Get(headerShard), 10, 16)
+	first, err2 := strconv.ParseUint(h.Get(headerFirst), 10, 63)
+	last, err3 := strconv.ParseUint(h.Get(headerLast), 10, 63)
+	at, err4 := strconv.ParseInt(h.Get(headerCommitted), 10, 64)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return Message{}, fmt.Errorf("headers: %w", err)
+	}
+	if first < 1 || last < first {
+		return Message{}, fmt.Errorf("headers: sequences %d..%d", first, last)
+	}
+	return Message{Shard: int(shard), First: int64(first), Last: int64(last), At: time.UnixMicro(at).UTC()}, nil
+}

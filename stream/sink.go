@@ -1,0 +1,326 @@
+package stream
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"matchday/errs"
+	"matchday/internal/clock"
+	"matchday/internal/sqldb"
+)
+
+const (
+	sinkRecords = 4096 // records of one commit, a little more when a message ends later
+	sinkFeed    = 8    // messages between the stream and the database
+	sinkStall   = 500 * time.Millisecond
+)
+
+// Projection writes batches into the sink's database, inside the transaction that also moves the
+// sink's position. The batches follow one another without a hole and without a repetition. Records
+// alias the message: clone what is kept in memory. A failed projection is tried again with the same
+// records, perhaps with more.
+type Projection func(ctx context.Context, tx *sql.Tx, batches []Batch) error
+
+// SinkConfig describes a sink. Name is the sink's identity in its database.
+type SinkConfig struct {
+	Name      string
+	Shard     int
+	DB        *sqldb.DB
+	Apply     Projection
+	OnApplied func(Batch) // after the commit, in order; may be nil; must not block
+}
+
+// Sink projects one shard's log into a database, each record exactly once. Its position is a row of
+// that database and moves in the transaction of the data; what the stream calls its messages is
+// never kept. What a stream lost, the sink reads from the log.
+type Sink struct {
+	config    SinkConfig
+	transport Transport
+	source    Log
+	clock     clock.Clock
+	log       *slog.Logger
+	metrics   sinkMetrics
+	load      sync.Mutex
+	loaded    bool
+	held      *Message // read from the feed and not yet applied
+	silent    int      // how often in a row the stream had nothing
+
+	mu       sync.Mutex
+	position int64
+	shown    time.Time     // everything committed until then is applied
+	moved    chan struct{} // closed when position moves
+}
+
+// NewSink returns a sink. source is where it reads what the stream no longer has.
+func NewSink(c SinkConfig, t Transport, source Log, d Deps) (*Sink, error) {
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	if c.Name == "" || c.DB == nil || c.Apply == nil || t == nil || source == nil {
+		return nil, errors.New("stream: a sink needs a name, a database, a projection, a transport and a log")
+	}
+	if c.Shard < 0 || c.Shard >= source.Shards() {
+		return nil, fmt.Errorf("stream: sink %s: no shard %d", c.Name, c.Shard)
+	}
+	s := &Sink{config: c, transport: t, source: source, clock: d.Clock, moved: make(chan struct{}),
+		log: d.Log.With("sink", c.Name, "shard", c.Shard)}
+	s.metrics = newSinkMetrics(d.Metrics, c.Name, c.Shard, s.Lag)
+	return s, nil
+}
+
+// Position returns the last sequence that is applied and committed.
+func (s *Sink) Position() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.position
+}
+
+// Lag returns how far the sink is behind: 0 when it shows the whole log, else the time since the
+// last moment of which everything is shown.
+func (s *Sink) Lag() time.Duration {
+	now := s.clock.Now()
+	head := s.source.Head(s.config.Shard)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.position >= head {
+		s.shown = now
+		return 0
+	}
+	if s.shown.IsZero() { // never measured: behind for as long as we know
+		s.shown = now
+	}
+	return max(now.Sub(s.shown), 0)
+}
+
+// ShownAt returns the moment of which everything is shown: now when the sink shows the whole log.
+func (s *Sink) ShownAt() time.Time { return s.clock.Now().Add(-s.Lag()) }
+
+// WaitFor waits until the sink has applied the sequence.
+//
+// Errors: unavailable when ctx is done first.
+func (s *Sink) WaitFor(ctx context.Context, seq int64) error {
+	for {
+		s.mu.Lock()
+		position, moved := s.position, s.moved
+		s.mu.Unlock()
+		if position >= seq {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return errs.Wrap(ctx.Err(), errs.CodeUnavailable, "%s is at %d-%d, not yet at %d",
+				s.config.Name, s.config.Shard, position, seq)
+		}
+	}
+}
+
+// advance makes a committed position known.
+func (s *Sink) advance(position int64, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.position = position
+	if at.After(s.shown) {
+		s.shown = at
+	}
+	close(s.moved)
+	s.moved = make(chan struct{})
+}
+
+// Run applies what the log has and then what comes, until ctx is done, when it returns nil. It
+// stops with an error when another writer moves its position, or when it is ahead of the log.
+func (s *Sink) Run(ctx context.Context) error {
+	if err := s.Load(ctx); err != nil {
+		return err
+	}
+	feed := make(chan Message, sinkFeed)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { s.receive(ctx, feed); return nil })
+	g.Go(func() error { return s.applyAll(ctx, feed) })
+	return g.Wait()
+}
+
+// receive moves messages from the stream into the feed. When the stream breaks it begins again
+// after the applied position; what is then fed twice is skipped by its headers.
+func (s *Sink) receive(ctx context.Context, feed chan<- Message) {
+	var wait backoff
+	for {
+		err := s.transport.Consume(ctx, s.config.Shard, s.Position(), func(m Message) error {
+			wait = backoff{}
+			select {
+			case feed <- m:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		s.log.Info("sink finds its place in the stream again", "position", s.Position(), "reason", err)
+		if !wait.wait(ctx) {
+			return
+		}
+	}
+}
+
+// applyAll applies the feed until ctx is done. What cannot be applied is tried again for ever: to
+// skip it would be to show a wrong balance of things without anybody knowing.
+func (s *Sink) applyAll(ctx context.Context, feed <-chan Message) error {
+	var wait backoff
+	for {
+		batches, err := s.next(ctx, feed)
+		if err == nil && len(batches) > 0 {
+			err = s.apply(ctx, batches, &wait)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, errFenced), errors.Is(err, ErrAhead):
+			return err
+		case err != nil:
+			s.metrics.errors.Inc()
+			s.log.Error("sink cannot read its log", "position", s.Position(), "err", err)
+			if !wait.wait(ctx) {
+				return nil
+			}
+		}
+	}
+}
+
+// next returns batches that follow the position without a hole: what waits in the feed, up to
+// sinkRecords, or, when the stream lost something or stands still behind the log, what the log has.
+func (s *Sink) next(ctx context.Context, feed <-chan Message) ([]Batch, error) {
+	if err := s.await(ctx, feed); err != nil {
+		return nil, err
+	}
+	end := s.Position()
+	if s.held == nil {
+		return s.stalled(ctx, end)
+	}
+	var out []Batch
+	for records := 0; s.held != nil && records < sinkRecords; s.take(feed) {
+		m := *s.held
+		if m.Last <= end || m.Shard != s.config.Shard {
+			continue
+		}
+		if m.First > end+1 {
+			if len(out) > 0 {
+				break
+			}
+			return s.backfill(ctx, end, "the stream has a gap")
+		}
+		b, err := Decode(m)
+		if err != nil {
+			if len(out) > 0 {
+				break
+			}
+			s.log.Error("message cannot be read; the log is read instead", "err", err)
+			return s.backfill(ctx, end, "a message cannot be read")
+		}
+		b = b.After(end)
+		out, end, records = append(out, b), b.Last, records+len(b.Records)
+	}
+	return out, nil
+}
+
+// await waits until a message is held, at most sinkStall.
+func (s *Sink) await(ctx context.Context, feed <-chan Message) error {
+	if s.held != nil {
+		return nil
+	}
+	timer := time.NewTimer(sinkStall)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case m := <-feed:
+		s.held, s.silent = &m, 0
+	case <-timer.C:
+		s.silent++
+	}
+	return nil
+}
+
+// take holds the next message of the feed, or none if none is waiting.
+func (s *Sink) take(feed <-chan Message) {
+	select {
+	case m := <-feed:
+		s.held = &m
+	default:
+		s.held = nil
+	}
+}
+
+// stalled is called when the stream is silent. If the log has moved on and no message came for a
+// whole sinkStall since, the log is read.
+func (s *Sink) stalled(ctx context.Context, end int64) ([]Batch, error) {
+	if s.Lag(); s.source.Head(s.config.Shard) <= end { // Lag notes that all is shown now
+		s.silent = 0
+		return nil, nil
+	}
+	if s.silent < 2 {
+		return nil, nil
+	}
+	return s.backfill(ctx, end, "the stream is silent")
+}
+
+// backfill reads the log itself.
+func (s *Sink) backfill(ctx context.Context, after int64, reason string) ([]Batch, error) {
+	batches, err := s.source.ReadLog(ctx, s.config.Shard, after, sinkRecords)
+	if err != nil {
+		return nil, fmt.Errorf("sink %s: %w", s.config.Name, err)
+	}
+	if len(batches) == 0 {
+		return nil, fmt.Errorf("sink %s after %d-%d: %w", s.config.Name, s.config.Shard, after, ErrAhead)
+	}
+	if batches[0].First > after+1 {
+		return nil, fmt.Errorf("sink %s: the log has nothing between %d and %d", s.config.Name, after, batches[0].First)
+	}
+	s.metrics.backfills.Inc()
+	s.log.Info("sink reads the log", "position", after, "reason", reason)
+	batches[0] = batches[0].After(after)
+	return batches, nil
+}
+
+// apply commits the batches, again and again until it succeeds.
+func (s *Sink) apply(ctx context.Context, batches []Batch, wait *backoff) error {
+	for {
+		err := s.commit(ctx, batches)
+		if err == nil {
+			*wait = backoff{}
+			s.announce(batches)
+			return nil
+		}
+		if ctx.Err() != nil || errors.Is(err, errFenced) {
+			return err
+		}
+		s.metrics.errors.Inc()
+		s.log.Error("sink cannot apply", "from", batches[0].First, "to", batches[len(batches)-1].Last, "err", err)
+		if !wait.wait(ctx) {
+			return ctx.Err()
+		}
+	}
+}
+
+// announce tells everybody who waits.
+func (s *Sink) announce(batches []Batch) {
+	last := batches[len(batches)-1]
+	s.advance(last.Last, last.At)
+	now, records := s.clock.Now(), 0
+	for _, b := range batches {
+		records += len(b.Records)
+		s.metrics.observeLag(now.Sub(b.At))
+		if s.config.OnApplied != nil {
+			s.config.OnApplied(b)
+		}
+	}
+	s.metrics.applied(last.Last, records)
+}

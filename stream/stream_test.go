@@ -1,0 +1,188 @@
+package stream_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"matchday/internal/clock"
+	"matchday/internal/sqldb"
+	"matchday/stream"
+	"matchday/stream/streamtest"
+)
+
+// world is a log of one shard, an embedded server and what is started on them.
+type world struct {
+	t    *testing.T
+	log  *streamtest.Log
+	dir  string
+	emb  *stream.Embedded
+	deps stream.Deps
+}
+
+func setup(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, log: streamtest.NewLog(1), dir: t.TempDir(), deps: stream.Deps{
+		Clock: clock.System{}, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()}}
+	w.startServer()
+	t.Cleanup(func() { _ = w.emb.Close() })
+	return w
+}
+
+func (w *world) startServer() {
+	w.t.Helper()
+	emb, err := stream.StartEmbedded(stream.EmbeddedConfig{Dir: filepath.Join(w.dir, "streams")}, w.deps.Log)
+	if err != nil {
+		w.t.Fatalf("StartEmbedded: %v", err)
+	}
+	w.emb = emb
+}
+
+// record returns a record as a placed bet might look.
+func record(n int) stream.Record {
+	return stream.Record{
+		Type: stream.TypeBetPlaced, Subject: fmt.Sprintf("bet_%d", n), Player: "plr_1", Jurisdiction: "US-NJ",
+		Data: json.RawMessage(fmt.Sprintf(`{"n":%d,"text":"Buffalo at \"Tennessee\" [é]"}`, n)),
+	}
+}
+
+// commit appends batches of the given sizes, numbering records on from the log's head.
+func (w *world) commit(sizes ...int) {
+	for _, size := range sizes {
+		records := make([]stream.Record, size)
+		for i := range records {
+			records[i] = record(int(w.log.Head(0)) + i + 1)
+		}
+		w.log.Append(0, w.deps.Clock.Now(), 1, records...)
+	}
+}
+
+// start runs fn until stop is called or the test ends; stop returns its error.
+func (w *world) start(fn func(context.Context) error) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- fn(ctx) }()
+	var result error
+	stopped := false
+	stop = func() error {
+		if !stopped {
+			stopped = true
+			cancel()
+			select {
+			case result = <-done:
+			case <-time.After(20 * time.Second):
+				w.t.Error("did not stop within 20 s")
+			}
+		}
+		return result
+	}
+	w.t.Cleanup(func() { _ = stop() })
+	return stop
+}
+
+func (w *world) relay() *stream.Relay {
+	w.t.Helper()
+	r, err := stream.NewRelay(w.log, 0, w.emb.Transport(), w.deps)
+	if err != nil {
+		w.t.Fatalf("NewRelay: %v", err)
+	}
+	return r
+}
+
+func openDB(t *testing.T, dir string) *sqldb.DB {
+	t.Helper()
+	db, err := sqldb.Open(filepath.Join(dir, "sink.db"), sqldb.Options{Durability: sqldb.Rebuildable})
+	if err != nil {
+		t.Fatalf("open database: %v", err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	const create = `CREATE TABLE IF NOT EXISTS copy (seq INTEGER PRIMARY KEY, subject TEXT NOT NULL, data TEXT NOT NULL) STRICT`
+	if _, err := db.Write.Exec(create); err != nil {
+		t.Fatalf("create: %v", err)
+	}
+	return db
+}
+
+// copyRecords is a projection that fails on any repetition, since the key is the sequence.
+func copyRecords(ctx context.Context, tx *sql.Tx, batches []stream.Batch) error {
+	for _, b := range batches {
+		for _, r := range b.Records {
+			const q = `INSERT INTO copy (seq, subject, data) VALUES (?, ?, ?)`
+			if _, err := tx.ExecContext(ctx, q, r.Position.Seq, r.Subject, string(r.Data)); err != nil {
+				return sqldb.Wrap("copy", err)
+			}
+		}
+	}
+	return nil
+}
+
+func (w *world) sink(db *sqldb.DB, change func(*stream.SinkConfig)) *stream.Sink {
+	w.t.Helper()
+	c := stream.SinkConfig{Name: "copy", Shard: 0, DB: db, Apply: copyRecords}
+	if change != nil {
+		change(&c)
+	}
+	s, err := stream.NewSink(c, w.emb.Transport(), w.log, w.deps)
+	if err != nil {
+		w.t.Fatalf("NewSink: %v", err)
+	}
+	return s
+}
+
+// caughtUp waits until the sink shows the whole log and checks that its table is the log.
+func (w *world) caughtUp(s *stream.Sink, db *sqldb.DB) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := s.WaitFor(ctx, w.log.Head(0)); err != nil {
+		w.t.Fatalf("sink did not catch up: %v", err)
+	}
+	if lag := s.Lag(); lag != 0 {
+		w.t.Errorf("lag of a sink that shows everything = %s, want 0", lag)
+	}
+	same(w.t, db, w.log)
+}
+
+func same(t *testing.T, db *sqldb.DB, log *streamtest.Log) {
+	t.Helper()
+	rows, err := db.Write.Query(`SELECT seq, subject, data FROM copy ORDER BY seq`)
+	if err != nil {
+		t.Fatalf("read copy: %v", err)
+	}
+	defer rows.Close()
+	want := log.Records(0)
+	n := 0
+	for ; rows.Next(); n++ {
+		var seq int64
+		var subject, data string
+		if err := rows.Scan(&seq, &subject, &data); err != nil {
+			t.Fatalf("scan: %v", err)
+		}
+		if n >= len(want) || seq != want[n].Position.Seq || subject != want[n].Subject || data != string(want[n].Data) {
+			t.Fatalf("row %d = %d %s %s, differs from the log", n, seq, subject, data)
+		}
+	}
+	if n != len(want) {
+		t.Fatalf("sink has %d rows, log has %d records", n, len(want))
+	}
+}
+
+func TestSinkShowsWhatTheLogHas(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	db := openDB(t, w.dir)
+	w.commit(3, 0, 1, 500)
+	w.start(w.relay().Run)
+	s := w.sink(db, nil)
+	w.start(s.Run)
+	w.caughtUp(s, db)
+	w.commit(1, 0, 0, 7)
+	w.caughtUp(s, db)
+}
