@@ -1,2 +1,13 @@
-// Package history keeps every player's bets for reading: newest first, by status, paged.
+// Package history keeps every player's bets for reading: newest first, by status, paged. It is a
+// projection of the ledger's log, one database file per ledger shard, and can be deleted at any
+// time: it fills itself again from the log.
+//
+// Invariants:
+//   - A bet is shown exactly as the log's records up to the shard's position say.
+//   - A row changes only for a later sequence and a higher settlement version.
+//   - A read names player and jurisdiction; a bet of another one is not found.
+//   - A placement is written once, to the end of a file; a settlement rewrites one narrow row.
+//
+// Not guaranteed: a position common to several shards; durability of its own after a power loss,
+// since what is lost is read again.
 package history

@@ -1,0 +1,310 @@
+package history_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"matchday/errs"
+	"matchday/history"
+	"matchday/id"
+	"matchday/internal/clock"
+	"matchday/money"
+	"matchday/stream"
+	"matchday/stream/streamtest"
+)
+
+const nj, pa = id.Jurisdiction("US-NJ"), id.Jurisdiction("US-PA")
+
+// world is a history over a log in memory and an embedded server.
+type world struct {
+	t    testing.TB
+	log  *streamtest.Log
+	emb  *stream.Embedded
+	dir  string
+	s    *history.Service
+	stop func()
+}
+
+func setup(t testing.TB, shards int) *world {
+	t.Helper()
+	w := &world{t: t, log: streamtest.NewLog(shards), dir: t.TempDir()}
+	emb, err := stream.StartEmbedded(stream.EmbeddedConfig{Dir: filepath.Join(w.dir, "streams")}, quiet())
+	if err != nil {
+		t.Fatalf("StartEmbedded: %v", err)
+	}
+	w.emb = emb
+	t.Cleanup(func() { _ = emb.Close() })
+	for n := range shards {
+		relay, err := stream.NewRelay(w.log, n, emb.Transport(), stream.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry()})
+		if err != nil {
+			t.Fatalf("NewRelay: %v", err)
+		}
+		w.background(relay.Run)
+	}
+	w.open()
+	return w
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// shardOf puts players on shards by the last digit of their id.
+func (w *world) shardOf(p id.Player) int { return int(p[len(p)-1]-'0') % w.log.Shards() }
+
+// open opens the history and runs it until close or the end of the test.
+func (w *world) open() {
+	w.t.Helper()
+	s, err := history.Open(context.Background(), history.Config{Dir: filepath.Join(w.dir, "history"), ReadWait: 100 * time.Millisecond},
+		history.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry(), Transport: w.emb.Transport(), Source: w.log, ShardOf: w.shardOf})
+	if err != nil {
+		w.t.Fatalf("Open: %v", err)
+	}
+	w.s = s
+	stop := w.background(s.Run)
+	w.stop = func() {
+		stop()
+		if err := s.Close(); err != nil {
+			w.t.Errorf("Close: %v", err)
+		}
+	}
+	w.t.Cleanup(w.stop)
+}
+
+// background runs fn until stop is called or the test ends.
+func (w *world) background(fn func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := fn(ctx); err != nil {
+			w.t.Errorf("Run: %v", err)
+		}
+	}()
+	stop = func() {
+		cancel()
+		<-done
+	}
+	w.t.Cleanup(stop)
+	return stop
+}
+
+// commit appends the records to the player's shard and waits until the history shows them.
+func (w *world) commit(player id.Player, records ...stream.Record) stream.Position {
+	w.t.Helper()
+	b := w.log.Append(w.shardOf(player), clock.System{}.Now(), 0, records...)
+	at := stream.Position{Shard: b.Shard, Seq: b.Last}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if err := w.s.WaitFor(ctx, at); err != nil {
+		w.t.Fatalf("history did not catch up: %v", err)
+	}
+	return at
+}
+
+func payload(v any) json.RawMessage {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+func placedRecord(player id.Player, j id.Jurisdiction, bet id.Bet, stake int64) stream.Record {
+	line := "-3.5"
+	legs := []stream.BetLeg{
+		{EventID: "2019_05_BUF_TEN", EventName: "Buffalo at Tennessee", StartsAtMS: 1570381200000, MarketID: "mkt_1", Market: "moneyline",
+			SelectionID: "mkt_1:home", Selection: "home", SelectionName: "Tennessee", Price: "-150"},
+		{EventID: "2019_05_BUF_TEN", EventName: "Buffalo at Tennessee", StartsAtMS: 1570381200000, MarketID: "mkt_2", Market: "spread",
+			SelectionID: "mkt_2:home", Selection: "home", SelectionName: "Tennessee", Line: &line, Price: "-110"},
+	}
+	return stream.Record{Type: stream.TypeBetPlaced, Subject: string(bet), Player: player, Jurisdiction: j, Data: payload(stream.BetPlaced{
+		BetID: bet, PlayerID: player, Jurisdiction: j, Product: "sportsbook", Currency: "USD", StakeMinor: stake, PotentialPayoutMinor: 3 * stake, Legs: legs})}
+}
+
+func settledRecord(player id.Player, j id.Jurisdiction, bet id.Bet, version int, outcome string, payout int64) stream.Record {
+	return stream.Record{Type: stream.TypeBetSettled, Subject: string(bet), Player: player, Jurisdiction: j, Data: payload(stream.BetSettled{
+		BetID: bet, PlayerID: player, Jurisdiction: j, Version: version, Outcome: outcome, PayoutMinor: payout, Currency: "USD",
+		LegOutcomes: []string{outcome, ""}})}
+}
+
+func (w *world) list(q history.Query) history.Page {
+	w.t.Helper()
+	page, err := w.s.List(context.Background(), q)
+	if err != nil {
+		w.t.Fatalf("List(%+v): %v", q, err)
+	}
+	return page
+}
+
+func ids(bets []history.Bet) []id.Bet {
+	out := []id.Bet{}
+	for _, b := range bets {
+		out = append(out, b.ID)
+	}
+	return out
+}
+
+func TestBetIsShownAsPlacedAndThenAsSettled(t *testing.T) {
+	t.Parallel()
+	w := setup(t, 1)
+	at := w.commit("plr_0", placedRecord("plr_0", nj, "bet_1", 2500))
+	b, err := w.s.Find(context.Background(), "plr_0", nj, "bet_1", &at)
+	if err != nil {
+		t.Fatalf("Find: %v", err)
+	}
+	if b.Status != history.StatusOpen || b.Stake != money.New(2500, "USD") || b.PotentialPayout != money.New(7500, "USD") ||
+		b.Version != 0 || !b.SettledAt.IsZero() || b.PlacedAt.IsZero() || b.Product != "sportsbook" {
+		t.Errorf("open bet = %+v", b)
+	}
+	if len(b.Legs) != 2 || b.Legs[1].Line == nil || *b.Legs[1].Line != "-3.5" || b.Legs[0].Price != "-150" || b.Legs[0].Outcome != "" {
+		t.Errorf("legs of the open bet = %+v", b.Legs)
+	}
+	w.commit("plr_0", settledRecord("plr_0", nj, "bet_1", 1, "won", 7500))
+	b, _ = w.s.Find(context.Background(), "plr_0", nj, "bet_1", nil)
+	if b.Status != history.StatusWon || b.Payout != money.New(7500, "USD") || b.Version != 1 || b.SettledAt.IsZero() || b.Legs[0].Outcome != "won" {
+		t.Errorf("settled bet = %+v", b)
+	}
+	w.commit("plr_0", settledRecord("plr_0", nj, "bet_1", 2, "lost", 0))
+	b, _ = w.s.Find(context.Background(), "plr_0", nj, "bet_1", nil)
+	if b.Status != history.StatusLost || b.Payout != money.New(0, "USD") || b.Version != 2 {
+		t.Errorf("bet settled again = %+v", b)
+	}
+	w.commit("plr_0", settledRecord("plr_0", nj, "bet_1", 1, "won", 7500))
+	b, _ = w.s.Find(context.Background(), "plr_0", nj, "bet_1", nil)
+	if b.Version != 2 || b.Status != history.StatusLost {
+		t.Errorf("an older settlement changed the bet to %+v", b)
+	}
+}
+
+func TestListPagesNewestFirstAndFilters(t *testing.T) {
+	t.Parallel()
+	w := setup(t, 1)
+	for n := range 7 {
+		bet := id.Bet(fmt.Sprintf("bet_%d", n))
+		w.commit("plr_0", placedRecord("plr_0", nj, bet, 100))
+		switch n % 3 {
+		case 0:
+			w.commit("plr_0", settledRecord("plr_0", nj, bet, 1, "won", 300))
+		case 1:
+			w.commit("plr_0", settledRecord("plr_0", nj, bet, 1, "void", 100))
+		}
+	}
+	tests := []struct {
+		name   string
+		status history.Status
+		before id.Bet
+		limit  int
+		want   []id.Bet
+		next   id.Bet
+	}{
+		{"all", "", "", 0, []id.Bet{"bet_6", "bet_5", "bet_4", "bet_3", "bet_2", "bet_1", "bet_0"}, ""},
+		{"first page", "", "", 3, []id.Bet{"bet_6", "bet_5", "bet_4"}, "bet_4"},
+		{"second page", "", "bet_4", 3, []id.Bet{"bet_3", "bet_2", "bet_1"}, "bet_1"},
+		{"last page", "", "bet_1", 3, []id.Bet{"bet_0"}, ""},
+		{"a page that is exactly full is the last", "", "", 7, []id.Bet{"bet_6", "bet_5", "bet_4", "bet_3", "bet_2", "bet_1", "bet_0"}, ""},
+		{"open", history.StatusOpen, "", 0, []id.Bet{"bet_5", "bet_2"}, ""},
+		{"won", history.StatusWon, "", 2, []id.Bet{"bet_6", "bet_3"}, "bet_3"},
+		{"void", history.StatusVoid, "", 0, []id.Bet{"bet_4", "bet_1"}, ""},
+		{"lost has none", history.StatusLost, "", 0, []id.Bet{}, ""},
+		{"settled", history.StatusSettled, "bet_6", 0, []id.Bet{"bet_4", "bet_3", "bet_1", "bet_0"}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			page := w.list(history.Query{Player: "plr_0", Jurisdiction: nj, Status: tt.status, Before: tt.before, Limit: tt.limit})
+			if got := ids(page.Bets); !slices.Equal(got, tt.want) || page.Next != tt.next {
+				t.Errorf("got %v next %q, want %v next %q", got, page.Next, tt.want, tt.next)
+			}
+		})
+	}
+}
+
+func TestNothingOfAnotherPlayerOrJurisdictionIsFound(t *testing.T) {
+	t.Parallel()
+	w := setup(t, 2)
+	w.commit("plr_0", placedRecord("plr_0", nj, "bet_1", 100))
+	w.commit("plr_1", placedRecord("plr_1", pa, "bet_2", 100))
+	tests := []struct {
+		name   string
+		player id.Player
+		j      id.Jurisdiction
+		bet    id.Bet
+		found  bool
+	}{
+		{"own bet", "plr_0", nj, "bet_1", true},
+		{"own bet, other jurisdiction", "plr_0", pa, "bet_1", false},
+		{"bet of another player", "plr_0", nj, "bet_2", false},
+		{"bet of another player, in its jurisdiction", "plr_0", pa, "bet_2", false},
+		{"another player asks", "plr_1", nj, "bet_1", false},
+		{"unknown bet", "plr_0", nj, "bet_9", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := w.s.Find(context.Background(), tt.player, tt.j, tt.bet, nil)
+			if found := err == nil; found != tt.found || !found && !errs.Is(err, errs.CodeNotFound) {
+				t.Errorf("Find: %v, want found %v", err, tt.found)
+			}
+			for _, b := range w.list(history.Query{Player: tt.player, Jurisdiction: tt.j}).Bets {
+				if b.Player != tt.player || b.Jurisdiction != tt.j {
+					t.Errorf("List(%s, %s) shows %s of %s, %s", tt.player, tt.j, b.ID, b.Player, b.Jurisdiction)
+				}
+			}
+		})
+	}
+}
+
+func TestReadAtAPosition(t *testing.T) {
+	t.Parallel()
+	w := setup(t, 2)
+	at := w.commit("plr_0", placedRecord("plr_0", nj, "bet_1", 100))
+	page := w.list(history.Query{Player: "plr_0", Jurisdiction: nj, At: &at})
+	if len(page.Bets) != 1 || page.Position != at || page.FreshAt.IsZero() {
+		t.Errorf("page at %s = %+v", at, page)
+	}
+	future := stream.Position{Shard: 0, Seq: at.Seq + 1}
+	if _, err := w.s.List(context.Background(), history.Query{Player: "plr_0", Jurisdiction: nj, At: &future}); !errs.Is(err, errs.CodeUnavailable) {
+		t.Errorf("read at a position that never comes: %v, want unavailable", err)
+	}
+	other := stream.Position{Shard: 1, Seq: 1}
+	if _, err := w.s.Find(context.Background(), "plr_0", nj, "bet_1", &other); !errs.Is(err, errs.CodeInvalid) {
+		t.Errorf("read at a position of another shard: %v, want invalid", err)
+	}
+}
+
+func TestQueriesAreChecked(t *testing.T) {
+	t.Parallel()
+	good := history.Query{Player: "plr_0", Jurisdiction: nj}
+	tests := []struct {
+		name   string
+		change func(*history.Query)
+		fields int
+	}{
+		{"plain", func(*history.Query) {}, 0},
+		{"no player", func(q *history.Query) { q.Player = "" }, 1},
+		{"no player and no jurisdiction", func(q *history.Query) { q.Player, q.Jurisdiction = "", "" }, 2},
+		{"unknown status", func(q *history.Query) { q.Status = "lucky" }, 1},
+		{"negative limit", func(q *history.Query) { q.Limit = -1 }, 1},
+		{"limit over its bound", func(q *history.Query) { q.Limit = history.MaxLimit + 1 }, 1},
+		{"endless cursor", func(q *history.Query) { q.Before = id.Bet(make([]byte, 1000)) }, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			q := good
+			tt.change(&q)
+			var fields int
+			if err, ok := q.Validate().(*errs.Error); ok {
+				fields = len(err.Fields)
+			}
+			if fields != tt.fields {
+				t.Errorf("got %d field errors, want %d", fields, tt.fields)
+			}
+		})
+	}
+}

@@ -1,0 +1,177 @@
+package history
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"matchday/errs"
+	"matchday/id"
+	"matchday/money"
+	"matchday/stream"
+)
+
+// maxLegBytes bounds the stored legs of a bet; a record cannot be larger.
+const maxLegBytes = stream.MaxRecordBytes
+
+// placed is stream.BetPlaced with the legs as they came: they are stored, not read.
+type placed struct {
+	BetID                id.Bet          `json:"bet_id"`
+	PlayerID             id.Player       `json:"player_id"`
+	Jurisdiction         id.Jurisdiction `json:"jurisdiction"`
+	Product              string          `json:"product"`
+	Currency             string          `json:"currency"`
+	StakeMinor           int64           `json:"stake_minor"`
+	PotentialPayoutMinor int64           `json:"potential_payout_minor"`
+	Legs                 json.RawMessage `json:"legs"`
+}
+
+// betKey is the primary key of a bet.
+type betKey struct {
+	player id.Player
+	bet    id.Bet
+}
+
+func (k betKey) compare(other betKey) int {
+	return cmp.Or(cmp.Compare(k.player, other.player), cmp.Compare(k.bet, other.bet))
+}
+
+// settlement is the changing part of a bet.
+type settlement struct {
+	seq      int64
+	state    state
+	version  int
+	settled  time.Time
+	payout   int64
+	outcomes string
+}
+
+// change is what a set of records does to one bet, put together in memory so that the database is
+// told once.
+type change struct {
+	betKey
+	jurisdiction id.Jurisdiction
+	placedSeq    int64 // 0 when the bet was placed before
+	placedAt     time.Time
+	slip         placed
+	settlement   settlement // of the highest version; version 0 is none
+}
+
+// project is the sink's projection.
+func project(ctx context.Context, tx *sql.Tx, batches []stream.Batch) error {
+	changes, err := gather(batches)
+	if err != nil {
+		return err
+	}
+	var inserts, updates []*change
+	for _, c := range changes {
+		if c.placedSeq > 0 {
+			inserts = append(inserts, c)
+		} else {
+			updates = append(updates, c)
+		}
+	}
+	if err := insertSlips(ctx, tx, inserts); err != nil { // in log order
+		return err
+	}
+	byKey := func(a, b *change) int { return a.betKey.compare(b.betKey) }
+	slices.SortFunc(inserts, byKey) // neighbours in the tree are written together
+	slices.SortFunc(updates, byKey)
+	if err := insertBets(ctx, tx, inserts); err != nil {
+		return err
+	}
+	return updateBets(ctx, tx, updates)
+}
+
+// gather merges the records per bet, in order of first mention.
+func gather(batches []stream.Batch) ([]*change, error) {
+	index := make(map[betKey]*change)
+	var out []*change
+	at := func(k betKey, j id.Jurisdiction) *change {
+		c := index[k]
+		if c == nil {
+			c = &change{betKey: k, jurisdiction: j}
+			index[k] = c
+			out = append(out, c)
+		}
+		return c
+	}
+	for i := range batches {
+		for j := range batches[i].Records {
+			r := &batches[i].Records[j]
+			var err error
+			switch r.Type {
+			case stream.TypeBetPlaced:
+				err = gatherPlaced(r, at)
+			case stream.TypeBetSettled:
+				err = gatherSettled(r, at)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+// broken reports a record that contradicts the log's promises. The sink then stands still at it:
+// a history that went on would be wrong without anybody knowing.
+func broken(r *stream.Record, format string, args ...any) error {
+	return errs.New(errs.CodeInternal, "history: record %s (%s): %s", r.Position, r.Type, fmt.Sprintf(format, args...))
+}
+
+// gatherPlaced reads a placement.
+func gatherPlaced(r *stream.Record, at func(betKey, id.Jurisdiction) *change) error {
+	var p placed
+	if err := json.Unmarshal(r.Data, &p); err != nil {
+		return broken(r, "payload: %v", err)
+	}
+	switch _, err := money.ParseCurrency(p.Currency); {
+	case err != nil:
+		return broken(r, "%v", err)
+	case p.BetID == "" || p.PlayerID == "" || p.PlayerID != r.Player || p.Jurisdiction == "" || p.Jurisdiction != r.Jurisdiction:
+		return broken(r, "bet, player and jurisdiction differ from the envelope")
+	case len(p.Legs) == 0 || len(p.Legs) > maxLegBytes:
+		return broken(r, "legs of %d bytes", len(p.Legs))
+	}
+	c := at(betKey{p.PlayerID, p.BetID}, p.Jurisdiction)
+	if c.placedSeq > 0 || c.settlement.version > 0 {
+		return broken(r, "bet %s is placed twice or after its settlement", p.BetID)
+	}
+	c.placedSeq, c.placedAt, c.slip = r.Position.Seq, r.Time, p
+	return nil
+}
+
+// gatherSettled reads a settlement; the highest version of a bet wins.
+func gatherSettled(r *stream.Record, at func(betKey, id.Jurisdiction) *change) error {
+	var p stream.BetSettled
+	if err := json.Unmarshal(r.Data, &p); err != nil {
+		return broken(r, "payload: %v", err)
+	}
+	low, high, ok := Status(p.Outcome).span()
+	if p.BetID == "" || p.PlayerID == "" || p.PlayerID != r.Player || p.Jurisdiction != r.Jurisdiction {
+		return broken(r, "bet, player and jurisdiction differ from the envelope")
+	}
+	if !ok || low != high || low == stateOpen || p.Version < 1 || p.PayoutMinor < 0 {
+		return broken(r, "outcome %q, version %d, payout %d", p.Outcome, p.Version, p.PayoutMinor)
+	}
+	outcomes := make([]byte, len(p.LegOutcomes))
+	for i, o := range p.LegOutcomes {
+		if outcomes[i], ok = letter(o); !ok {
+			return broken(r, "leg outcome %q", o)
+		}
+	}
+	c := at(betKey{p.PlayerID, p.BetID}, p.Jurisdiction)
+	if c.jurisdiction != p.Jurisdiction {
+		return broken(r, "bet %s is of another jurisdiction", p.BetID)
+	}
+	if p.Version > c.settlement.version {
+		c.settlement = settlement{seq: r.Position.Seq, state: low, version: p.Version,
+			settled: r.Time, payout: p.PayoutMinor, outcomes: string(outcomes)}
+	}
+	return nil
+}

@@ -1,0 +1,207 @@
+package history
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"matchday/errs"
+	"matchday/id"
+	"matchday/internal/sqldb"
+	"matchday/money"
+	"matchday/stream"
+)
+
+// reads are a shard's prepared queries.
+type reads struct{ list, find, all *sql.Stmt }
+
+func prepareReads(ctx context.Context, db *sql.DB) (reads, error) {
+	const columns = `
+		SELECT b.player_id, b.bet_id, b.jurisdiction, b.status, b.version, b.settled_us, b.payout_minor, b.outcomes,
+		       s.product, s.currency, s.placed_us, s.stake_minor, s.potential_minor, s.legs
+		FROM bet AS b
+		CROSS JOIN slip AS s ON s.seq = b.slip_seq`
+	const list = columns + `
+		WHERE b.player_id = ?
+		  AND b.jurisdiction = ?
+		  AND b.bet_id < ?
+		  AND b.status BETWEEN ? AND ?
+		ORDER BY b.bet_id DESC
+		LIMIT ?`
+	const find = columns + `
+		WHERE b.player_id = ?
+		  AND b.bet_id = ?
+		  AND b.jurisdiction = ?`
+	const all = columns + `
+		WHERE (b.player_id, b.bet_id) > (?, ?)
+		ORDER BY b.player_id, b.bet_id
+		LIMIT ?`
+	var r reads
+	var err1, err2, err3 error
+	r.list, err1 = db.PrepareContext(ctx, list)
+	r.find, err2 = db.PrepareContext(ctx, find)
+	r.all, err3 = db.PrepareContext(ctx, all)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return r, errors.Join(sqldb.Wrap("prepare reads", err), r.close())
+	}
+	return r, nil
+}
+
+func (r reads) close() error {
+	var err error
+	for _, s := range []*sql.Stmt{r.list, r.find, r.all} {
+		if s != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}
+	return err
+}
+
+// lastBet sorts behind every bet id.
+const lastBet = "\U0010FFFF"
+
+// List returns a page of the player's bets, newest first. With At it waits until the history
+// shows that position.
+//
+// Errors: invalid; unavailable when the position is not shown in time.
+func (s *Service) List(ctx context.Context, q Query) (Page, error) {
+	if err := q.Validate(); err != nil {
+		return Page{}, err
+	}
+	h, err := s.shardFor(ctx, q.Player, q.At)
+	if err != nil {
+		return Page{}, fmt.Errorf("list bets: %w", err)
+	}
+	// Read first: the rows may be newer than what the page promises, never older.
+	page := Page{Position: stream.Position{Shard: h.number, Seq: h.sink.Position()}, FreshAt: h.sink.ShownAt()}
+	limit := cmp.Or(q.Limit, DefaultLimit)
+	low, high, _ := q.Status.span()
+	before := cmp.Or(string(q.Before), lastBet)
+	rows, err := h.reads.list.QueryContext(ctx, string(q.Player), string(q.Jurisdiction), before, int(low), int(high), limit+1)
+	if err != nil {
+		return Page{}, sqldb.Wrap("list bets", err)
+	}
+	page.Bets, err = scanBets(rows)
+	if err != nil {
+		return Page{}, fmt.Errorf("list bets of %s: %w", q.Player, err)
+	}
+	if len(page.Bets) > limit {
+		page.Bets = page.Bets[:limit]
+		page.Next = page.Bets[limit-1].ID
+	}
+	return page, nil
+}
+
+// Find returns one bet of the player.
+//
+// Errors: not_found, also for a bet of another player or jurisdiction; unavailable when the
+// position is not shown in time.
+func (s *Service) Find(ctx context.Context, player id.Player, j id.Jurisdiction, bet id.Bet, at *stream.Position) (Bet, error) {
+	h, err := s.shardFor(ctx, player, at)
+	if err != nil {
+		return Bet{}, fmt.Errorf("find bet: %w", err)
+	}
+	rows, err := h.reads.find.QueryContext(ctx, string(player), string(bet), string(j))
+	if err != nil {
+		return Bet{}, sqldb.Wrap("find bet", err)
+	}
+	bets, err := scanBets(rows)
+	if err != nil {
+		return Bet{}, fmt.Errorf("find bet %s: %w", bet, err)
+	}
+	if len(bets) == 0 {
+		return Bet{}, errs.New(errs.CodeNotFound, "no such bet")
+	}
+	return bets[0], nil
+}
+
+// shardFor returns the player's shard once it shows the position.
+func (s *Service) shardFor(ctx context.Context, player id.Player, at *stream.Position) (*shard, error) {
+	n := s.deps.ShardOf(player)
+	if n < 0 || n >= len(s.shards) {
+		return nil, errs.New(errs.CodeInternal, "player on shard %d of %d", n, len(s.shards))
+	}
+	h := s.shards[n]
+	if at == nil || h.sink.Position() >= at.Seq && at.Shard == n {
+		return h, nil
+	}
+	if at.Shard != n {
+		return nil, errs.New(errs.CodeInvalid, "position %s is of another shard than the player", *at)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.config.ReadWait)
+	defer cancel()
+	if err := h.sink.WaitFor(ctx, at.Seq); err != nil {
+		late := errs.Wrap(err, errs.CodeUnavailable, "the history does not show position %s yet", *at)
+		late.RetryAfter = time.Second
+		return nil, late
+	}
+	return h, nil
+}
+
+// forEachPage is how many bets ForEach reads at a time, so that no long read keeps the write-ahead
+// log from being reused.
+const forEachPage = 1000
+
+// ForEach hands over every bet, shard by shard, by player and then oldest first, until fn fails.
+// Bets that are placed meanwhile may or may not be among them.
+func (s *Service) ForEach(ctx context.Context, fn func(Bet) error) error {
+	for _, h := range s.shards {
+		var last betKey
+		for {
+			rows, err := h.reads.all.QueryContext(ctx, string(last.player), string(last.bet), forEachPage)
+			if err != nil {
+				return sqldb.Wrap("read all bets", err)
+			}
+			bets, err := scanBets(rows)
+			if err != nil {
+				return fmt.Errorf("read all bets: %w", err)
+			}
+			for _, b := range bets {
+				if err := fn(b); err != nil {
+					return err
+				}
+				last = betKey{b.Player, b.ID}
+			}
+			if len(bets) < forEachPage {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// scanBets reads and closes rows of the columns of prepareReads.
+func scanBets(rows *sql.Rows) ([]Bet, error) {
+	defer rows.Close()
+	var out []Bet
+	for rows.Next() {
+		var b Bet
+		var st state
+		var settledUS, placedUS, payout, stake, potential int64
+		var outcomes, currency string
+		var legs []byte
+		err := rows.Scan(&b.Player, &b.ID, &b.Jurisdiction, &st, &b.Version, &settledUS, &payout, &outcomes,
+			&b.Product, &currency, &placedUS, &stake, &potential, &legs)
+		if err != nil {
+			return nil, sqldb.Wrap("scan bet", err)
+		}
+		if err := json.Unmarshal(legs, &b.Legs); err != nil {
+			return nil, errs.Wrap(err, errs.CodeInternal, "legs of bet %s", b.ID)
+		}
+		for i := range min(len(outcomes), len(b.Legs)) {
+			b.Legs[i].Outcome = outcome(outcomes[i])
+		}
+		c := money.Currency(currency)
+		b.Stake, b.PotentialPayout, b.Payout = money.New(stake, c), money.New(potential, c), money.New(payout, c)
+		b.Status, b.PlacedAt = statuses[st], time.UnixMicro(placedUS).UTC()
+		if b.Version > 0 {
+			b.SettledAt = time.UnixMicro(settledUS).UTC()
+		}
+		out = append(out, b)
+	}
+	return out, sqldb.Wrap("scan bets", rows.Err())
+}

@@ -1,0 +1,240 @@
+package history
+
+import (
+	"cmp"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"matchday/errs"
+	"matchday/id"
+	"matchday/internal/clock"
+	"matchday/internal/sqldb"
+	"matchday/stream"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Config places the projection's files. Shards must be the ledger's number; 0 takes it from there.
+type Config struct {
+	Dir      string        `yaml:"dir"`
+	Shards   int           `yaml:"shards"`
+	ReadWait time.Duration `yaml:"read_wait"` // how long a read waits for its position; 0 is 2 s
+	CacheKiB int           `yaml:"cache_kib"` // page cache of each shard's writer; 0 is 64 MiB
+}
+
+// Validate reports every setting that cannot work.
+func (c Config) Validate() error {
+	var check errs.Check
+	if c.Dir == "" {
+		check.Add("dir", "is required")
+	}
+	if c.Shards < 0 {
+		check.Add("shards", "must not be negative")
+	}
+	if c.ReadWait < 0 || c.ReadWait > time.Minute {
+		check.Add("read_wait", "must be 0 to 1m")
+	}
+	if c.CacheKiB < 0 {
+		check.Add("cache_kib", "must not be negative")
+	}
+	return check.Err()
+}
+
+// Deps are what the room needs; none may be nil.
+type Deps struct {
+	Clock     clock.Clock
+	Log       *slog.Logger
+	Metrics   prometheus.Registerer
+	Transport stream.Transport
+	Source    stream.Log          // the ledger's log, read where the stream has lost something
+	ShardOf   func(id.Player) int // where a player's bets are
+}
+
+// check refuses missing dependencies.
+func (d Deps) check() error {
+	if d.Clock == nil || d.Log == nil || d.Metrics == nil || d.Transport == nil || d.Source == nil || d.ShardOf == nil {
+		return errors.New("history: clock, log, metrics, transport, source and shard of a player are required")
+	}
+	return nil
+}
+
+// Service answers for the history of all shards.
+type Service struct {
+	config Config
+	deps   Deps
+	shards []*shard
+
+	mu          sync.Mutex
+	subscribers map[int]func(stream.Batch)
+	subscribed  int
+}
+
+// shard is the history of one ledger shard.
+type shard struct {
+	number int
+	db     *sqldb.DB
+	sink   *stream.Sink
+	reads  reads
+}
+
+// sinkName is the projection's name in its files and measures.
+const sinkName = "history"
+
+// Open opens or creates the files and reads their positions. Nothing moves before Run.
+func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
+	if err := d.check(); err != nil {
+		return nil, err
+	}
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("open history: %w", err)
+	}
+	c.Shards = cmp.Or(c.Shards, d.Source.Shards())
+	c.ReadWait = cmp.Or(c.ReadWait, 2*time.Second)
+	c.CacheKiB = cmp.Or(c.CacheKiB, 64<<10)
+	if c.Shards != d.Source.Shards() {
+		return nil, fmt.Errorf("open history: %d shards, the ledger has %d", c.Shards, d.Source.Shards())
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open history: %w", err)
+	}
+	s := &Service{config: c, deps: d, subscribers: make(map[int]func(stream.Batch))}
+	for n := range c.Shards {
+		h, err := s.openShard(ctx, n)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("open history shard %d: %w", n, err), s.Close())
+		}
+		s.shards = append(s.shards, h)
+	}
+	return s, nil
+}
+
+// openShard opens one file.
+func (s *Service) openShard(ctx context.Context, number int) (*shard, error) {
+	path := filepath.Join(s.config.Dir, fmt.Sprintf("history-%03d.db", number))
+	db, err := sqldb.Open(path, sqldb.Options{Durability: sqldb.Rebuildable, CacheKiB: s.config.CacheKiB})
+	if err != nil {
+		return nil, err
+	}
+	h := &shard{number: number, db: db}
+	if err := s.prepare(ctx, h); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
+	return h, nil
+}
+
+// prepare brings a file up to date and makes its sink.
+func (s *Service) prepare(ctx context.Context, h *shard) error {
+	if err := h.db.Migrate(ctx, migrations, s.deps.Clock.Now()); err != nil {
+		return err
+	}
+	var err error
+	if h.reads, err = prepareReads(ctx, h.db.Read); err != nil {
+		return err
+	}
+	h.sink, err = stream.NewSink(stream.SinkConfig{
+		Name:      sinkName,
+		Shard:     h.number,
+		DB:        h.db,
+		Apply:     project,
+		OnApplied: s.announce,
+	}, s.deps.Transport, s.deps.Source, stream.Deps{Clock: s.deps.Clock, Log: s.deps.Log, Metrics: s.deps.Metrics})
+	if err != nil {
+		return err
+	}
+	return h.sink.Load(ctx)
+}
+
+// close closes a shard's file.
+func (h *shard) close() error { return errors.Join(h.reads.close(), h.db.Close()) }
+
+// Run keeps the history up with the log until ctx is done, when it returns nil.
+func (s *Service) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, h := range s.shards {
+		g.Go(func() error { return h.sink.Run(ctx) })
+	}
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("run history: %w", err)
+	}
+	return nil
+}
+
+// Close closes the files. It may be called twice; Run should have returned before.
+func (s *Service) Close() error {
+	var err error
+	for _, h := range s.shards {
+		err = errors.Join(err, h.close())
+	}
+	return err
+}
+
+// ShardLag says how far one shard's history is, and how far behind.
+type ShardLag struct {
+	Shard    int
+	Position int64
+	Lag      time.Duration // 0 when the whole log is shown
+}
+
+// Lag reports every shard, in order.
+func (s *Service) Lag() []ShardLag {
+	out := make([]ShardLag, len(s.shards))
+	for i, h := range s.shards {
+		out[i] = ShardLag{Shard: h.number, Position: h.sink.Position(), Lag: h.sink.Lag()}
+	}
+	return out
+}
+
+// WaitFor waits until the history shows the position.
+//
+// Errors: unavailable when ctx is done first; invalid for an unknown shard.
+func (s *Service) WaitFor(ctx context.Context, at stream.Position) error {
+	if at.Shard < 0 || at.Shard >= len(s.shards) {
+		return errs.New(errs.CodeInvalid, "position %s names an unknown shard", at)
+	}
+	return s.shards[at.Shard].sink.WaitFor(ctx, at.Seq)
+}
+
+// Subscribe calls fn after each applied batch, in the order of a shard's log, until cancel is
+// called. fn must not block: it holds up the shard's history.
+func (s *Service) Subscribe(fn func(stream.Batch)) (cancel func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.subscribed++
+	key := s.subscribed
+	s.subscribers[key] = fn
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.subscribers, key)
+	}
+}
+
+// announce tells the subscribers of a batch, oldest subscription first.
+func (s *Service) announce(b stream.Batch) {
+	s.mu.Lock()
+	keys := make([]int, 0, len(s.subscribers))
+	for key := range s.subscribers {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	fns := make([]func(stream.Batch), len(keys))
+	for i, key := range keys {
+		fns[i] = s.subscribers[key]
+	}
+	s.mu.Unlock()
+	for _, fn := range fns {
+		fn(b)
+	}
+}
