@@ -186,8 +186,8 @@ type Result struct {
 	EnteredBy string
 
 	// ExpectedResultVersion refuses the result with conflict if the event has another number of
-	// decisions by now, so that two members of staff do not correct each other. Negative does not check.
-	ExpectedResultVersion int
+	// decisions by now, so that two members of staff do not correct each other. nil does not check.
+	ExpectedResultVersion *int
 }
 
 // DecisionKind says what was decided.

@@ -2,18 +2,23 @@ package sportsbook
 
 import (
 	"context"
-	"io"
-	"iter"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"matchday/errs"
 	"matchday/id"
 	"matchday/internal/clock"
+	"matchday/jurisdiction"
 	"matchday/ledger"
-	"matchday/odds"
 	"matchday/stream"
 )
 
@@ -27,201 +32,162 @@ type Ledger interface {
 	ShardOf(p id.Player) int
 }
 
-// Config of the room. The zero value is safe.
+// Jurisdictions knows the rules of the territories that bets are taken in.
+type Jurisdictions interface {
+	Find(code id.Jurisdiction) (jurisdiction.Jurisdiction, error)
+	List() []jurisdiction.Jurisdiction
+}
+
+// Config of the room. The zero value of every field but Dir is safe.
 type Config struct {
-	Dir string `yaml:"dir"`
+	Dir        string           `yaml:"dir"` // folder of the databases
+	Exposure   ExposureConfig   `yaml:"exposure"`
+	Settlement SettlementConfig `yaml:"settlement"`
 }
 
 // Validate reports what is wrong with the configuration.
-func (c Config) Validate() error { return nil }
+func (c Config) Validate() error {
+	var check errs.Check
+	if c.Dir == "" {
+		check.Add("dir", "is required")
+	}
+	limits := c.Exposure.withDefaults()
+	if limits.SelectionPayoutMinor < 0 {
+		check.Add("exposure.selection_payout_minor", "must not be negative")
+	}
+	if limits.MarketPayoutMinor < limits.SelectionPayoutMinor {
+		check.Add("exposure.market_payout_minor", "must be at least the limit of a selection")
+	}
+	if err := check.Err(); err != nil {
+		return err
+	}
+	return c.Settlement.Validate()
+}
 
-// Deps are what the room is given.
+// Deps are what the room is given. All are required.
 type Deps struct {
-	Clock   clock.Clock
-	Log     *slog.Logger
-	Metrics prometheus.Registerer
-	Ledger  Ledger
+	Clock         clock.Clock
+	Log           *slog.Logger
+	Metrics       prometheus.Registerer
+	Ledger        Ledger
+	Jurisdictions Jurisdictions
+	Transport     stream.Transport
+}
+
+func (d Deps) check() error {
+	if d.Clock == nil || d.Log == nil || d.Metrics == nil || d.Ledger == nil || d.Jurisdictions == nil || d.Transport == nil {
+		return errors.New("sportsbook: clock, log, metrics, ledger, jurisdictions and transport are required")
+	}
+	return nil
 }
 
 // Service is the sportsbook.
 type Service struct {
-	cfg      Config
-	deps     Deps
-	exposure *exposure
+	cfg       Config
+	deps      Deps
+	ids       *id.Source
+	metrics   *metrics
+	catalogue *catalogue
+	exposure  *exposure
+	uncertain uncertainBets
+	settler   *settler
+
+	ready     atomic.Bool   // exposure is rebuilt: bets may be taken
+	readyOnce sync.Once     // guards readyCh
+	readyCh   chan struct{} // closed when ready
+	closeOnce sync.Once
+	closeErr  error
 }
 
-// Open opens the catalogue, loads the offer and prepares settlement. Run must be running before
-// bets are taken.
+// Open opens the catalogue, loads the offer and prepares settlement. Bets are taken once Run has
+// rebuilt the exposure from the open bets.
 func Open(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
-	return &Service{cfg: cfg, deps: deps, exposure: &exposure{}}, nil
+	if err := deps.check(); err != nil {
+		return nil, err
+	}
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
+		return nil, fmt.Errorf("open sportsbook: %w", err)
+	}
+	m, err := newMetrics(deps.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("open sportsbook: %w", err)
+	}
+	offer, err := openCatalogue(ctx, filepath.Join(cfg.Dir, "catalogue.db"), deps.Clock)
+	if err != nil {
+		return nil, fmt.Errorf("open sportsbook: %w", err)
+	}
+	s := &Service{
+		cfg: cfg, deps: deps, ids: id.NewSource(deps.Clock.Now), metrics: m, catalogue: offer,
+		exposure: newExposure(cfg.Exposure), readyCh: make(chan struct{}),
+	}
+	m.changed(nil, len(offer.listed()))
+	if s.settler, err = newSettler(s); err != nil {
+		_ = offer.close()
+		return nil, fmt.Errorf("open sportsbook: %w", err)
+	}
+	return s, nil
 }
 
-// Run closes markets at their start time and settles bets until ctx is done.
-func (s *Service) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+// closerInterval is how often the offer is searched for events that have started.
+const closerInterval = 250 * time.Millisecond
 
-// Close closes the databases. It may be called twice.
-func (s *Service) Close() error { return nil }
-
-var errLater = errs.New(errs.CodeUnavailable, "not built")
-
-// ListEvents lists the events that a jurisdiction is offered.
-func (s *Service) ListEvents(ctx context.Context, q EventQuery) ([]Event, string, error) {
-	return nil, "", errLater
+// Run closes markets at their start time, keeps the open bets and settles them, until ctx is done
+// and all of it has stopped.
+func (s *Service) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.settler.run(ctx) })
+	g.Go(func() error { return s.runCloser(ctx) })
+	err := g.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
-// FindEvent returns one event as the jurisdiction sees it.
-func (s *Service) FindEvent(ctx context.Context, j id.Jurisdiction, eventID string) (Event, error) {
-	return Event{}, errLater
-}
-
-// CreateEvent adds an event with its markets.
-func (s *Service) CreateEvent(ctx context.Context, e NewEvent, by By) (Event, error) {
-	return Event{}, errLater
-}
-
-// SetPrice changes the price of one selection.
-func (s *Service) SetPrice(ctx context.Context, c PriceChange) error { return errLater }
-
-// SetPrices changes prices and line of a market in one step.
-func (s *Service) SetPrices(ctx context.Context, c MarketPrices) error { return errLater }
-
-// SetMarketStatus opens, suspends or closes a market.
-func (s *Service) SetMarketStatus(ctx context.Context, marketID string, status MarketStatus, by By) error {
-	return errLater
-}
-
-// SuspendEvent suspends all open markets of an event, or opens all suspended ones again.
-func (s *Service) SuspendEvent(ctx context.Context, eventID string, suspend bool, by By) error {
-	return errLater
-}
-
-// UpdateScore notes the score of an event in play.
-func (s *Service) UpdateScore(ctx context.Context, eventID string, home, away int, by By) error {
-	return errLater
-}
-
-// EnterResult decides an event and returns the decision; its SettlementID names the settlement.
-func (s *Service) EnterResult(ctx context.Context, r Result) (Decision, error) {
-	return Decision{}, errLater
-}
-
-// VoidMarket declares a market void: its legs count as if they were never struck.
-func (s *Service) VoidMarket(ctx context.Context, marketID, reason string, by By) (Decision, error) {
-	return Decision{}, errLater
-}
-
-// Decisions lists the decisions of an event in order.
-func (s *Service) Decisions(ctx context.Context, eventID string) ([]Decision, error) {
-	return nil, errLater
-}
-
-// Changes lists the change log of an event, newest first, at most limit lines.
-func (s *Service) Changes(ctx context.Context, eventID string, limit int) ([]MarketChange, error) {
-	return nil, errLater
-}
-
-// Subscribe calls fn for each change of the offer, after it committed, in order. fn must be quick
-// and must not change the offer. The returned function ends the subscription.
-func (s *Service) Subscribe(fn func(Update)) (cancel func()) { return func() {} }
-
-// AddBuiltInSlate adds the games of the fictional league that start in the hours after now.
-func (s *Service) AddBuiltInSlate(ctx context.Context, now time.Time) error { return errLater }
-
-// ImportOptions say how a season file becomes events.
-type ImportOptions struct {
-	Sport         string            // default "American football"
-	Competition   string            // default "NFL"
-	Jurisdictions []id.Jurisdiction // where the games are offered; empty is everywhere
-	OpeningPrices bool              // opening prices and lines instead of closing ones
-	Actor         string            // for the change log, default "import"
-
-	// Kickoff maps the file's start time to the event's; nil keeps it.
-	Kickoff func(time.Time) time.Time
-	// Filter selects games; nil takes all.
-	Filter func(Game) bool
-}
-
-// Game is one row of a season file.
-type Game struct {
-	ID        string
-	Season    int
-	Type      string // REG, WC, DIV, CON, SB
-	Week      int
-	Kickoff   time.Time
-	Away      string // abbreviation
-	Home      string
-	Stadium   string
-	Opening   GamePrices
-	Closing   GamePrices
-	AwayScore int
-	HomeScore int
-	HasScore  bool
-}
-
-// GamePrices are one book's prices of a game; zero prices are unknown.
-type GamePrices struct {
-	MoneylineAway, MoneylineHome odds.Price
-	SpreadHome                   odds.Line
-	SpreadHomePrice              odds.Price
-	SpreadAwayPrice              odds.Price
-	Total                        odds.Line
-	OverPrice, UnderPrice        odds.Price
-}
-
-// ImportReport says what an import did, or why it did nothing.
-type ImportReport struct {
-	Rows       int
-	Games      int // selected by the filter
-	Created    int
-	Updated    int
-	Unchanged  int
-	NoMarket   []string // "2018_01_SEA_DEN: moneyline", games without that market
-	Errors     []RowError
-	MoreErrors int // beyond the first 100
-}
-
-// RowError is what is wrong with one line of a file.
-type RowError struct {
-	Line    int
-	Column  string
-	Message string
-}
-
-// ImportSeason reads a season file and adds its games, all or nothing.
-func (s *Service) ImportSeason(ctx context.Context, r io.Reader, o ImportOptions) (ImportReport, error) {
-	return ImportReport{}, errLater
-}
-
-// ReadSeason parses a season file without importing it.
-func ReadSeason(r io.Reader) ([]Game, ImportReport, error) { return nil, ImportReport{}, errLater }
-
-// QuoteOptions say how a quote file becomes price changes.
-type QuoteOptions struct {
-	Book    string // one book's quotes; empty takes the median of all books
-	Opening bool   // only the opening quotes; default is opening, then closing
-	Actor   string // default "feed"
-}
-
-// QuoteFeed is a quote file as price changes, openings before closings, in file order.
-type QuoteFeed struct {
-	Changes     []MarketPrices
-	Rows        int
-	Skipped     []RowError // odd or missing values, passed over; the first 100
-	MoreSkipped int
-}
-
-// All yields the changes in order.
-func (f *QuoteFeed) All() iter.Seq[MarketPrices] {
-	return func(yield func(MarketPrices) bool) {
-		for _, c := range f.Changes {
-			if !yield(c) {
-				return
-			}
+// runCloser starts events at their time and clears up bets the ledger did not answer for. Trouble
+// with the disk is logged and tried again: placement refuses started events by itself.
+func (s *Service) runCloser(ctx context.Context) error {
+	ticker := time.NewTicker(closerInterval)
+	defer ticker.Stop()
+	for {
+		if err := s.closeStarted(ctx); err != nil && ctx.Err() == nil {
+			s.deps.Log.ErrorContext(ctx, "events not closed at their start", "error", err)
+		}
+		s.resolveUncertain(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
 		}
 	}
 }
 
-// ImportQuotes reads a quote file as a feed of price changes for SetPrices.
-func (s *Service) ImportQuotes(ctx context.Context, r io.Reader, o QuoteOptions) (*QuoteFeed, error) {
-	return nil, errLater
+// markReady says that the exposure of all open bets is known. Settlement calls it once.
+func (s *Service) markReady() {
+	s.readyOnce.Do(func() {
+		s.ready.Store(true)
+		close(s.readyCh)
+	})
+}
+
+// Ready returns a channel that is closed when bets are taken.
+func (s *Service) Ready() <-chan struct{} { return s.readyCh }
+
+// Close closes the databases. It may be called twice.
+func (s *Service) Close() error {
+	s.closeOnce.Do(func() { s.closeErr = errors.Join(s.settler.close(), s.catalogue.close()) })
+	return s.closeErr
+}
+
+// change makes one change of the offer and counts it.
+func (s *Service) change(ctx context.Context, actor string, fn func(*draft) error) error {
+	diffs, err := s.catalogue.change(ctx, actor, fn)
+	if err != nil {
+		return err
+	}
+	s.metrics.changed(diffs, len(s.catalogue.listed()))
+	return nil
 }
