@@ -111,13 +111,8 @@ type settler struct {
 	order  []string           // settlement ids, oldest first
 }
 
-// newSettler opens the databases of settlement.
-func newSettler(s *Service) (*settler, error) {
-	return openSettler(context.TODO(), s)
-}
-
-// openSettler builds the settler of a service.
-func openSettler(ctx context.Context, s *Service) (_ *settler, err error) {
+// newSettler opens the databases of settlement, when the catalogue is loaded.
+func newSettler(ctx context.Context, s *Service) (_ *settler, err error) {
 	t := &settler{
 		offer: s, exposure: s.exposure, ledger: s.deps.Ledger, clock: s.deps.Clock, log: s.deps.Log,
 		cfg: s.cfg.Settlement.withDefaults(), ids: id.NewSource(s.deps.Clock.Now), passes: map[string][]*pass{},
@@ -245,10 +240,11 @@ func ifRunning(ctx context.Context, err error) error {
 // the payers do not run yet.
 func (t *settler) restore(ctx context.Context) error {
 	for _, w := range t.shards {
-		if err := w.sink.WaitFor(ctx, t.ledger.Head(w.shard)); err != nil {
+		head := t.ledger.Head(w.shard)
+		if err := w.sink.WaitFor(ctx, head); err != nil {
 			return fmt.Errorf("wait for open bets of shard %d: %w", w.shard, err)
 		}
-		if err := w.restore(ctx); err != nil {
+		if err := w.restore(ctx, head); err != nil {
 			return fmt.Errorf("restore exposure of shard %d: %w", w.shard, err)
 		}
 	}
