@@ -2,16 +2,19 @@ package ledger
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"matchday/errs"
 	"matchday/id"
 	"matchday/internal/clock"
-	"matchday/money"
-	"matchday/stream"
 )
 
 // Config says where the books are and how they are written. The zero value of every field but Dir
@@ -19,10 +22,58 @@ import (
 type Config struct {
 	Dir    string `yaml:"dir"`
 	Shards int    `yaml:"shards"` // 0 is 2; may not change once the folder has books
+
+	QueuedInteractive int           `yaml:"queued_interactive"` // transfers waiting per shard, 0 is 20,000
+	QueuedBulk        int           `yaml:"queued_bulk"`        // transfers waiting per shard, 0 is 100,000
+	BatchRows         int           `yaml:"batch_rows"`         // transfers per commit, 0 is 1,024
+	CachedAccounts    int           `yaml:"cached_accounts"`    // per shard, 0 is 200,000
+	PageCacheKiB      int           `yaml:"page_cache_kib"`     // of the database, per shard, 0 is 64 MiB
+	Readers           int           `yaml:"readers"`            // read connections per shard, 0 is 4
+	SweepEvery        time.Duration `yaml:"sweep_every"`        // for holds that ran out, 0 is 1 s
+
+	maxPages int // bounds each file: tests of a full disk
 }
 
-// Validate returns an error that names every field that is out of range.
-func (c Config) Validate() error { return nil }
+const (
+	maxShards    = 256
+	defaultQueue = 20_000
+)
+
+// Validate returns one error that names every field that is out of range.
+func (c Config) Validate() error {
+	var check errs.Check
+	if c.Dir == "" {
+		check.Add("dir", "is required")
+	}
+	within := func(name string, value, most int) {
+		if value < 0 || value > most {
+			check.Add(name, "must be 0 to %d", most)
+		}
+	}
+	within("shards", c.Shards, maxShards)
+	within("queued_interactive", c.QueuedInteractive, 10_000_000)
+	within("queued_bulk", c.QueuedBulk, 10_000_000)
+	within("batch_rows", c.BatchRows, 100_000)
+	within("cached_accounts", c.CachedAccounts, 100_000_000)
+	within("page_cache_kib", c.PageCacheKiB, 64<<20)
+	within("readers", c.Readers, 1000)
+	if c.SweepEvery < 0 || c.SweepEvery > time.Hour {
+		check.Add("sweep_every", "must be 0 to 1h")
+	}
+	return check.Err()
+}
+
+func orDefault[T int | time.Duration](value, fallback T) T {
+	if value == 0 {
+		return fallback
+	}
+	return value
+}
+
+func (c Config) shards() int               { return orDefault(c.Shards, 2) }
+func (c Config) batchRows() int            { return orDefault(c.BatchRows, 1024) }
+func (c Config) readers() int              { return orDefault(c.Readers, 4) }
+func (c Config) sweepEvery() time.Duration { return orDefault(c.SweepEvery, time.Second) }
 
 // Deps is what the ledger needs from its process. All are required.
 type Deps struct {
@@ -31,137 +82,202 @@ type Deps struct {
 	Metrics prometheus.Registerer
 }
 
-// Service is the ledger of all shards in one process.
-type Service struct{}
+// Service is the ledger: every shard of one process, with one writer each.
+type Service struct {
+	clock  clock.Clock
+	place  placement
+	shards []*shard
 
-var errNotYet = errs.New(errs.CodeUnavailable, "the ledger is not built yet")
+	closing sync.Once
+	closed  error
+}
 
-// Open opens.
-func Open(ctx context.Context, c Config, d Deps) (*Service, error) { return nil, errNotYet }
+// Open opens or creates the books in c.Dir and takes every shard over: from here on no earlier
+// writer can commit. Commits wait until Run.
+func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if d.Clock == nil || d.Log == nil || d.Metrics == nil {
+		return nil, errs.New(errs.CodeInternal, "ledger needs a clock, a log and a metrics registry")
+	}
+	if c.PageCacheKiB == 0 {
+		c.PageCacheKiB = 64 << 10
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create ledger folder: %w", err)
+	}
+	m, err := newMetrics(d.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("register ledger metrics: %w", err)
+	}
+	s := &Service{clock: d.Clock, place: newPlacement(c.shards())}
+	for number := range c.shards() {
+		opened, err := openShard(ctx, c, number, d, m)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("open ledger shard %d: %w", number, err), s.Close())
+		}
+		s.shards = append(s.shards, opened)
+	}
+	return s, nil
+}
 
-// Run writes.
-func (s *Service) Run(ctx context.Context) error { return errNotYet }
+// openShard opens one shard's file and takes it over.
+func openShard(ctx context.Context, c Config, number int, d Deps, m *metrics) (*shard, error) {
+	st, err := openSQLite(ctx, c, number, d.Clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	state, err := st.takeOver(ctx, number, c.shards())
+	if err != nil {
+		return nil, errors.Join(err, st.close())
+	}
+	s := &shard{
+		number: number, store: st, clock: d.Clock, log: d.Log, config: c, metrics: m.shard(number),
+		builder: newBuilder(number, st, orDefault(c.CachedAccounts, 200_000), knownKeys),
+		ring:    newRing(state.seq), recent: recentBatches,
+	}
+	s.interactive.open(orDefault(c.QueuedInteractive, defaultQueue))
+	s.bulk.open(orDefault(c.QueuedBulk, 5*defaultQueue))
+	s.builder.state = state
+	s.head.Store(state.seq)
+	s.epoch.Store(state.epoch)
+	s.lastUS.Store(state.at.UnixMicro())
+	d.Log.InfoContext(ctx, "ledger shard opened", "shard", number, "epoch", state.epoch, "position", state.seq)
+	return s, nil
+}
 
-// Close closes.
-func (s *Service) Close() error { return nil }
+// knownKeys is how many of the keys seen last a shard remembers.
+const knownKeys = 32 << 10
 
-// Commit commits one.
+func (l *lane) open(limit int) {
+	l.limit = int64(limit)
+	l.jobs = make(chan *job, limit)
+}
+
+// Run writes until ctx is done; then it takes no more work, commits what it had taken, and returns.
+// It returns an error if another writer took a shard: this process may not write any more. Run may
+// be called once.
+func (s *Service) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, one := range s.shards {
+		g.Go(func() error { return one.run(ctx) })
+	}
+	return g.Wait()
+}
+
+// Close gives up the files. Call it after Run has returned; it may be called twice.
+func (s *Service) Close() error {
+	s.closing.Do(func() {
+		var list []error
+		for _, one := range s.shards {
+			one.refuseQueued()
+			list = append(list, one.store.close())
+		}
+		s.closed = errors.Join(list...)
+	})
+	return s.closed
+}
+
+// Commit commits one transfer and answers when it is durable.
+//
+// Idempotency: see [Transfer]. If ctx ends first the answer is CodeUnavailable and the transfer may
+// still commit; asking again with the same key tells.
+//
+// Errors: those of doc.go; the error is also in Result.Err.
 func (s *Service) Commit(ctx context.Context, lane Lane, t Transfer) (Result, error) {
-	return Result{}, errNotYet
+	var result Result
+	e, err := prepare(&t)
+	if err != nil {
+		return Result{Err: err}, err
+	}
+	e.out = &result
+	one := s.shards[s.ShardOf(t.Player)]
+	j := &job{entries: []entry{e}, bytes: e.size, done: make(chan struct{})}
+	if err := one.submit(lane, j); err != nil {
+		return Result{Err: err}, err
+	}
+	if err := j.wait(ctx); err != nil {
+		return Result{Err: err}, err
+	}
+	return result, result.Err
 }
 
-// CommitBatch commits many.
-func (s *Service) CommitBatch(ctx context.Context, lane Lane, ts []Transfer) ([]Result, error) {
-	return nil, errNotYet
+// wait returns when the job is answered or ctx is done.
+func (j *job) wait(ctx context.Context) error {
+	select {
+	case <-j.done:
+		return j.err
+	case <-ctx.Done():
+		return errs.Wrap(ctx.Err(), errs.CodeUnavailable, "gave up waiting for the ledger; ask again with the same key")
+	}
 }
 
-// ShardOf returns the shard of a player.
-func (s *Service) ShardOf(p id.Player) int { return 0 }
+// MaxBatch bounds one CommitBatch.
+const MaxBatch = 10_000
 
-// Balance returns a balance.
-func (s *Service) Balance(ctx context.Context, a Address) (Balance, error) {
-	return Balance{}, errNotYet
+// CommitBatch commits transfers of any mix of players and shards, each for itself: one that is
+// refused does not hold up the others. Transfers of one player are applied in the order given. The
+// error is set only if the call as a whole is wrong; each transfer's answer is its Result's Err.
+func (s *Service) CommitBatch(ctx context.Context, lane Lane, list []Transfer) ([]Result, error) {
+	if len(list) > MaxBatch {
+		return nil, errs.New(errs.CodeTooLarge, "%d transfers in one call, at most %d", len(list), MaxBatch)
+	}
+	// Results move to the caller only after their job is answered: a writer may still fill those of
+	// a job that the caller gave up on.
+	results := make([]Result, len(list))
+	written := make([]Result, len(list))
+	perShard := make([][]entry, len(s.shards))
+	origin := make([][]int, len(s.shards))
+	for i := range list {
+		e, err := prepare(&list[i])
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		e.out = &written[i]
+		n := s.ShardOf(list[i].Player)
+		perShard[n] = append(perShard[n], e)
+		origin[n] = append(origin[n], i)
+	}
+	type part struct {
+		job    *job
+		origin []int
+	}
+	var parts []part
+	for n, entries := range perShard {
+		for start := 0; start < len(entries); start += chunkRows {
+			end := min(start+chunkRows, len(entries))
+			j := &job{entries: entries[start:end], done: make(chan struct{})}
+			for i := range j.entries {
+				j.bytes += j.entries[i].size
+			}
+			p := part{j, origin[n][start:end]}
+			if err := s.shards[n].submit(lane, j); err != nil {
+				fail(results, origin[n][start:], err) // none after it either: order is kept
+				break
+			}
+			parts = append(parts, p)
+		}
+	}
+	for _, p := range parts {
+		if err := p.job.wait(ctx); err != nil {
+			fail(results, p.origin, err)
+			continue
+		}
+		for _, i := range p.origin {
+			results[i] = written[i]
+		}
+	}
+	return results, nil
 }
 
-// BalanceAt returns a balance at a time.
-func (s *Service) BalanceAt(ctx context.Context, a Address, at time.Time) (Balance, error) {
-	return Balance{}, errNotYet
+// fail answers the results at the indexes with err.
+func fail(results []Result, indexes []int, err error) {
+	for _, i := range indexes {
+		results[i].Err = err
+	}
 }
 
-// StatementQuery selects lines of a statement.
-type StatementQuery struct {
-	BeforeSeq int64 // lines before this sequence; 0 starts at the newest
-	Limit     int   // 1 to 500; 0 is 50
-}
-
-// Statement returns lines.
-func (s *Service) Statement(ctx context.Context, a Address, q StatementQuery) ([]StatementLine, error) {
-	return nil, errNotYet
-}
-
-// WaitFor waits.
-func (s *Service) WaitFor(ctx context.Context, p stream.Position) error { return errNotYet }
-
-// ShardStatus is the state of one shard's writer.
-type ShardStatus struct {
-	Shard             int
-	Position          int64
-	Epoch             int64
-	QueuedInteractive int
-	QueuedBulk        int
-	Committed         uint64 // transfers since Open, refusals included
-	LastCommit        time.Time
-}
-
-// Status returns the state of every shard.
-func (s *Service) Status() []ShardStatus { return nil }
-
-// Shards returns the number of shards.
-func (s *Service) Shards() int { return 0 }
-
-// Head returns the last committed sequence.
-func (s *Service) Head(shard int) int64 { return 0 }
-
-// ReadLog reads.
-func (s *Service) ReadLog(ctx context.Context, shard int, after int64, maxRecords int) ([]stream.Batch, error) {
-	return nil, errNotYet
-}
-
-// Changed signals.
-func (s *Service) Changed(shard int) <-chan struct{} { return nil }
-
-// AuditOptions says what to audit.
-type AuditOptions struct {
-	Dir      string
-	Progress func(shard int, seq, head int64)
-}
-
-// AuditReport is what an audit found.
-type AuditReport struct {
-	Shards    int
-	Accounts  int64
-	Transfers int64
-	Postings  int64
-	Findings  []Finding // empty: the books are sound; at most one a shard, the first
-}
-
-// Finding names the first row of a shard that breaks an invariant.
-type Finding struct {
-	Shard     int
-	Invariant string
-	Table     string
-	Key       string
-	Expected  string
-	Found     string
-}
-
-// Audit audits.
-func Audit(ctx context.Context, o AuditOptions) (AuditReport, error) { return AuditReport{}, errNotYet }
-
-// ExportedTransfer is one transfer as transfers.csv has it.
-type ExportedTransfer struct {
-	Shard        int
-	Seq          int64
-	Key          string
-	Kind         Kind
-	At           time.Time
-	Jurisdiction id.Jurisdiction
-	Currency     money.Currency
-	State        string // "committed" or "refused"
-	Code         errs.Code
-	Postings     []Posting
-}
-
-// ExportTransfers exports.
-func (s *Service) ExportTransfers(ctx context.Context, fn func(ExportedTransfer) error) error {
-	return errNotYet
-}
-
-// ParseAddress parses.
-func ParseAddress(text string) (Address, error) { return "", errNotYet }
-
-// ParseKind parses.
-func ParseKind(text string) (Kind, error) { return 0, errNotYet }
-
-// String returns the kind's name.
-func (k Kind) String() string { return "" }
+// ShardOf returns the shard that keeps the player's accounts.
+func (s *Service) ShardOf(p id.Player) int { return s.place.shardOf(p) }

@@ -1,0 +1,548 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"matchday/errs"
+	"matchday/money"
+	"matchday/stream"
+)
+
+// builder applies transfers in memory and gathers what one commit writes. It belongs to one shard's
+// writer and is used again for every batch.
+//
+// Accounts are changed in place; rollback restores what they held before the batch. So a batch
+// that could not be written leaves no trace, and the next one starts from what is committed.
+type builder struct {
+	shard  int
+	store  writerStore
+	cache  *accountCache
+	known  *keyRing
+	sealer *sealer
+
+	state  shardState // as committed
+	number uint64     // of the batch being built
+	out    batch
+
+	touched []*account
+	pending map[string]int             // key -> index in out.rows
+	stored  map[string]*storedTransfer // keys of the batch that the log has already
+	holds   map[string]*holdEntry
+	answers []answer
+	lines   []line
+	blob    []byte
+	prints  []int64
+}
+
+// holdEntry is a hold that the batch being built made or looked up.
+type holdEntry struct {
+	storedHold
+	source, target *account // nil until resolved
+	fresh          bool     // made by this batch
+	dirty          bool
+}
+
+// answer is a result that is given once the batch is durable.
+type answer struct {
+	result *Result
+	row    int
+	replay bool
+}
+
+func newBuilder(shard int, s writerStore, cached, knownKeys int) *builder {
+	return &builder{
+		shard: shard, store: s, cache: newAccountCache(cached), known: newKeyRing(knownKeys), sealer: newSealer(),
+		pending: map[string]int{}, stored: map[string]*storedTransfer{}, holds: map[string]*holdEntry{},
+	}
+}
+
+// reset starts an empty batch at the time.
+func (b *builder) reset(now time.Time) {
+	b.number++
+	if now.Before(b.state.at) {
+		now = b.state.at // the log's time never runs back, whatever the clock does
+	}
+	clear(b.pending)
+	clear(b.stored)
+	clear(b.holds)
+	clear(b.touched)
+	clear(b.answers)
+	clear(b.out.rows)
+	b.touched, b.answers, b.lines, b.blob = b.touched[:0], b.answers[:0], b.lines[:0], nil
+	b.prints = nil
+	b.out = batch{
+		epoch: b.state.epoch, first: b.state.seq + 1, last: b.state.seq, at: now, accounts: b.state.accounts,
+		opened: b.out.opened[:0], rows: b.out.rows[:0], postings: b.out.postings[:0],
+		newHolds: b.out.newHolds[:0], oldHolds: b.out.oldHolds[:0],
+	}
+}
+
+// rollback restores every account to what it held before the batch and forgets those it opened.
+func (b *builder) rollback() {
+	for _, a := range b.touched {
+		a.posted, a.held = a.savedPosted, a.savedHeld
+	}
+	for _, a := range b.out.opened {
+		b.cache.remove(a)
+	}
+	b.touched, b.out.opened = b.touched[:0], b.out.opened[:0]
+	b.cache.trim()
+}
+
+// committed takes the batch as the new state of the log.
+func (b *builder) committed() {
+	b.state.seq, b.state.at, b.state.accounts, b.state.seal = b.out.last, b.out.at, b.out.accounts, b.out.seal
+	for i := range b.out.rows {
+		b.known.add(b.out.rows[i].key)
+	}
+	b.cache.trim()
+}
+
+// load reads what the entries need and memory does not have: accounts, and the outcome of keys that
+// were seen before (of every key, if checked).
+func (b *builder) load(ctx context.Context, jobs []*job, checked bool) error {
+	var addresses []Address
+	var keys []string
+	asked := map[Address]struct{}{}
+	for _, j := range jobs {
+		for i := range j.entries {
+			t := j.entries[i].t
+			for p := range t.Postings {
+				a := t.Postings[p].Account
+				if b.cache.find(a) != nil {
+					continue
+				}
+				if _, ok := asked[a]; !ok {
+					asked[a] = struct{}{}
+					addresses = append(addresses, a)
+				}
+			}
+			if checked || b.known.has(t.Key) {
+				keys = append(keys, t.Key)
+			}
+		}
+	}
+	if err := b.loadAccounts(ctx, addresses); err != nil {
+		return err
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	found, err := b.store.transfers(ctx, keys)
+	if err != nil {
+		return err
+	}
+	for i := range found {
+		b.stored[found[i].key] = &found[i]
+	}
+	return nil
+}
+
+// loadAccounts puts those of the addresses that exist into the cache.
+func (b *builder) loadAccounts(ctx context.Context, addresses []Address) error {
+	if len(addresses) == 0 {
+		return nil
+	}
+	rows, err := b.store.accounts(ctx, addresses)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		parts, ok := parseAddress(string(rows[i].address))
+		if !ok {
+			return fmt.Errorf("account %d has address %.40q", rows[i].id, rows[i].address)
+		}
+		b.cache.add(&account{
+			id: rows[i].id, address: rows[i].address, parts: parts, currency: rows[i].currency,
+			posted: rows[i].posted, held: rows[i].held,
+		})
+	}
+	return nil
+}
+
+// apply decides one transfer. Its result is given by answer or at once: only an error of the store
+// is returned, which fails the whole batch.
+func (b *builder) apply(ctx context.Context, e *entry) error {
+	t := e.t
+	if index, ok := b.pending[t.Key]; ok {
+		r := &b.out.rows[index]
+		if r.print != e.print {
+			e.out.Err = conflict(t.Key, differsInBatch(t, r.request))
+			return nil
+		}
+		b.answers = append(b.answers, answer{e.out, index, true})
+		return nil
+	}
+	if old := b.stored[t.Key]; old != nil {
+		return b.replay(ctx, e, old)
+	}
+	var err error
+	switch {
+	case kinds[t.Kind].resolves:
+		err = b.resolve(ctx, e)
+	default:
+		err = b.move(ctx, e)
+	}
+	if refused, ok := asAnswer(err); ok {
+		e.out.Err = refused
+		return nil
+	}
+	return err
+}
+
+// move applies a transfer that brings its own postings, a hold included.
+func (b *builder) move(ctx context.Context, e *entry) error {
+	t := e.t
+	var accounts [MaxPostings]*account
+	for i := range t.Postings {
+		a := b.cache.find(t.Postings[i].Account)
+		if a != nil && a.currency != t.Currency {
+			return asRefusal(errs.New(errs.CodeInvalid, "account %s is in %s, the transfer in %s", a.address, a.currency, t.Currency))
+		}
+		accounts[i] = a
+	}
+	if t.Hold != nil && !t.Hold.ExpiresAt.After(b.out.at) {
+		return asRefusal(errs.New(errs.CodeInvalid, "hold %s would have run out already", t.Key))
+	}
+	for i := range t.Postings {
+		if accounts[i] == nil {
+			accounts[i] = b.open(t.Postings[i].Account, e.parts[i], t.Currency)
+		}
+	}
+	list := accounts[:len(t.Postings)]
+	refusal, err := b.admit(ctx, t, list)
+	if err != nil {
+		return err
+	}
+	if refusal != nil {
+		b.refuse(e, list, refusal)
+		return nil
+	}
+	if t.Kind == KindHold {
+		b.reserve(e, list)
+		return nil
+	}
+	r := b.begin(e)
+	for i, a := range list {
+		b.post(r, a, t.Postings[i].AmountMinor, 0)
+	}
+	b.finish(r, e)
+	return nil
+}
+
+// admit says whether the balances allow the postings. A debit that fails only because of holds that
+// have run out makes them expire first: expiry is judged when it matters, not when a sweeper comes.
+func (b *builder) admit(ctx context.Context, t *Transfer, accounts []*account) (*errs.Error, error) {
+	for i, a := range accounts {
+		refusal := bounds(a, t.Postings[i].AmountMinor)
+		if refusal != nil && a.held > 0 {
+			if err := b.expireOf(ctx, a); err != nil {
+				return nil, err
+			}
+			refusal = bounds(a, t.Postings[i].AmountMinor)
+		}
+		if refusal != nil {
+			return refusal, nil
+		}
+	}
+	return nil, nil
+}
+
+// bounds returns why the account cannot take the amount, or nil.
+func bounds(a *account, amount int64) *errs.Error {
+	after, ok := money.AddMinor(a.posted, amount)
+	switch {
+	case !ok:
+		return errs.New(errs.CodeLimitReached, "the balance of %s would be out of range", a.parts.kind)
+	case amount < 0 && a.parts.kind.rule() == ruleAvailable && after < a.held:
+		return errs.New(errs.CodeInsufficientFunds, "the available balance is too low")
+	case amount > 0 && a.parts.kind.rule() == ruleOwed && after > 0:
+		return errs.New(errs.CodeLimitReached, "more than what is owed")
+	}
+	return nil
+}
+
+// open interns an address.
+func (b *builder) open(address Address, parts addressParts, currency money.Currency) *account {
+	b.out.accounts++
+	a := &account{id: b.out.accounts, address: Address(strings.Clone(string(address))), currency: currency}
+	a.parts, _ = parseAddress(string(a.address)) // not the caller's parts: they hold the caller's memory
+	a.parts.kind = parts.kind
+	b.cache.add(a)
+	b.out.opened = append(b.out.opened, a)
+	return a
+}
+
+// touch saves what the account held before this batch, once.
+func (b *builder) touch(a *account) {
+	if a.batch == b.number {
+		return
+	}
+	a.batch, a.savedPosted, a.savedHeld = b.number, a.posted, a.held
+	b.touched = append(b.touched, a)
+}
+
+// begin appends a row for the entry with the next sequence. The pointer is good until the next begin.
+func (b *builder) begin(e *entry) *row {
+	t := e.t
+	b.out.last++
+	b.out.rows = append(b.out.rows, row{
+		seq: b.out.last, key: t.Key, kind: t.Kind, player: t.Player, jurisdiction: t.Jurisdiction,
+		currency: t.Currency, print: e.print, record: t.Record, request: t,
+	})
+	b.lines = b.lines[:0]
+	return &b.out.rows[len(b.out.rows)-1]
+}
+
+// post moves amount and held on one account and notes the posting.
+func (b *builder) post(r *row, a *account, amount, held int64) {
+	b.touch(a)
+	a.posted += amount
+	a.held += held
+	b.lines = append(b.lines, line{account: a.id, amount: amount, balance: a.posted, held: a.held})
+	b.out.postings = append(b.out.postings, posting{
+		account: a.id, seq: r.seq, amount: amount, balance: a.posted, held: a.held, rule: a.parts.kind.rule(),
+	})
+}
+
+// finish encodes the row's lines and queues the answer, if somebody waits for one.
+func (b *builder) finish(r *row, e *entry) {
+	start := len(b.blob)
+	b.blob = appendLines(b.blob, b.lines)
+	r.lines = b.blob[start:len(b.blob):len(b.blob)]
+	first := len(b.prints)
+	for i := range b.lines {
+		b.prints = append(b.prints, b.lines[i].balance)
+	}
+	r.balances = b.prints[first:len(b.prints):len(b.prints)]
+	if r.record != nil {
+		b.out.records++
+	}
+	index := len(b.out.rows) - 1
+	b.pending[r.key] = index
+	if e.out != nil {
+		b.answers = append(b.answers, answer{e.out, index, false})
+	}
+}
+
+// refuse appends a row that moves nothing and answers the same for ever.
+func (b *builder) refuse(e *entry, accounts []*account, refusal *errs.Error) {
+	r := b.begin(e)
+	r.code, r.detail, r.record = refusal.Code, refusal.Detail, nil
+	for i, a := range accounts {
+		b.lines = append(b.lines, line{account: a.id, amount: e.t.Postings[i].AmountMinor, balance: a.posted, held: a.held})
+	}
+	b.finish(r, e)
+}
+
+// reserve makes a hold: the debited account keeps its money but cannot spend it.
+func (b *builder) reserve(e *entry, accounts []*account) {
+	source, target := accounts[0], accounts[1]
+	amount := -e.t.Postings[0].AmountMinor
+	if amount < 0 {
+		source, target, amount = target, source, -amount
+	}
+	r := b.begin(e)
+	r.holdSeq = r.seq
+	b.post(r, source, 0, amount)
+	h := &holdEntry{fresh: true, source: source, target: target, storedHold: storedHold{
+		key: e.t.Key, seq: r.seq, account: source.id, counter: target.id, player: e.t.Player,
+		jurisdiction: e.t.Jurisdiction, currency: e.t.Currency, amount: amount,
+		expires: e.t.Hold.ExpiresAt.UTC().Truncate(time.Microsecond), state: holdOpen,
+	}}
+	b.holds[h.key] = h
+	b.out.newHolds = append(b.out.newHolds, h)
+	b.finish(r, e)
+}
+
+// resolve ends a hold: posts it in full or part, releases it, or lets it expire.
+func (b *builder) resolve(ctx context.Context, e *entry) error {
+	t := e.t
+	h, err := b.findHold(ctx, t.HoldKey)
+	if err != nil {
+		return err
+	}
+	if h.player != t.Player || h.jurisdiction != t.Jurisdiction {
+		return asRefusal(errs.New(errs.CodeNotFound, "there is no hold %s", t.HoldKey))
+	}
+	if h.currency != t.Currency {
+		return asRefusal(errs.New(errs.CodeInvalid, "hold %s is in %s", t.HoldKey, h.currency))
+	}
+	if h.state != holdOpen {
+		return asRefusal(errs.New(errs.CodeConflict, "hold %s has ended already: %s", t.HoldKey, h.state))
+	}
+	ranOut := !h.expires.After(b.out.at)
+	switch {
+	case t.Kind == KindPost && ranOut:
+		return asRefusal(errs.New(errs.CodeConflict, "hold %s has run out", t.HoldKey))
+	case t.Kind == KindExpire && !ranOut:
+		return asRefusal(errs.New(errs.CodeConflict, "hold %s has not run out yet", t.HoldKey))
+	case t.Kind == KindPost && t.AmountMinor > h.amount:
+		return asRefusal(errs.New(errs.CodeInvalid, "hold %s is over %d, not %d", t.HoldKey, h.amount, t.AmountMinor))
+	}
+	b.end(h, e)
+	return nil
+}
+
+// end writes the transfer that ends an open hold.
+func (b *builder) end(h *holdEntry, e *entry) {
+	r := b.begin(e)
+	r.holdSeq = h.seq
+	switch e.t.Kind {
+	case KindPost:
+		amount := e.t.AmountMinor
+		if amount == 0 {
+			amount = h.amount
+		}
+		b.post(r, h.source, -amount, -h.amount)
+		b.post(r, h.target, amount, 0)
+		h.state, h.posted = holdPosted, amount
+	case KindRelease:
+		b.post(r, h.source, 0, -h.amount)
+		h.state = holdReleased
+	default:
+		b.post(r, h.source, 0, -h.amount)
+		h.state = holdExpired
+	}
+	h.resolved = r.seq
+	if !h.fresh && !h.dirty {
+		b.out.oldHolds = append(b.out.oldHolds, h)
+	}
+	h.dirty = true
+	b.finish(r, e)
+}
+
+// String returns the state as messages spell it.
+func (s holdState) String() string {
+	return [...]string{holdOpen: "open", holdPosted: "posted", holdReleased: "released", holdExpired: "expired"}[s]
+}
+
+// findHold returns the hold made under key, with its accounts in the cache.
+func (b *builder) findHold(ctx context.Context, key string) (*holdEntry, error) {
+	if h := b.holds[key]; h != nil {
+		return h, nil
+	}
+	stored, err := b.store.hold(ctx, key)
+	if errs.Is(err, errs.CodeNotFound) {
+		return nil, asRefusal(errs.New(errs.CodeNotFound, "there is no hold %s", key))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b.adopt(ctx, stored)
+}
+
+// adopt makes a stored hold part of this batch.
+func (b *builder) adopt(ctx context.Context, stored storedHold) (*holdEntry, error) {
+	h := &holdEntry{storedHold: stored}
+	ids := []int64{stored.account, stored.counter}
+	names, err := b.store.addresses(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	var missing []Address
+	for _, account := range ids {
+		if b.cache.find(names[account]) == nil {
+			missing = append(missing, names[account])
+		}
+	}
+	if err := b.loadAccounts(ctx, missing); err != nil {
+		return nil, err
+	}
+	h.source, h.target = b.cache.find(names[stored.account]), b.cache.find(names[stored.counter])
+	if h.source == nil || h.target == nil {
+		return nil, fmt.Errorf("hold %s names accounts %d and %d, which do not exist", stored.key, stored.account, stored.counter)
+	}
+	b.holds[h.key] = h
+	return h, nil
+}
+
+// maxExpiredAtOnce bounds how many holds of one account expire for one debit.
+const maxExpiredAtOnce = 100
+
+// expireOf ends the account's holds that have run out.
+func (b *builder) expireOf(ctx context.Context, a *account) error {
+	list, err := b.store.expired(ctx, a.id, b.out.at, maxExpiredAtOnce)
+	if err != nil {
+		return err
+	}
+	for _, stored := range list {
+		h := b.holds[stored.key]
+		if h == nil {
+			if h, err = b.adopt(ctx, stored); err != nil {
+				return err
+			}
+		}
+		if h.state == holdOpen {
+			e := expireEntry(&h.storedHold)
+			b.end(h, &e)
+		}
+	}
+	return nil
+}
+
+// expireEntry is the transfer by which the ledger itself ends a hold that ran out.
+func expireEntry(h *storedHold) entry {
+	t := &Transfer{
+		Key: expirePrefix + h.key, Kind: KindExpire, Player: h.player, Jurisdiction: h.jurisdiction,
+		Currency: h.currency, HoldKey: h.key,
+	}
+	return entry{t: t, print: t.fingerprint()}
+}
+
+// answered is an answer to one transfer that is not written to the log: the transfer is wrong, or
+// comes too late. It fails that transfer only, never the batch.
+type answered struct{ err *errs.Error }
+
+func (a answered) Error() string { return a.err.Error() }
+
+func asRefusal(err *errs.Error) error { return answered{err} }
+
+// seal computes the seal of the batch and sorts its postings for the table they go to.
+func (b *builder) seal() {
+	s := b.sealer
+	s.begin(b.state.seal, b.out.first, b.out.last, b.out.at.UnixMicro(), b.out.epoch, b.out.accounts)
+	for _, a := range b.out.opened {
+		s.account(a.id, string(a.address), string(a.parts.jurisdiction), string(a.currency))
+	}
+	for i := range b.out.rows {
+		s.row(&b.out.rows[i])
+	}
+	for _, h := range b.out.newHolds {
+		s.hold(&h.storedHold)
+	}
+	b.out.seal = s.end()
+	slices.SortFunc(b.out.postings, func(x, y posting) int {
+		if x.account != y.account {
+			if x.account < y.account {
+				return -1
+			}
+			return 1
+		}
+		if x.seq < y.seq {
+			return -1
+		}
+		return 1
+	})
+}
+
+// answer fills the results that waited for the commit.
+func (b *builder) answer() {
+	for _, a := range b.answers {
+		r := &b.out.rows[a.row]
+		out := a.result
+		out.Position = stream.Position{Shard: b.shard, Seq: r.seq}
+		out.At, out.Replayed, out.Balances = b.out.at, a.replay, r.balances
+		if r.code != "" {
+			out.Err = errs.New(r.code, "%s", r.detail)
+			continue
+		}
+		if r.record != nil {
+			out.Data = r.record.Data
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package ledger
+
+import (
+	"matchday/errs"
+)
+
+// kindRow is a row of the kinds table: the name of a kind and which types of account it may debit
+// (money leaves) and credit (money arrives).
+type kindRow struct {
+	name    string
+	debits  typeSet
+	credits typeSet
+	// resolves marks the kinds that end a hold: they name the hold and bring no postings.
+	resolves bool
+}
+
+// typeSet is a set of account types, one bit each.
+type typeSet uint16
+
+func types(list ...accountType) typeSet {
+	var s typeSet
+	for _, t := range list {
+		s |= 1 << t
+	}
+	return s
+}
+
+func (s typeSet) has(t accountType) bool { return s&(1<<t) != 0 }
+
+// kinds is the table of what may move where. A kind that is not here does not exist.
+var kinds = [...]kindRow{
+	KindDeposit:           {name: "deposit", debits: types(typePSP), credits: types(typeCash)},
+	KindWithdrawalRequest: {name: "withdrawal_request", debits: types(typeCash), credits: types(typeWithdrawing)},
+	KindWithdrawal:        {name: "withdrawal", debits: types(typeWithdrawing), credits: types(typePSP)},
+	KindWithdrawalReturn:  {name: "withdrawal_return", debits: types(typeWithdrawing), credits: types(typeCash)},
+	KindStake:             {name: "stake", debits: types(typeCash), credits: types(typeBets)},
+	KindSettlement: {name: "settlement", debits: types(typeBets, typeRevenue),
+		credits: types(typeCash, typeRevenue, typeOwed)},
+	KindVoid: {name: "void", debits: types(typeBets), credits: types(typeCash)},
+	KindResettlement: {name: "resettlement", debits: types(typeRevenue, typeCash, typeOwed),
+		credits: types(typeRevenue, typeCash, typeOwed)},
+	KindHold:    {name: "hold", debits: types(typeCash), credits: types(typeBets, typeWithdrawing)},
+	KindPost:    {name: "post", resolves: true},
+	KindRelease: {name: "release", resolves: true},
+	KindExpire:  {name: "expire", resolves: true},
+	KindAdjustment: {name: "adjustment", debits: types(typeAdjustments, typeCash, typeOwed),
+		credits: types(typeAdjustments, typeCash, typeOwed)},
+	KindOwedRecovery: {name: "owed_recovery", debits: types(typeCash), credits: types(typeOwed)},
+}
+
+// valid reports whether the kind is in the table.
+func (k Kind) valid() bool { return k >= KindDeposit && int(k) < len(kinds) }
+
+// String returns the kind's name, for example "deposit".
+func (k Kind) String() string {
+	if !k.valid() {
+		return "unknown"
+	}
+	return kinds[k].name
+}
+
+// ParseKind reads a name as String writes it; anything else is CodeInvalid.
+func ParseKind(text string) (Kind, error) {
+	for k := KindDeposit; int(k) < len(kinds); k++ {
+		if kinds[k].name == text {
+			return k, nil
+		}
+	}
+	return 0, errs.New(errs.CodeInvalid, "%.40q is not a kind of transfer", text)
+}

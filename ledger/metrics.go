@@ -1,0 +1,118 @@
+package ledger
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are the room's figures. Labels are bounded: shards, lanes, kinds and jurisdictions.
+type metrics struct {
+	transfers *prometheus.CounterVec
+	refusals  *prometheus.CounterVec
+	batches   *prometheus.HistogramVec
+	rows      *prometheus.HistogramVec
+	overloads *prometheus.CounterVec
+	failures  *prometheus.CounterVec
+	rebuilds  *prometheus.CounterVec
+	position  *prometheus.GaugeVec
+}
+
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "matchday_ledger_" + name, Help: help}, labels)
+	}
+	m := &metrics{
+		transfers: counter("transfers_total", "Committed transfers.", "shard", "jurisdiction", "kind"),
+		refusals:  counter("refusals_total", "Refused transfers.", "shard", "jurisdiction", "kind"),
+		overloads: counter("overloads_total", "Calls turned away because a queue was full.", "shard", "lane"),
+		failures:  counter("failed_batches_total", "Batches that could not be written.", "shard"),
+		rebuilds:  counter("rebuilt_batches_total", "Batches built twice because a key was there already.", "shard"),
+		batches: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "matchday_ledger_batch_seconds", Help: "Time to build and commit a batch.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 12),
+		}, []string{"shard"}),
+		rows: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "matchday_ledger_batch_rows", Help: "Transfers in a batch.",
+			Buckets: prometheus.ExponentialBuckets(1, 4, 7),
+		}, []string{"shard"}),
+		position: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "matchday_ledger_position_seq", Help: "Last committed sequence.",
+		}, []string{"shard"}),
+	}
+	all := []prometheus.Collector{
+		m.transfers, m.refusals, m.overloads, m.failures, m.rebuilds, m.batches, m.rows, m.position,
+	}
+	for _, c := range all {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// shardMetrics are the figures of one shard, looked up once.
+type shardMetrics struct {
+	all      *metrics
+	label    string
+	failures prometheus.Counter
+	rebuilds prometheus.Counter
+	seconds  prometheus.Observer
+	rows     prometheus.Observer
+	position prometheus.Gauge
+	counts   map[countKey]prometheus.Counter // of the writer's goroutine
+	tally    map[countKey]int
+}
+
+// countKey names one series of transfers.
+type countKey struct {
+	jurisdiction string
+	kind         Kind
+	refused      bool
+}
+
+func (m *metrics) shard(n int) *shardMetrics {
+	label := strconv.Itoa(n)
+	return &shardMetrics{
+		all: m, label: label, failures: m.failures.WithLabelValues(label), rebuilds: m.rebuilds.WithLabelValues(label),
+		seconds: m.batches.WithLabelValues(label), rows: m.rows.WithLabelValues(label),
+		position: m.position.WithLabelValues(label),
+		counts:   map[countKey]prometheus.Counter{}, tally: map[countKey]int{},
+	}
+}
+
+func (m *shardMetrics) overload(l Lane) {
+	name := "interactive"
+	if l == LaneBulk {
+		name = "bulk"
+	}
+	m.all.overloads.WithLabelValues(m.label, name).Inc()
+}
+
+func (m *shardMetrics) batch(took time.Duration, rows int) {
+	m.seconds.Observe(took.Seconds())
+	m.rows.Observe(float64(rows))
+}
+
+// committed counts the rows of a batch.
+func (m *shardMetrics) committed(b *batch) {
+	clear(m.tally)
+	for i := range b.rows {
+		r := &b.rows[i]
+		m.tally[countKey{string(r.jurisdiction), r.kind, r.code != ""}]++
+	}
+	for key, n := range m.tally {
+		c := m.counts[key]
+		if c == nil {
+			vec := m.all.transfers
+			if key.refused {
+				vec = m.all.refusals
+			}
+			c = vec.WithLabelValues(m.label, key.jurisdiction, key.kind.String())
+			m.counts[key] = c
+		}
+		c.Add(float64(n))
+	}
+	m.position.Set(float64(b.last))
+}

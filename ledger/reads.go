@@ -1,0 +1,211 @@
+package ledger
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"matchday/errs"
+	"matchday/id"
+	"matchday/money"
+	"matchday/stream"
+)
+
+// Balance returns the balance of an account as last committed. An account nobody has used yet has
+// zero and no currency. The balance of a house account is the sum over the shards, each as last
+// committed, and has no position: a house has one account per shard.
+func (s *Service) Balance(ctx context.Context, a Address) (Balance, error) {
+	return s.balance(a, func(one *shard) (balanceRow, error) { return one.store.balance(ctx, a) })
+}
+
+// BalanceAt returns the balance as it was after the last commit at or before the time.
+func (s *Service) BalanceAt(ctx context.Context, a Address, at time.Time) (Balance, error) {
+	return s.balance(a, func(one *shard) (balanceRow, error) { return one.store.balanceAt(ctx, a, at) })
+}
+
+func (s *Service) balance(a Address, read func(*shard) (balanceRow, error)) (Balance, error) {
+	parts, ok := parseAddress(string(a))
+	if !ok {
+		return Balance{}, errs.New(errs.CodeInvalid, "%.40q is not an account address", string(a))
+	}
+	out := Balance{Account: a}
+	shards := s.shards
+	if parts.player != "" {
+		n := s.ShardOf(parts.player)
+		shards = s.shards[n : n+1]
+	}
+	for _, one := range shards {
+		row, err := read(one)
+		if err != nil {
+			return Balance{}, err
+		}
+		if row.currency != "" {
+			out.Currency = row.currency
+		}
+		sum, ok := money.AddMinor(out.PostedMinor, row.posted)
+		if !ok {
+			return Balance{}, errs.New(errs.CodeInternal, "the sum of %s over the shards is out of range", a)
+		}
+		out.PostedMinor = sum
+		out.HeldMinor += row.held
+		if parts.player != "" {
+			out.Position = stream.Position{Shard: one.number, Seq: row.seq}
+		}
+	}
+	out.AvailableMinor = out.PostedMinor - out.HeldMinor
+	return out, nil
+}
+
+// StatementQuery selects lines of a statement.
+type StatementQuery struct {
+	BeforeSeq int64 // lines before this sequence; 0 starts at the newest
+	Limit     int   // 1 to 500; 0 is 50
+}
+
+const maxStatement = 500
+
+// Statement returns the lines of a player account, newest first.
+func (s *Service) Statement(ctx context.Context, a Address, q StatementQuery) ([]StatementLine, error) {
+	parts, ok := parseAddress(string(a))
+	if !ok || parts.player == "" {
+		return nil, errs.New(errs.CodeInvalid, "%.40q is not the address of a player account", string(a))
+	}
+	if q.Limit < 0 || q.Limit > maxStatement || q.BeforeSeq < 0 {
+		return nil, errs.New(errs.CodeInvalid, "a statement has 1 to %d lines before a sequence", maxStatement)
+	}
+	if q.BeforeSeq == 0 {
+		q.BeforeSeq = math.MaxInt64
+	}
+	one := s.shards[s.ShardOf(parts.player)]
+	lines, err := one.store.statement(ctx, a, q.BeforeSeq, orDefault(q.Limit, 50))
+	for i := range lines {
+		lines[i].Position.Shard = one.number
+	}
+	return lines, err
+}
+
+// maxWait bounds WaitFor, whatever deadline its context has.
+const maxWait = 5 * time.Second
+
+// WaitFor returns when the position is committed here: at once for a position of this process's own
+// answers. It is CodeUnavailable if that takes longer than ctx or five seconds.
+func (s *Service) WaitFor(ctx context.Context, p stream.Position) error {
+	one, err := s.shard(p.Shard)
+	if err != nil {
+		return err
+	}
+	if one.head.Load() >= p.Seq {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxWait)
+	defer cancel()
+	for {
+		changed := one.ring.wait() // before the look, so that no commit falls between
+		if one.head.Load() >= p.Seq {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return errs.Wrap(ctx.Err(), errs.CodeUnavailable, "position %s is not here yet", p)
+		}
+	}
+}
+
+func (s *Service) shard(n int) (*shard, error) {
+	if n < 0 || n >= len(s.shards) {
+		return nil, errs.New(errs.CodeInvalid, "there is no shard %d", n)
+	}
+	return s.shards[n], nil
+}
+
+// ShardStatus is the state of one shard's writer.
+type ShardStatus struct {
+	Shard             int
+	Position          int64
+	Epoch             int64
+	QueuedInteractive int // transfers waiting
+	QueuedBulk        int
+	Committed         uint64 // transfers since Open, refusals included
+	LastCommit        time.Time
+}
+
+// Status returns the state of every shard.
+func (s *Service) Status() []ShardStatus {
+	out := make([]ShardStatus, len(s.shards))
+	for i, one := range s.shards {
+		out[i] = ShardStatus{
+			Shard: i, Position: one.head.Load(), Epoch: one.epoch.Load(),
+			QueuedInteractive: int(one.interactive.queued.Load()), QueuedBulk: int(one.bulk.queued.Load()),
+			Committed: one.transfers.Load(), LastCommit: fromMicros(one.lastUS.Load()),
+		}
+	}
+	return out
+}
+
+// Shards implements [stream.Log].
+func (s *Service) Shards() int { return len(s.shards) }
+
+// Head implements [stream.Log].
+func (s *Service) Head(shard int) int64 {
+	one, err := s.shard(shard)
+	if err != nil {
+		return 0
+	}
+	return one.head.Load()
+}
+
+// ReadLog implements [stream.Log]. Recent batches come from memory, older ones from the file. The
+// records are shared: do not change them.
+func (s *Service) ReadLog(ctx context.Context, shard int, after int64, maxRecords int) ([]stream.Batch, error) {
+	one, err := s.shard(shard)
+	if err != nil {
+		return nil, err
+	}
+	if batches, ok := one.ring.read(after, maxRecords); ok {
+		return batches, nil
+	}
+	return one.store.log(ctx, shard, after, maxRecords)
+}
+
+// Changed implements [stream.Log]. The channel of a shard that does not exist is never closed.
+func (s *Service) Changed(shard int) <-chan struct{} {
+	one, err := s.shard(shard)
+	if err != nil {
+		return nil
+	}
+	return one.ring.wait()
+}
+
+// States of an exported transfer.
+const (
+	stateCommitted = "committed"
+	stateRefused   = "refused"
+)
+
+// ExportedTransfer is one transfer as transfers.csv has it.
+type ExportedTransfer struct {
+	Shard        int
+	Seq          int64
+	Key          string
+	Kind         Kind
+	At           time.Time
+	Jurisdiction id.Jurisdiction
+	Currency     money.Currency
+	State        string    // "committed" or "refused"
+	Code         errs.Code // why refused
+	Postings     []Posting // what was asked for, if refused
+}
+
+// ExportTransfers hands every transfer of every shard to fn, in the order of each log. It stops at
+// fn's first error.
+func (s *Service) ExportTransfers(ctx context.Context, fn func(ExportedTransfer) error) error {
+	for _, one := range s.shards {
+		if err := one.store.export(ctx, one.number, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var _ stream.Log = (*Service)(nil)

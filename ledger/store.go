@@ -1,0 +1,172 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"matchday/errs"
+	"matchday/id"
+	"matchday/money"
+	"matchday/stream"
+)
+
+// store keeps one shard. The writer side (writerStore) is called by the shard's writer only, one
+// call at a time; the reader side by anyone, never waiting for the writer.
+type store interface {
+	writerStore
+	readerStore
+	close() error
+}
+
+// writerStore is what a writer needs of its database.
+type writerStore interface {
+	// takeOver raises the epoch, which stops every earlier writer at its next commit, and returns
+	// where the log stands.
+	takeOver(ctx context.Context, shard, shards int) (shardState, error)
+	// state returns where the log stands without raising the epoch.
+	state(ctx context.Context) (shardState, error)
+	// accounts returns those of the addresses that exist, with their newest balances.
+	accounts(ctx context.Context, addresses []Address) ([]storedAccount, error)
+	// addresses returns the addresses of account ids.
+	addresses(ctx context.Context, ids []int64) (map[int64]Address, error)
+	// transfers returns those of the keys that exist.
+	transfers(ctx context.Context, keys []string) ([]storedTransfer, error)
+	// hold returns the hold made under the key; errs.CodeNotFound if there is none.
+	hold(ctx context.Context, key string) (storedHold, error)
+	// expired returns open holds that ran out by now, oldest first; account 0 is any account.
+	expired(ctx context.Context, account int64, now time.Time, limit int) ([]storedHold, error)
+	// commit writes the batch in one DBTx, which checks the epoch: errFenced if another writer has
+	// taken the shard, errDuplicate if a key exists already. After any error nothing is written,
+	// except that an error of the commit itself may leave it unknown; state then tells.
+	commit(ctx context.Context, b *batch) error
+}
+
+// readerStore is what reads need. Each call sees one committed state.
+type readerStore interface {
+	balance(ctx context.Context, a Address) (balanceRow, error)
+	balanceAt(ctx context.Context, a Address, at time.Time) (balanceRow, error)
+	statement(ctx context.Context, a Address, before int64, limit int) ([]StatementLine, error)
+	log(ctx context.Context, shard int, after int64, maxRecords int) ([]stream.Batch, error)
+	export(ctx context.Context, shard int, fn func(ExportedTransfer) error) error
+}
+
+var (
+	errFenced    = errors.New("another writer has taken the shard")
+	errDuplicate = errors.New("a key of the batch exists already")
+)
+
+// shardState is where a shard's log stands.
+type shardState struct {
+	epoch    int64
+	seq      int64
+	accounts int64
+	at       time.Time
+	seal     seal
+}
+
+// storedAccount is an account with its newest balance.
+type storedAccount struct {
+	id       int64
+	address  Address
+	currency money.Currency
+	posted   int64
+	held     int64
+}
+
+// storedTransfer is a row of the log as a replay needs it.
+type storedTransfer struct {
+	seq          int64
+	key          string
+	kind         Kind
+	code         errs.Code // "" if committed
+	detail       string
+	player       id.Player
+	jurisdiction id.Jurisdiction
+	currency     money.Currency
+	print        fingerprint
+	holdSeq      int64
+	lines        []line
+	recordType   string
+	subject      string
+	data         []byte
+	at           time.Time
+}
+
+// holdState is how far a hold has come. The numbers are stored.
+type holdState uint8
+
+const (
+	holdOpen holdState = iota + 1
+	holdPosted
+	holdReleased
+	holdExpired
+)
+
+// storedHold is a hold with the key it was made under.
+type storedHold struct {
+	key          string
+	seq          int64
+	account      int64 // whose money is reserved
+	counter      int64 // where it goes when posted
+	player       id.Player
+	jurisdiction id.Jurisdiction
+	currency     money.Currency
+	amount       int64
+	expires      time.Time
+	state        holdState
+	posted       int64
+	resolved     int64
+}
+
+// batch is what one commit writes.
+type batch struct {
+	epoch    int64
+	first    int64
+	last     int64
+	at       time.Time
+	accounts int64 // highest account id after the batch
+	opened   []*account
+	rows     []row
+	postings []posting
+	newHolds []*holdEntry
+	oldHolds []*holdEntry
+	records  int
+	seal     seal
+}
+
+// row is one transfer of a batch.
+type row struct {
+	seq          int64
+	key          string
+	kind         Kind
+	code         errs.Code // "" if committed
+	detail       string
+	player       id.Player
+	jurisdiction id.Jurisdiction
+	currency     money.Currency
+	print        fingerprint
+	holdSeq      int64 // 0: none
+	lines        []byte
+	record       *stream.Draft // nil: none, or refused
+	balances     []int64
+	request      *Transfer // what was asked, for conflicts within the batch
+}
+
+// posting is one row of the posting table.
+type posting struct {
+	account int64
+	seq     int64
+	amount  int64
+	balance int64
+	held    int64
+	rule    rule
+}
+
+// balanceRow is a balance with the place in the log it was read at.
+type balanceRow struct {
+	currency money.Currency
+	posted   int64
+	held     int64
+	seq      int64
+}

@@ -1,0 +1,259 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"matchday/errs"
+	"matchday/id"
+	"matchday/internal/sqldb"
+	"matchday/money"
+	"matchday/stream"
+)
+
+// balance implements readerStore.
+func (s *sqliteStore) balance(ctx context.Context, a Address) (balanceRow, error) {
+	const q = `
+		SELECT s.seq, a.currency, p.balance_minor, p.held_minor
+		FROM shard s
+		LEFT JOIN account a ON a.address = ?
+		LEFT JOIN posting p ON p.account_id = a.id AND p.seq = (
+			SELECT MAX(seq)
+			FROM posting
+			WHERE account_id = a.id)
+		WHERE s.id = 1`
+	return s.balanceRow(ctx, "read balance", q, string(a))
+}
+
+// balanceAt implements readerStore. The batch that was last at the time gives the position, the
+// last posting up to it gives the balance.
+func (s *sqliteStore) balanceAt(ctx context.Context, a Address, at time.Time) (balanceRow, error) {
+	const q = `
+		SELECT s.seq, a.currency, p.balance_minor, p.held_minor
+		FROM (
+			SELECT COALESCE((
+				SELECT last_seq
+				FROM batch
+				WHERE at_us <= ?
+				ORDER BY at_us DESC, last_seq DESC
+				LIMIT 1), 0) AS seq) s
+		LEFT JOIN account a ON a.address = ?
+		LEFT JOIN posting p ON p.account_id = a.id AND p.seq = (
+			SELECT MAX(seq)
+			FROM posting
+			WHERE account_id = a.id AND seq <= s.seq)`
+	return s.balanceRow(ctx, "read balance at", q, at.UnixMicro(), string(a))
+}
+
+func (s *sqliteStore) balanceRow(ctx context.Context, op, q string, args ...any) (balanceRow, error) {
+	var out balanceRow
+	var currency sql.NullString
+	var posted, held sql.NullInt64
+	err := s.db.Read.QueryRowContext(ctx, q, args...).Scan(&out.seq, &currency, &posted, &held)
+	if err != nil {
+		return balanceRow{}, sqldb.Wrap(op, err)
+	}
+	out.currency, out.posted, out.held = money.Currency(currency.String), posted.Int64, held.Int64
+	return out, nil
+}
+
+// statement implements readerStore.
+func (s *sqliteStore) statement(ctx context.Context, a Address, before int64, limit int) ([]StatementLine, error) {
+	const q = `
+		SELECT p.seq, t.key, t.kind, (
+				SELECT b.at_us
+				FROM batch b
+				WHERE b.last_seq >= p.seq
+				ORDER BY b.last_seq
+				LIMIT 1),
+			p.amount_minor, p.balance_minor, COALESCE(t.subject, '')
+		FROM account a
+		JOIN posting p ON p.account_id = a.id
+		JOIN transfer t ON t.seq = p.seq
+		WHERE a.address = ? AND p.seq < ? AND p.amount_minor <> 0
+		ORDER BY p.seq DESC
+		LIMIT ?`
+	var out []StatementLine
+	err := eachRow(s.db.Read.QueryContext(ctx, q, string(a), before, limit))(func(rows *sql.Rows) error {
+		var l StatementLine
+		var atUS int64
+		err := rows.Scan(&l.Position.Seq, &l.Key, &l.Kind, &atUS, &l.AmountMinor, &l.BalanceMinor, &l.Subject)
+		l.At = fromMicros(atUS)
+		out = append(out, l)
+		return err
+	})
+	return out, sqldb.Wrap("read statement", err)
+}
+
+// maxBatchesPerRead bounds what one read of the log returns, however few records the batches have.
+const maxBatchesPerRead = 1000
+
+// log implements readerStore: the batches first, then their records in one range scan.
+func (s *sqliteStore) log(ctx context.Context, shard int, after int64, maxRecords int) ([]stream.Batch, error) {
+	const batches = `
+		SELECT first_seq, last_seq, at_us, records
+		FROM batch
+		WHERE last_seq > ?
+		ORDER BY last_seq
+		LIMIT ?`
+	var out []stream.Batch
+	total := 0
+	errEnough := errors.New("enough")
+	err := eachRow(s.db.Read.QueryContext(ctx, batches, after, maxBatchesPerRead))(func(rows *sql.Rows) error {
+		b := stream.Batch{Shard: shard}
+		var atUS int64
+		var records int
+		if err := rows.Scan(&b.First, &b.Last, &atUS, &records); err != nil {
+			return err
+		}
+		if len(out) > 0 && total+records > maxRecords {
+			return errEnough
+		}
+		b.At = fromMicros(atUS)
+		if records > 0 {
+			b.Records = make([]stream.Record, 0, records)
+		}
+		out = append(out, b)
+		total += records
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, sqldb.Wrap("read batches", err)
+	}
+	if total == 0 {
+		return out, nil
+	}
+	return out, s.records(ctx, out)
+}
+
+// records fills the records of consecutive batches.
+func (s *sqliteStore) records(ctx context.Context, list []stream.Batch) error {
+	const q = `
+		SELECT seq, record_type, subject, player, jurisdiction, data
+		FROM transfer
+		WHERE seq BETWEEN ? AND ? AND record_type IS NOT NULL
+		ORDER BY seq`
+	at := 0
+	names := map[string]string{} // types and jurisdictions are few: keep one copy of each
+	rows, err := s.db.Read.QueryContext(ctx, q, list[0].First, list[len(list)-1].Last)
+	err = eachRow(rows, err)(func(rows *sql.Rows) error {
+		var seq int64
+		var kind, subject, player, jurisdiction string
+		var data []byte
+		if err := rows.Scan(&seq, &kind, &subject, &player, &jurisdiction, &data); err != nil {
+			return err
+		}
+		for seq > list[at].Last {
+			at++
+		}
+		b := &list[at]
+		b.Records = append(b.Records, stream.Record{
+			Position: stream.Position{Shard: b.Shard, Seq: seq}, Type: intern(names, kind), Subject: subject,
+			Player: id.Player(player), Jurisdiction: id.Jurisdiction(intern(names, jurisdiction)),
+			Time: b.At, Data: data,
+		})
+		return nil
+	})
+	return sqldb.Wrap("read records", err)
+}
+
+func intern(names map[string]string, text string) string {
+	if kept, ok := names[text]; ok {
+		return kept
+	}
+	names[text] = text
+	return text
+}
+
+// export implements readerStore. It reads a bounded page at a time, so that a long export does not
+// keep the write-ahead log from being emptied.
+func (s *sqliteStore) export(ctx context.Context, shard int, fn func(ExportedTransfer) error) error {
+	const q = `
+		SELECT t.seq, t.key, t.kind, t.jurisdiction, t.currency, COALESCE(t.code, ''), t.lines, (
+				SELECT b.at_us
+				FROM batch b
+				WHERE b.last_seq >= t.seq
+				ORDER BY b.last_seq
+				LIMIT 1)
+		FROM transfer t
+		WHERE t.seq > ?
+		ORDER BY t.seq
+		LIMIT ?`
+	const page = 5000
+	names := &addressBook{store: s, byID: map[int64]Address{}}
+	for after := int64(0); ; {
+		list := make([]ExportedTransfer, 0, page)
+		var lines [][]byte
+		err := eachRow(s.db.Read.QueryContext(ctx, q, after, page))(func(rows *sql.Rows) error {
+			t := ExportedTransfer{Shard: shard, State: stateCommitted}
+			var atUS int64
+			var encoded []byte
+			err := rows.Scan(&t.Seq, &t.Key, &t.Kind, &t.Jurisdiction, &t.Currency, &t.Code, &encoded, &atUS)
+			t.At = fromMicros(atUS)
+			if t.Code != "" {
+				t.State = stateRefused
+			}
+			list, lines = append(list, t), append(lines, encoded)
+			return err
+		})
+		if err != nil {
+			return sqldb.Wrap("export transfers", err)
+		}
+		for i := range list {
+			if list[i].Postings, err = names.postings(ctx, lines[i]); err != nil {
+				return errs.Wrap(err, errs.CodeInternal, "export transfer %d-%d", shard, list[i].Seq)
+			}
+			if err := fn(list[i]); err != nil {
+				return err
+			}
+		}
+		if len(list) < page {
+			return nil
+		}
+		after = list[len(list)-1].Seq
+	}
+}
+
+// addressBook turns account ids back into addresses, with a bounded memory.
+type addressBook struct {
+	store *sqliteStore
+	byID  map[int64]Address
+}
+
+const maxAddressBook = 200_000
+
+func (b *addressBook) find(ctx context.Context, account int64) (Address, error) {
+	const q = `
+		SELECT address
+		FROM account
+		WHERE id = ?`
+	if a, ok := b.byID[account]; ok {
+		return a, nil
+	}
+	if len(b.byID) >= maxAddressBook {
+		clear(b.byID)
+	}
+	var a Address
+	if err := b.store.db.Read.QueryRowContext(ctx, q, account).Scan(&a); err != nil {
+		return "", sqldb.Wrap("read address", err)
+	}
+	b.byID[account] = a
+	return a, nil
+}
+
+func (b *addressBook) postings(ctx context.Context, encoded []byte) ([]Posting, error) {
+	lines, err := decodeLines(nil, encoded)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Posting, len(lines))
+	for i := range lines {
+		if out[i].Account, err = b.find(ctx, lines[i].account); err != nil {
+			return nil, err
+		}
+		out[i].AmountMinor = lines[i].amount
+	}
+	return out, nil
+}

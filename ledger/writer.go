@@ -1,0 +1,432 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"matchday/errs"
+	"matchday/internal/clock"
+	"matchday/stream"
+)
+
+// job is what one call brings to one shard, or a part of it: it is applied and answered as a whole,
+// so a call of a thousand transfers costs a few channel sends.
+type job struct {
+	entries []entry
+	bytes   int
+	err     error // set before done is closed; nil: the entries' results hold the answers
+	done    chan struct{}
+}
+
+// lane is a bounded queue of jobs. The bound counts transfers, because they are what takes time.
+type lane struct {
+	jobs   chan *job
+	queued atomic.Int64 // transfers waiting
+	limit  int64
+}
+
+// offer queues the job, or reports that there is no room.
+func (l *lane) offer(j *job) bool {
+	n := int64(len(j.entries))
+	if l.queued.Add(n) > l.limit {
+		l.queued.Add(-n)
+		return false
+	}
+	select {
+	case l.jobs <- j:
+		return true
+	default:
+		l.queued.Add(-n)
+		return false
+	}
+}
+
+// take returns a waiting job, or nil.
+func (l *lane) take() *job {
+	select {
+	case j := <-l.jobs:
+		l.queued.Add(-int64(len(j.entries)))
+		return j
+	default:
+		return nil
+	}
+}
+
+// shard is one shard's writer and what others may know about it.
+type shard struct {
+	number  int
+	store   store
+	clock   clock.Clock
+	log     *slog.Logger
+	metrics *shardMetrics
+	config  Config
+
+	interactive lane
+	bulk        lane
+
+	mu      sync.RWMutex // held for reading while a job is queued, for writing to stop
+	stopped error        // why no job is taken; nil while open
+
+	// What follows belongs to the goroutine of run.
+	builder  *builder
+	unsure   bool  // the last commit's outcome is unknown: ask the store
+	checked  int   // batches still to build with every key looked up first
+	recent   int   // batches since the last one with interactive work
+	perRowNS int64 // smoothed time a row takes, to bound bulk batches
+
+	head      atomic.Int64
+	epoch     atomic.Int64
+	lastUS    atomic.Int64
+	transfers atomic.Uint64
+	ring      *ring
+}
+
+// submit queues a job. It fails at once if the queue is full or the shard stopped.
+func (s *shard) submit(l Lane, j *job) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.stopped != nil {
+		return s.stopped
+	}
+	queue := &s.interactive
+	if l == LaneBulk {
+		queue = &s.bulk
+	}
+	if !queue.offer(j) {
+		s.metrics.overload(l)
+		return &errs.Error{
+			Code: errs.CodeUnavailable, Detail: "the ledger has too much to do", RetryAfter: overloadRetry,
+		}
+	}
+	return nil
+}
+
+const overloadRetry = 200 * time.Millisecond
+
+// stop refuses further jobs; what is queued stays queued.
+func (s *shard) stop(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped == nil {
+		s.stopped = why
+	}
+}
+
+var errStopped = errs.New(errs.CodeUnavailable, "the ledger is shutting down")
+
+// run writes batches until ctx is done, then what is queued, then returns. An error means that the
+// shard has another writer.
+func (s *shard) run(ctx context.Context) error {
+	sweep := time.NewTicker(s.config.sweepEvery())
+	defer sweep.Stop()
+	work := context.WithoutCancel(ctx) // a batch in hand is finished, whoever stops us
+	defer s.refuseQueued()
+	for {
+		var first *job
+		select { // what customers wait for comes first
+		case first = <-s.interactive.jobs:
+			s.interactive.queued.Add(-int64(len(first.entries)))
+		default:
+			select {
+			case first = <-s.interactive.jobs:
+				s.interactive.queued.Add(-int64(len(first.entries)))
+			case first = <-s.bulk.jobs:
+				s.bulk.queued.Add(-int64(len(first.entries)))
+				if err := s.write(work, s.gather(nil, first)); err != nil {
+					return err
+				}
+				continue
+			case <-sweep.C:
+				if err := s.sweep(work); err != nil {
+					return err
+				}
+				continue
+			case <-ctx.Done():
+				s.stop(errStopped)
+				return s.drain(work)
+			}
+		}
+		if err := s.write(work, s.gather(first, nil)); err != nil {
+			return err
+		}
+	}
+}
+
+// drain writes what was queued before the stop.
+func (s *shard) drain(ctx context.Context) error {
+	for {
+		first := s.interactive.take()
+		if first == nil {
+			first = s.bulk.take()
+		}
+		if first == nil {
+			return nil
+		}
+		if err := s.write(ctx, s.gather(first, nil)); err != nil {
+			return err
+		}
+	}
+}
+
+// refuseQueued answers what will not be written any more.
+func (s *shard) refuseQueued() {
+	s.stop(errStopped)
+	for {
+		j := s.interactive.take()
+		if j == nil {
+			j = s.bulk.take()
+		}
+		if j == nil {
+			return
+		}
+		j.finish(s.stopped)
+	}
+}
+
+func (j *job) finish(err error) {
+	j.err = err
+	close(j.done)
+}
+
+// gather takes what is waiting, up to the batch limits: interactive work first, then bulk work in
+// what room is left. When interactive work has been seen lately, the bulk part is cut to what takes
+// about holdWriter, because a debit that arrives now waits until this batch is done.
+//
+// There is no linger: while one batch commits the next one gathers by itself, and an idle shard
+// answers at once.
+func (s *shard) gather(interactive, bulk *job) []*job {
+	jobs := make([]*job, 0, 64)
+	rows, bytes := 0, 0
+	add := func(j *job) {
+		jobs = append(jobs, j)
+		rows += len(j.entries)
+		bytes += j.bytes
+	}
+	if interactive != nil {
+		add(interactive)
+		s.recent = 0
+	} else {
+		s.recent++
+		add(bulk)
+	}
+	limit := s.config.batchRows()
+	for rows < limit*3/4 && bytes < maxBatchBytes {
+		j := s.interactive.take()
+		if j == nil {
+			break
+		}
+		add(j)
+		s.recent = 0
+	}
+	room := limit
+	if s.recent < recentBatches {
+		room = min(limit, rows+s.bulkRoom())
+		if bulk != nil {
+			room = min(limit, max(rows, s.bulkRoom()))
+		}
+	}
+	for rows < room && bytes < maxBatchBytes {
+		j := s.bulk.take()
+		if j == nil {
+			break
+		}
+		add(j)
+	}
+	return jobs
+}
+
+const (
+	maxBatchBytes = 8 << 20
+	// recentBatches is for how many bulk batches a shard expects interactive work after some came.
+	recentBatches = 50
+	// holdWriter is how long the bulk part of a batch may take while interactive work is expected.
+	holdWriter = 5 * time.Millisecond
+	// chunkRows is the most transfers of one job: the grain in which lanes share the writer.
+	chunkRows = 128
+	// checkedBatches is how many batches look every key up first after a key was met again: retries
+	// come in swarms, and a look-up is cheaper than a batch built twice.
+	checkedBatches = 32
+)
+
+// bulkRoom returns how many bulk transfers fit into holdWriter.
+func (s *shard) bulkRoom() int {
+	if s.perRowNS == 0 {
+		return chunkRows
+	}
+	return max(chunkRows/2, int(holdWriter.Nanoseconds()/s.perRowNS))
+}
+
+// write builds, commits and answers one batch. Only the loss of the shard is an error; anything
+// else is the callers' answer.
+func (s *shard) write(ctx context.Context, jobs []*job) error {
+	started := s.clock.Now()
+	err := s.commit(ctx, jobs)
+	if err != nil {
+		s.builder.rollback()
+	}
+	fenced := errors.Is(err, errFenced)
+	switch {
+	case fenced:
+		err = errs.Wrap(err, errs.CodeUnavailable, "shard %d is written elsewhere", s.number)
+		s.stop(err)
+	case err != nil:
+		s.metrics.failures.Inc()
+		s.log.ErrorContext(ctx, "ledger batch not written", "shard", s.number, "error", err)
+		err = errs.Wrap(err, errs.CodeUnavailable, "the ledger cannot write now")
+	}
+	for _, j := range jobs {
+		j.finish(err)
+	}
+	if fenced {
+		return err
+	}
+	if err == nil {
+		s.measure(s.clock.Now().Sub(started), len(s.builder.out.rows))
+	}
+	return nil
+}
+
+// measure keeps the smoothed time per row.
+func (s *shard) measure(took time.Duration, rows int) {
+	if rows == 0 || took <= 0 {
+		return
+	}
+	s.metrics.batch(took, rows)
+	perRow := took.Nanoseconds() / int64(rows)
+	if rows >= chunkRows/2 { // small batches are all fsync
+		s.perRowNS += (perRow - s.perRowNS) / 8
+	}
+}
+
+// commit applies the jobs and makes them durable; then, and only then, results are filled.
+func (s *shard) commit(ctx context.Context, jobs []*job) error {
+	if err := s.settleState(ctx); err != nil {
+		return err
+	}
+	checked := s.checked > 0
+	if checked {
+		s.checked--
+	}
+	err := s.attempt(ctx, jobs, checked)
+	if errors.Is(err, errDuplicate) && !checked {
+		s.builder.rollback()
+		s.checked = checkedBatches
+		s.metrics.rebuilds.Inc()
+		err = s.attempt(ctx, jobs, true)
+	}
+	return err
+}
+
+// settleState asks the store where the log stands if an earlier commit left that open.
+func (s *shard) settleState(ctx context.Context) error {
+	if !s.unsure {
+		return nil
+	}
+	now, err := s.store.state(ctx)
+	if err != nil {
+		return err
+	}
+	if now.epoch != s.builder.state.epoch {
+		return errFenced
+	}
+	s.builder.cache.clear()
+	s.builder.state = now
+	s.checked = checkedBatches // the lost batch may be in the log
+	s.head.Store(now.seq)
+	s.ring.reset(now.seq)
+	s.unsure = false
+	return nil
+}
+
+// attempt builds and commits the batch once.
+func (s *shard) attempt(ctx context.Context, jobs []*job, checked bool) error {
+	b := s.builder
+	b.reset(s.clock.Now())
+	for _, j := range jobs {
+		for i := range j.entries {
+			if out := j.entries[i].out; out != nil {
+				*out = Result{}
+			}
+		}
+	}
+	if err := b.load(ctx, jobs, checked); err != nil {
+		return err
+	}
+	for _, j := range jobs {
+		for i := range j.entries {
+			if err := b.apply(ctx, &j.entries[i]); err != nil {
+				return err
+			}
+		}
+	}
+	if len(b.out.rows) == 0 {
+		return nil
+	}
+	b.seal()
+	if err := s.store.commit(ctx, &b.out); err != nil {
+		if !errors.Is(err, errDuplicate) && !errors.Is(err, errFenced) {
+			s.unsure = true
+		}
+		return err
+	}
+	b.committed()
+	s.publish()
+	b.answer()
+	return nil
+}
+
+// publish lets readers and relays see the batch.
+func (s *shard) publish() {
+	out := &s.builder.out
+	batch := stream.Batch{Shard: s.number, First: out.first, Last: out.last, At: out.at}
+	if out.records > 0 {
+		batch.Records = make([]stream.Record, 0, out.records)
+	}
+	bytes := 0
+	for i := range out.rows {
+		r := &out.rows[i]
+		if r.record == nil {
+			continue
+		}
+		bytes += len(r.record.Data)
+		batch.Records = append(batch.Records, stream.Record{
+			Position: stream.Position{Shard: s.number, Seq: r.seq}, Type: r.record.Type,
+			Subject: r.record.Subject, Player: r.player, Jurisdiction: r.jurisdiction, Time: out.at,
+			Data: r.record.Data,
+		})
+	}
+	s.lastUS.Store(out.at.UnixMicro())
+	s.transfers.Add(uint64(len(out.rows)))
+	s.ring.add(batch, bytes, func() { s.head.Store(out.last) })
+	s.metrics.committed(out)
+}
+
+// maxSwept bounds how many holds one sweep ends.
+const maxSwept = 500
+
+// sweep ends holds that ran out and that nobody has asked about.
+func (s *shard) sweep(ctx context.Context) error {
+	if s.unsure {
+		return s.write(ctx, nil) // finds out where the log stands, even when nobody writes
+	}
+	list, err := s.store.expired(ctx, 0, s.clock.Now(), maxSwept)
+	if err != nil {
+		s.log.ErrorContext(ctx, "expired holds not read", "shard", s.number, "error", err)
+		return nil
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	j := &job{done: make(chan struct{})}
+	results := make([]Result, len(list)) // nobody reads them: a hold that just ended is a conflict here
+	for i := range list {
+		e := expireEntry(&list[i])
+		e.out = &results[i]
+		j.entries = append(j.entries, e)
+	}
+	return s.write(ctx, []*job{j})
+}
