@@ -34,7 +34,11 @@ var (
 //
 // Source: RFC 5321 sections 4.1.2 and 4.5.3.1 (Dot-string, sizes).
 func ParseEmail(text string) (string, error) {
-	text = strings.ToLower(strings.Trim(text, " "))
+	text = strings.Trim(text, " ")
+	if strings.IndexFunc(text, func(r rune) bool { return r > unicode.MaxASCII }) >= 0 {
+		return "", errEmail // before lowering: the Kelvin sign would become a k
+	}
+	text = strings.ToLower(text)
 	local, domain, found := strings.Cut(text, "@")
 	if !found || len(text) > maxEmailBytes || len(local) > maxLocalBytes {
 		return "", errEmail
