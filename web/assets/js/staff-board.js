@@ -1,0 +1,138 @@
+// The game-day board: rates, exposure, settlements, shards, audit.
+
+import { $, $$, apiAmountText, el, parseAmount, toast } from './dom.js';
+import { call, explain } from './api.js';
+import { drawChart } from './chart.js';
+
+const number = new Intl.NumberFormat('en');
+
+// every calls fn again and again, each time ms after it ended, and not while the page is hidden.
+function every(ms, fn) {
+  const round = async () => {
+    if (!document.hidden) await fn().then(() => state(''), state);
+    setTimeout(round, ms);
+  };
+  round();
+}
+
+function state(problem) {
+  const node = $('#board-state');
+  if (problem?.code === 'unauthenticated') location.href = '/staff/sign-in';
+  node.textContent = problem ? `Not up to date: ${explain(problem)}` : `Live, ${new Date().toLocaleTimeString()}`;
+}
+
+async function rates() {
+  const data = await call('GET', '/v1/operator/rates');
+  for (const tile of $$('[data-rate]')) {
+    const values = data[tile.dataset.rate] ?? [];
+    // The last step is still filling: the figure is that of the last five full seconds.
+    const last = values.slice(-6, -1);
+    const now = last.reduce((sum, value) => sum + value, 0) / Math.max(1, last.length) / data.step_seconds;
+    $('[data-now]', tile).textContent = now > 0 && now < 10 ? now.toFixed(1) : number.format(Math.round(now));
+    $('[data-peak]', tile).textContent = `peak ${number.format(Math.max(0, ...values))}`;
+    drawChart($('.chart', tile), values.slice(0, -1));
+  }
+}
+
+const emptyRow = (columns, text) => el('tr', {}, el('td', { colspan: columns, class: 'muted' }, text));
+
+// currencies has the sum of a column by currency: a dollar of Ontario is not one of New Jersey.
+function sumText(sums) {
+  return Object.entries(sums).map(([code, minor]) => apiAmountText({ amount: decimalOf(minor), currency: code })).join(' + ');
+}
+
+function decimalOf(minor) {
+  const text = String(minor).padStart(3, '0');
+  return `${text.slice(0, -2)}.${text.slice(-2)}`;
+}
+
+function addTo(sums, amount) {
+  sums[amount.currency] = (sums[amount.currency] ?? 0n) + (parseAmount(amount.amount, 2) ?? 0n);
+}
+
+async function exposure() {
+  const { items } = await call('GET', '/v1/operator/exposure?limit=200');
+  const games = new Map();
+  for (const row of items) {
+    const game = games.get(row.event_id) ?? { id: row.event_id, name: row.event_name || row.event_id, bets: 0, stake: {}, payout: {}, share: 0 };
+    game.bets += row.bets;
+    addTo(game.stake, row.stake);
+    addTo(game.payout, row.payout);
+    const limit = Number(row.limit.amount);
+    if (limit > 0) game.share = Math.max(game.share, Number(row.payout.amount) / limit);
+    games.set(row.event_id, game);
+  }
+  const rows = [...games.values()].filter((game) => game.bets > 0).sort((a, b) => b.share - a.share || b.bets - a.bets).slice(0, 40);
+  $('#exposure').replaceChildren(...(rows.length === 0 ? [emptyRow(5, 'No open bets.')] : rows.map((game) => {
+    const meter = el('div', { class: game.share > 0.8 ? 'meter high' : 'meter', role: 'img', 'aria-label': `${(game.share * 100).toFixed(1)} per cent of the limit` }, el('i'));
+    meter.firstChild.style.width = `${Math.min(100, Math.max(game.share * 100, game.share > 0 ? 1.5 : 0))}%`;
+    return el('tr', {},
+      el('td', {}, el('a', { href: `/staff/events/${encodeURIComponent(game.id)}` }, game.name)),
+      el('td', { class: 'num' }, number.format(game.bets)), el('td', { class: 'num' }, sumText(game.stake)),
+      el('td', { class: 'num' }, sumText(game.payout)), el('td', {}, meter));
+  })));
+  $('#exposure-sum').textContent = rows.length > 0 ? `${rows.length} games with open bets` : '';
+}
+
+async function settlements() {
+  const { items } = await call('GET', '/v1/operator/settlements');
+  const rows = items.slice().sort((a, b) => b.started_at.localeCompare(a.started_at)).slice(0, 12);
+  $('#settlements').replaceChildren(...(rows.length === 0 ? [emptyRow(4, 'No results entered yet.')] : rows.map((one) => {
+    const share = one.bets > 0 ? one.paid / one.bets : 1;
+    const done = Boolean(one.done_at);
+    const meter = el('div', { class: 'meter', role: 'img', 'aria-label': `${Math.round(share * 100)} per cent` }, el('i'));
+    meter.firstChild.style.width = `${done ? 100 : Math.min(100, share * 100)}%`;
+    const seconds = (new Date(one.done_at ?? Date.now()) - new Date(one.started_at)) / 1000;
+    return el('tr', {},
+      el('td', {}, one.event_name || one.event_id, one.version > 1 ? el('span', { class: 'tag' }, `correction ${one.version - 1}`) : null),
+      el('td', { class: 'num' }, number.format(one.bets)),
+      el('td', {}, done ? el('span', { class: 'tag won' }, 'Paid') : meter),
+      el('td', { class: 'num' }, `${seconds.toFixed(seconds < 10 ? 2 : 0)} s`));
+  })));
+}
+
+async function shards() {
+  const [shardList, lagList] = await Promise.all([call('GET', '/v1/operator/shards'), call('GET', '/v1/operator/lag')]);
+  const lags = new Map(lagList.items.map((lag) => [lag.shard, lag]));
+  $('#shards').replaceChildren(...shardList.items.map((shard) => {
+    const lag = lags.get(shard.shard);
+    const behind = lag ? lag.head - lag.position : 0;
+    return el('tr', {},
+      el('td', {}, String(shard.shard)), el('td', { class: 'num' }, number.format(shard.position)),
+      el('td', { class: 'num' }, number.format(shard.queued_interactive + shard.queued_bulk)),
+      el('td', { class: 'num' }, lag ? `${behind > 0 ? `${number.format(behind)} · ` : ''}${lagText(lag.lag_seconds)}` : '–'));
+  }));
+}
+
+function lagText(seconds) {
+  if (seconds < 0.0005) return 'none';
+  return seconds < 1 ? `${Math.max(1, Math.round(seconds * 1000))} ms` : `${Number(seconds).toFixed(1)} s`;
+}
+
+async function audit() {
+  showAudit(await call('GET', '/v1/operator/audit'));
+}
+
+function showAudit(report) {
+  const words = { never: 'Not run yet.', running: 'Running…', clean: 'Clean: every invariant holds.', broken: 'BROKEN', stopped: 'Stopped.' };
+  const progress = report.status === 'running' ? ` ${report.progress.map((p) => `shard ${p.shard}: ${number.format(p.seq)} of ${number.format(p.head)}`).join(', ')}` : '';
+  const when = report.done_at ? ` ${new Date(report.done_at).toLocaleTimeString()}, by ${report.started_by}` : '';
+  $('#audit').replaceChildren(el('p', { class: report.status === 'broken' ? 'down' : '' }, (words[report.status] ?? report.status) + progress + when),
+    ...(report.findings ?? []).map((finding) => el('p', { class: 'down' }, finding)));
+  $('#audit-start').disabled = report.status === 'running';
+}
+
+export function startBoard() {
+  every(1000, rates);
+  every(2000, exposure);
+  every(1500, settlements);
+  every(1000, shards);
+  every(3000, audit);
+  $('#audit-start').addEventListener('click', async () => {
+    try {
+      showAudit(await call('POST', '/v1/operator/audit'));
+    } catch (problem) {
+      toast(explain(problem), { bad: true });
+    }
+  });
+}

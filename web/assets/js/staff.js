@@ -1,0 +1,8 @@
+// Entry of the staff's pages. Every figure and every change goes through /v1/operator.
+
+import { startBoard } from './staff-board.js';
+import { startEvent, startEvents } from './staff-events.js';
+import { startPlayers } from './staff-players.js';
+
+const pages = { board: startBoard, events: startEvents, event: startEvent, players: startPlayers };
+pages[document.body.dataset.page]?.();

@@ -1,0 +1,57 @@
+package web
+
+import (
+	"fmt"
+	"time"
+	_ "time/tzdata" // pages show local times also where the machine has no zone files
+
+	"matchday/id"
+	"matchday/jurisdiction"
+)
+
+// defaultTimeZones are those of most people of the default jurisdictions.
+func defaultTimeZones() map[id.Jurisdiction]string {
+	return map[id.Jurisdiction]string{
+		"US-NJ": "America/New_York", "US-PA": "America/New_York", "CA-ON": "America/Toronto",
+	}
+}
+
+// loadZones returns the time zone of each jurisdiction's pages; UTC where none is named.
+func loadZones(all []jurisdiction.Jurisdiction, names map[id.Jurisdiction]string) (map[id.Jurisdiction]*time.Location, error) {
+	if names == nil {
+		names = defaultTimeZones()
+	}
+	zones := make(map[id.Jurisdiction]*time.Location, len(all))
+	for _, j := range all {
+		zones[j.Code] = time.UTC
+		name, ok := names[j.Code]
+		if !ok {
+			continue
+		}
+		zone, err := time.LoadLocation(name)
+		if err != nil {
+			return nil, fmt.Errorf("time zone of %s: %w", j.Code, err)
+		}
+		zones[j.Code] = zone
+	}
+	return zones, nil
+}
+
+// dayName names a day as people do on a site about games: "Today", "Tomorrow", "Sun 28 Nov".
+func dayName(day, now time.Time) string {
+	day, now = midnight(day), midnight(now.In(day.Location()))
+	switch {
+	case day.Equal(now):
+		return "Today"
+	case day.Equal(now.AddDate(0, 0, 1)):
+		return "Tomorrow"
+	case day.Equal(now.AddDate(0, 0, -1)):
+		return "Yesterday"
+	}
+	return day.Format("Mon 2 Jan")
+}
+
+func midnight(t time.Time) time.Time {
+	year, month, day := t.Date()
+	return time.Date(year, month, day, 0, 0, 0, 0, t.Location())
+}
