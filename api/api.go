@@ -1,0 +1,156 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"matchday/history"
+	"matchday/internal/clock"
+	"matchday/jurisdiction"
+	"matchday/ledger"
+	"matchday/payments"
+	"matchday/player"
+	"matchday/sportsbook"
+)
+
+// Deps are what the edge needs. All but Gatherer, Ready and Tracer are required.
+type Deps struct {
+	Clock         clock.Clock
+	Log           *slog.Logger
+	Metrics       prometheus.Registerer
+	Gatherer      prometheus.Gatherer // serves /metrics; nil: no such path
+	Ledger        *ledger.Service
+	LedgerDir     string // what an audit reads
+	Players       *player.Service
+	Jurisdictions *jurisdiction.Registry
+	Payments      *payments.Service
+	Sportsbook    *sportsbook.Service
+	History       *history.Service
+
+	// Ready returns why the process should get no requests, or nil; nil counts as always ready.
+	Ready func(ctx context.Context) error
+	// Tracer makes a span for each request; nil makes none.
+	Tracer trace.TracerProvider
+}
+
+// validate names the dependencies that are missing.
+func (d Deps) validate() error {
+	var missing []error
+	for _, dep := range []struct {
+		name string
+		ok   bool
+	}{
+		{"Clock", d.Clock != nil}, {"Log", d.Log != nil}, {"Metrics", d.Metrics != nil}, {"Ledger", d.Ledger != nil},
+		{"LedgerDir", d.LedgerDir != ""}, {"Players", d.Players != nil}, {"Jurisdictions", d.Jurisdictions != nil},
+		{"Payments", d.Payments != nil}, {"Sportsbook", d.Sportsbook != nil}, {"History", d.History != nil},
+	} {
+		if !dep.ok {
+			missing = append(missing, fmt.Errorf("api: Deps.%s is missing", dep.name))
+		}
+	}
+	return errors.Join(missing...)
+}
+
+// API is the REST edge.
+type API struct {
+	cfg     Config
+	deps    Deps
+	log     *slog.Logger
+	metrics *metrics
+	keys    []serviceKey
+	origins *http.CrossOriginProtection
+	signIns *limiter
+	rates   *rates
+	live    *hub
+	audit   *auditor
+	tracer  trace.Tracer // nil: no spans
+	routes  []*route
+	handler http.Handler
+	running atomic.Bool
+	closing chan struct{} // closed when Run ends: live streams end
+	close   sync.Once
+}
+
+// New returns the edge of the rooms in d. It does no I/O. The live stream and audits work while Run
+// is running.
+func New(cfg Config, d Deps) (*API, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if err := d.validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	m, err := newMetrics(d.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	origins, err := newOrigins(cfg.Origins)
+	if err != nil {
+		return nil, err
+	}
+	a := &API{
+		cfg: cfg, deps: d, log: d.Log, metrics: m, origins: origins,
+		keys:    newServiceKeys(cfg.Keys),
+		signIns: newLimiter(cfg.SignInsPerMinute),
+		rates:   newRates(d.Clock.Now()),
+		closing: make(chan struct{}),
+	}
+	a.live = newHub(cfg, d, m, a.rates)
+	a.audit = newAuditor(d)
+	if d.Tracer != nil {
+		a.tracer = d.Tracer.Tracer("matchday/api")
+	}
+	if a.handler, err = a.build(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Handler serves everything of this room: /v1, /openapi.json, /docs, /healthz, /readyz, /metrics.
+func (a *API) Handler() http.Handler { return a.handler }
+
+// Run feeds the live streams and runs audits until ctx is done; then live streams end, so that a
+// server's Shutdown does not wait for them.
+func (a *API) Run(ctx context.Context) error {
+	if !a.running.CompareAndSwap(false, true) {
+		return fmt.Errorf("api: Run is called twice")
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { a.live.run(ctx) })
+	wg.Go(func() { a.audit.run(ctx) })
+	<-ctx.Done()
+	a.endLive()
+	wg.Wait()
+	return nil
+}
+
+// Close ends the live streams. It may be called twice, and before or after Run.
+func (a *API) Close() error {
+	a.endLive()
+	return nil
+}
+
+func (a *API) endLive() { a.close.Do(func() { close(a.closing) }) }
+
+// NewServer returns a server for h with the time-outs of an open port. There is no time-out for a
+// whole answer, because live streams have no end; a single request is bounded by its handler.
+func NewServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       60 * time.Second,
+		IdleTimeout:       120 * time.Second,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}

@@ -1,0 +1,299 @@
+package api
+
+import (
+	"cmp"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"maps"
+	"net/http"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"matchday/errs"
+	"matchday/stream"
+)
+
+// apiVersion is the version of the contract, not of the program: fields and routes are added within it.
+const apiVersion = "1.0.0"
+
+const apiText = `Real-money betting over one ledger. Amounts are decimal strings with their currency, prices are American
+strings with decimal odds beside them, times are RFC 3339 UTC, ids are opaque. Errors are problem+json (RFC 9457): decide by their
+code. Mutations of money take Idempotency-Key; answers to writes carry Matchday-Position, which reads accept to see at least that
+write. Unknown fields, repeated fields and unknown query parameters are refused.`
+
+var pathParam = regexp.MustCompile(`\{([a-z_]+)\}`)
+
+// document builds the OpenAPI document from the table of routes.
+func (a *API) document() *huma.OpenAPI {
+	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	doc := &huma.OpenAPI{
+		OpenAPI: "3.1.0",
+		Info:    &huma.Info{Title: "Matchday API", Version: apiVersion, Description: strings.ReplaceAll(apiText, "\n", " ")},
+		Components: &huma.Components{Schemas: registry, SecuritySchemes: map[string]*huma.SecurityScheme{
+			"player":  {Type: "http", Scheme: "bearer", Description: "Token of POST /v1/sessions; pages of the same site may use the cookie " + cookiePlayer},
+			"staff":   {Type: "http", Scheme: "bearer", Description: "Token of POST /v1/operator/sessions; pages may use the cookie " + cookieStaff},
+			"service": {Type: "http", Scheme: "bearer", Description: "API key of a service"},
+		}},
+	}
+	problem := registry.Schema(reflect.TypeFor[Problem](), true, "Problem")
+	for _, rt := range a.routes {
+		doc.AddOperation(rt.operation(registry, problem))
+	}
+	return doc
+}
+
+// operation documents one route.
+func (rt *route) operation(registry huma.Registry, problem *huma.Schema) *huma.Operation {
+	op := &huma.Operation{Method: rt.method, Path: rt.path, OperationID: rt.id, Summary: rt.summary, Description: rt.detail,
+		Tags: []string{rt.tag}, Parameters: rt.parameters(), Responses: map[string]*huma.Response{
+			"default": {Description: "Problem", Content: map[string]*huma.MediaType{"application/problem+json": {Schema: problem}}},
+		}}
+	switch {
+	case rt.who != whoPublic:
+		op.Security = []map[string][]string{{rt.who.String(): {}}}
+	case !rt.limited:
+		op.Security = []map[string][]string{{}, {whoPlayer.String(): {}}}
+	default:
+		op.Security = []map[string][]string{}
+	}
+	if rt.end.in != nil {
+		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
+			rt.end.contentType: {Schema: registry.Schema(rt.end.in, true, rt.id+"Request")}}}
+	}
+	answer := &huma.Response{Description: "Done"}
+	status := rt.status
+	switch {
+	case rt.endless:
+		answer.Content = map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}}
+	case rt.end.out != nil:
+		answer.Content = map[string]*huma.MediaType{"application/json": {Schema: registry.Schema(rt.end.out, true, rt.id+"Answer")}}
+	default:
+		status = http.StatusNoContent
+	}
+	if rt.writes {
+		answer.Headers = map[string]*huma.Header{"Matchday-Position": {Description: "Position at which the write is visible",
+			Schema: &huma.Schema{Type: huma.TypeString}}}
+	}
+	op.Responses[strconv.Itoa(status)] = answer
+	if rt.tag == "Money" && rt.keyed {
+		op.Responses[strconv.Itoa(http.StatusAccepted)] = answer
+	}
+	return op
+}
+
+// parameters documents path, query and header parameters.
+func (rt *route) parameters() []*huma.Param {
+	text := func(enum []string) *huma.Schema {
+		s := &huma.Schema{Type: huma.TypeString}
+		for _, e := range enum {
+			s.Enum = append(s.Enum, e)
+		}
+		return s
+	}
+	var out []*huma.Param
+	for _, name := range pathParam.FindAllStringSubmatch(rt.path, -1) {
+		out = append(out, &huma.Param{Name: name[1], In: "path", Required: true, Schema: text(nil)})
+	}
+	for _, p := range rt.params {
+		out = append(out, &huma.Param{Name: p.name, In: "query", Description: p.doc, Example: example(p.example), Schema: text(p.enum)})
+	}
+	if rt.keyed {
+		schema := text(nil)
+		schema.Pattern = "^[A-Za-z0-9._~-]{1,64}$"
+		out = append(out, &huma.Param{Name: "Idempotency-Key", In: "header", Required: true, Schema: schema,
+			Description: "Your key for this request: a retry with the same key answers as the first time"})
+	}
+	if rt.reads {
+		out = append(out, &huma.Param{Name: "Matchday-Position", In: "header", Example: stream.Position{Shard: 0, Seq: 42}.String(), Schema: text(nil),
+			Description: "Answer with at least this position included"})
+	}
+	return out
+}
+
+func example(text string) any {
+	if text == "" {
+		return nil
+	}
+	return text
+}
+
+//go:embed docs.html.tmpl
+var docsTemplate string
+
+//go:embed docs.css
+var docsStyle []byte
+
+// docsPage is what the template shows.
+type docsPage struct {
+	Info   *huma.Info
+	Groups []docsGroup
+	Codes  []docsCode
+}
+
+type docsGroup struct {
+	Name   string
+	Routes []docsRoute
+}
+
+type docsRoute struct {
+	ID, Method, Path, Summary, Detail, Who, BodyType, AnswerType string
+	Status                                                       int
+	Params                                                       []*huma.Param
+	Body, Answer                                                 []docsField
+}
+
+type docsField struct {
+	Name, Type, Doc string
+	Required        bool
+}
+
+type docsCode struct {
+	Code, Title string
+	Status      int
+}
+
+// buildDocs renders the document and its page once; both are served from memory.
+func (a *API) buildDocs(mux *http.ServeMux) error {
+	doc := a.document()
+	raw, err := doc.MarshalJSON()
+	if err != nil {
+		return fmt.Errorf("openapi document: %w", err)
+	}
+	page, err := a.renderDocs(doc)
+	if err != nil {
+		return fmt.Errorf("docs page: %w", err)
+	}
+	for path, file := range map[string]struct {
+		contentType string
+		body        []byte
+	}{
+		"/openapi.json":   {"application/openapi+json", raw},
+		"/docs":           {"text/html; charset=utf-8", page},
+		"/docs/style.css": {"text/css; charset=utf-8", docsStyle},
+	} {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", file.contentType)
+			w.Header().Set("Cache-Control", "no-cache")
+			_, _ = w.Write(file.body)
+		})
+	}
+	return nil
+}
+
+// renderDocs makes the page from the document and the table of routes.
+func (a *API) renderDocs(doc *huma.OpenAPI) ([]byte, error) {
+	tmpl, err := template.New("docs").Parse(docsTemplate)
+	if err != nil {
+		return nil, err
+	}
+	page := docsPage{Info: doc.Info}
+	for _, rt := range a.routes {
+		i := slices.IndexFunc(page.Groups, func(g docsGroup) bool { return g.Name == rt.tag })
+		if i < 0 {
+			i = len(page.Groups)
+			page.Groups = append(page.Groups, docsGroup{Name: rt.tag})
+		}
+		page.Groups[i].Routes = append(page.Groups[i].Routes, rt.docs(doc.Components.Schemas))
+	}
+	for _, code := range errs.Codes() {
+		page.Codes = append(page.Codes, docsCode{string(code), answers[code].title, answers[code].status})
+	}
+	var out appender
+	if err := tmpl.Execute(&out, page); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// docs is one route as the page shows it.
+func (rt *route) docs(schemas huma.Registry) docsRoute {
+	out := docsRoute{ID: rt.id, Method: rt.method, Path: rt.path, Summary: rt.summary, Detail: rt.detail, Who: rt.who.String(),
+		Status: rt.status, Params: rt.parameters()}
+	if rt.end.in != nil {
+		out.BodyType = rt.end.contentType
+		out.Body = docsFields(schemas, schemas.Schema(rt.end.in, true, ""))
+	}
+	switch {
+	case rt.endless:
+		out.AnswerType = "text/event-stream"
+	case rt.end.out == nil:
+		out.Status = http.StatusNoContent
+	default:
+		out.AnswerType = "application/json"
+		out.Answer = docsFields(schemas, schemas.Schema(rt.end.out, true, ""))
+	}
+	return out
+}
+
+// docsFields lists the fields of an object, and of the objects in it, with dotted names.
+func docsFields(schemas huma.Registry, s *huma.Schema) []docsField {
+	var out []docsField
+	var walk func(prefix string, s *huma.Schema, depth int)
+	walk = func(prefix string, s *huma.Schema, depth int) {
+		const deepest = 5
+		s = resolved(schemas, s)
+		if s == nil || depth > deepest {
+			return
+		}
+		for _, name := range slices.SortedFunc(maps.Keys(s.Properties), byRequired(s)) {
+			field := s.Properties[name]
+			target, suffix := resolved(schemas, field), ""
+			if target != nil && target.Type == huma.TypeArray {
+				target, suffix = resolved(schemas, target.Items), "[]"
+			}
+			if target == nil {
+				continue
+			}
+			out = append(out, docsField{Name: prefix + name + suffix, Type: typeText(target), Doc: cmp.Or(field.Description, target.Description),
+				Required: slices.Contains(s.Required, name)})
+			walk(prefix+name+suffix+".", target, depth+1)
+		}
+	}
+	walk("", s, 0)
+	return out
+}
+
+// byRequired puts required fields first, then by name.
+func byRequired(s *huma.Schema) func(a, b string) int {
+	return func(a, b string) int {
+		if ra, rb := slices.Contains(s.Required, a), slices.Contains(s.Required, b); ra != rb {
+			if ra {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a, b)
+	}
+}
+
+func resolved(schemas huma.Registry, s *huma.Schema) *huma.Schema {
+	if s != nil && s.Ref != "" {
+		return schemas.SchemaFromRef(s.Ref)
+	}
+	return s
+}
+
+// typeText is a short word for a schema's type.
+func typeText(s *huma.Schema) string {
+	text := cmp.Or(s.Type, "any")
+	if s.Format != "" {
+		text += " " + s.Format
+	}
+	if len(s.Enum) > 0 {
+		words := make([]string, len(s.Enum))
+		for i, e := range s.Enum {
+			words[i] = fmt.Sprint(e)
+		}
+		text = strings.Join(words, " | ")
+	}
+	if s.Nullable {
+		text += " | null"
+	}
+	return text
+}

@@ -1,0 +1,72 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"matchday/errs"
+)
+
+// buildHealth adds the paths that machines watch.
+func (a *API) buildHealth(mux *http.ServeMux) {
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "alive") })
+	mux.HandleFunc("GET /readyz", a.serveReady)
+	if a.deps.Gatherer != nil {
+		mux.Handle("GET /metrics", promhttp.HandlerFor(a.deps.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
+	}
+}
+
+// serveReady answers 200 if every part is ready, else 503; why is in the log, not in the answer.
+func (a *API) serveReady(w http.ResponseWriter, r *http.Request) {
+	select {
+	case <-a.closing:
+		plain(w, http.StatusServiceUnavailable, "stopping")
+		return
+	default:
+	}
+	if a.deps.Ready != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), positionWait)
+		defer cancel()
+		if err := a.deps.Ready(ctx); err != nil {
+			a.log.WarnContext(ctx, "not ready", "error", err)
+			plain(w, http.StatusServiceUnavailable, "not ready")
+			return
+		}
+	}
+	plain(w, http.StatusOK, "ready")
+}
+
+func plain(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text + "\n"))
+}
+
+// serveUnknown answers what no route matches: 405 if the path exists for another method, else 404.
+func (a *API) serveUnknown(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reqID := requestID(r)
+		w.Header().Set("X-Request-Id", reqID)
+		var allowed []string
+		for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodPost, http.MethodPut} {
+			other := r.Clone(r.Context())
+			other.Method = method
+			if _, pattern := mux.Handler(other); pattern != "" && pattern != "/v1/" {
+				allowed = append(allowed, method)
+			}
+		}
+		var err error = errs.New(errs.CodeNotFound, "there is no such path")
+		if len(allowed) > 0 && !slices.Contains(allowed, r.Method) {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			err = &statusError{http.StatusMethodNotAllowed, errs.New(errs.CodeInvalid, "this path has the methods %s", strings.Join(allowed, ", "))}
+		}
+		p := writeProblem(w, reqID, err)
+		a.metrics.observe("unknown", p.Code, "none", 0)
+	})
+}

@@ -1,0 +1,134 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"matchday/id"
+	"matchday/jurisdiction"
+	"matchday/ledger"
+	"matchday/player"
+)
+
+func (a *API) playerRoutes() []route {
+	return []route{
+		{method: "POST", path: "/v1/players", id: "sign-up", tag: "Players", who: whoPublic, status: http.StatusCreated, limited: true,
+			summary: "Open a player's account", end: taking(a.signUp)},
+		{method: "POST", path: "/v1/sessions", id: "sign-in", tag: "Players", who: whoPublic, status: http.StatusCreated, limited: true,
+			summary: "Sign a player in", detail: "The token is shown once. Repeated failures lock the account for a while.", end: taking(a.signIn)},
+		{method: "DELETE", path: "/v1/sessions", id: "sign-out", tag: "Players", who: whoPlayer,
+			params:  []param{{name: "all", doc: "Ends all of the player's sessions", enum: []string{"true"}}},
+			summary: "End this session", end: reading(a.signOut)},
+		{method: "GET", path: "/v1/me", id: "me", tag: "Players", who: whoPlayer, summary: "Who is signed in", end: reading(a.me)},
+		{method: "GET", path: "/v1/me/balance", id: "balance", tag: "Money", who: whoPlayer, reads: true,
+			summary: "The player's cash", end: reading(a.balance)},
+		{method: "GET", path: "/v1/me/statement", id: "statement", tag: "Money", who: whoPlayer, reads: true, params: paged,
+			summary: "Movements of the player's cash, newest first", end: reading(a.statement)},
+		{method: "GET", path: "/v1/jurisdictions", id: "jurisdictions", tag: "Offer", who: whoPublic,
+			summary: "Where players can sign up, with limits", end: reading(a.jurisdictions)},
+	}
+}
+
+func (a *API) signUp(ctx context.Context, _ *call, in *SignUpRequest) (Player, error) {
+	p, err := a.deps.Players.SignUp(ctx, player.SignUp{Email: in.Email, Password: in.Password, DisplayName: in.DisplayName,
+		BirthDate: in.BirthDate, Jurisdiction: id.Jurisdiction(in.Jurisdiction)})
+	if err != nil {
+		return Player{}, fmt.Errorf("sign up: %w", err)
+	}
+	return playerOf(p), nil
+}
+
+func (a *API) signIn(ctx context.Context, _ *call, in *SignInRequest) (Session, error) {
+	s, token, err := a.deps.Players.SignIn(ctx, player.Credentials{Email: in.Email, Password: in.Password,
+		Jurisdiction: id.Jurisdiction(in.Jurisdiction)})
+	if err != nil {
+		return Session{}, fmt.Errorf("sign in: %w", err)
+	}
+	return sessionOf(s, token), nil
+}
+
+func (a *API) signOut(ctx context.Context, c *call) (None, error) {
+	if c.query.Get("all") == "true" {
+		return None{}, a.deps.Players.SignOutAll(ctx, c.caller.session.Player)
+	}
+	return None{}, a.deps.Players.SignOut(ctx, c.caller.token)
+}
+
+func (a *API) me(ctx context.Context, c *call) (Me, error) {
+	s := c.caller.session
+	p, err := a.deps.Players.Find(ctx, s.Player, s.Jurisdiction)
+	if err != nil {
+		return Me{}, fmt.Errorf("find player %s: %w", s.Player, err)
+	}
+	return Me{Player: playerOf(p), ExpiresAt: s.ExpiresAt, PreviousSignIn: optional(s.PreviousSignIn)}, nil
+}
+
+func (a *API) balance(ctx context.Context, c *call) (Balance, error) {
+	if err := c.waitForLedger(ctx); err != nil {
+		return Balance{}, err
+	}
+	return a.balanceOfPlayer(ctx, c.caller.session)
+}
+
+// balanceOfPlayer returns the player's cash; a player without any movement has zero.
+func (a *API) balanceOfPlayer(ctx context.Context, s player.Session) (Balance, error) {
+	j, err := a.home(s)
+	if err != nil {
+		return Balance{}, err
+	}
+	b, err := a.deps.Ledger.Balance(ctx, ledger.PlayerCash(s.Player, s.Jurisdiction))
+	if err != nil {
+		return Balance{}, fmt.Errorf("balance of player %s: %w", s.Player, err)
+	}
+	return balanceOf(b, j.Currency), nil
+}
+
+// home returns the jurisdiction of a player's session. Not to have it is a fault of ours.
+func (a *API) home(s player.Session) (jurisdiction.Jurisdiction, error) {
+	j, err := a.deps.Jurisdictions.Find(s.Jurisdiction)
+	if err != nil {
+		return j, errors.New("jurisdiction " + string(s.Jurisdiction) + " of a session is not configured")
+	}
+	return j, nil
+}
+
+// waitForLedger waits until the ledger has committed the position that the read asks for.
+func (c *call) waitForLedger(ctx context.Context) error {
+	p, err := c.readPosition()
+	if err != nil || p == nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, positionWait)
+	defer cancel()
+	if err := c.a.deps.Ledger.WaitFor(ctx, *p); err != nil {
+		return fmt.Errorf("wait for position %s: %w", p, err)
+	}
+	return nil
+}
+
+func (a *API) statement(ctx context.Context, c *call) (List[StatementLine], error) {
+	if err := c.waitForLedger(ctx); err != nil {
+		return List[StatementLine]{}, err
+	}
+	s := c.caller.session
+	j, err := a.home(s)
+	if err != nil {
+		return List[StatementLine]{}, err
+	}
+	limit, limitErr := c.limit()
+	before, cursorErr := c.seqCursor()
+	if err := errors.Join(limitErr, cursorErr); err != nil {
+		return List[StatementLine]{}, err
+	}
+	lines, err := a.deps.Ledger.Statement(ctx, ledger.PlayerCash(s.Player, s.Jurisdiction), ledger.StatementQuery{BeforeSeq: before, Limit: limit + 1})
+	if err != nil {
+		return List[StatementLine]{}, fmt.Errorf("statement of player %s: %w", s.Player, err)
+	}
+	return statementOf(lines, limit, j.Currency, false), nil
+}
+
+func (a *API) jurisdictions(_ context.Context, _ *call) (List[Jurisdiction], error) {
+	return listOf(a.deps.Jurisdictions.List(), "", jurisdictionOf), nil
+}
