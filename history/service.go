@@ -123,7 +123,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 // openShard opens one file.
 func (s *Service) openShard(ctx context.Context, number int) (*shard, error) {
 	path := filepath.Join(s.config.Dir, fmt.Sprintf("history-%03d.db", number))
-	db, err := sqldb.Open(path, sqldb.Options{Durability: sqldb.Rebuildable, CacheKiB: s.config.CacheKiB})
+	db, err := sqldb.Open(path, fileOptions(s.config.CacheKiB))
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +132,12 @@ func (s *Service) openShard(ctx context.Context, number int) (*shard, error) {
 		return nil, errors.Join(err, h.close())
 	}
 	return h, nil
+}
+
+// fileOptions are how a shard's file is opened. The write-ahead log may grow to 64 MB, because a
+// surge writes the same pages over and over and each checkpoint copies a page once.
+func fileOptions(cacheKiB int) sqldb.Options {
+	return sqldb.Options{Durability: sqldb.Rebuildable, CacheKiB: cacheKiB, WALPages: 16_000}
 }
 
 // prepare brings a file up to date and makes its sink.
