@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
@@ -142,15 +141,8 @@ func (a *API) Close() error {
 
 func (a *API) endLive() { a.close.Do(func() { close(a.closing) }) }
 
-// NewServer returns a server for h with the time-outs of an open port. There is no time-out for a
-// whole answer, because live streams have no end; a single request is bounded by its handler.
-func NewServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       60 * time.Second,
-		IdleTimeout:       120 * time.Second,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
+// Paths returns the ServeMux patterns of everything that Handler serves, for a mux that serves pages
+// beside it.
+func Paths() []string {
+	return []string{"/v1/", "/openapi.json", "/docs", "/docs/", "/healthz", "/readyz", "/metrics"}
 }
