@@ -20,17 +20,7 @@ func (b *builder) replay(ctx context.Context, e *entry, old *storedTransfer) err
 		e.out.Err = conflict(e.t.Key, field)
 		return nil
 	}
-	out := e.out
-	out.Position, out.At, out.Replayed = stream.Position{Shard: b.shard, Seq: old.seq}, old.at, true
-	out.Balances = make([]int64, len(old.lines))
-	for i := range old.lines {
-		out.Balances[i] = old.lines[i].balance
-	}
-	if old.code != "" {
-		out.Err = errs.New(old.code, "%s", old.detail)
-		return nil
-	}
-	out.Data = old.data
+	*e.out = old.result(b.shard)
 	return nil
 }
 

@@ -49,6 +49,8 @@ type readerStore interface {
 	statement(ctx context.Context, a Address, before int64, limit int) ([]StatementLine, error)
 	log(ctx context.Context, shard int, after int64, maxRecords int) ([]stream.Batch, error)
 	export(ctx context.Context, shard int, fn func(ExportedTransfer) error) error
+	// answered returns the transfer stored under the key; false if there is none.
+	answered(ctx context.Context, key string) (storedTransfer, bool, error)
 }
 
 var (

@@ -182,6 +182,16 @@ func (s *sqliteStore) addresses(ctx context.Context, ids []int64) (map[int64]Add
 
 // transfers implements writerStore.
 func (s *sqliteStore) transfers(ctx context.Context, keys []string) ([]storedTransfer, error) {
+	return transfersOn(ctx, s.conn, keys)
+}
+
+// querier is the writing connection or the readers.
+type querier interface {
+	QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error)
+}
+
+// transfersOn returns those of the keys that exist, as the connection sees them.
+func transfersOn(ctx context.Context, on querier, keys []string) ([]storedTransfer, error) {
 	const q = `
 		SELECT t.seq, t.key, t.kind, COALESCE(t.code, ''), COALESCE(t.detail, ''), t.player, t.jurisdiction,
 			t.currency, t.fingerprint, COALESCE(t.hold_seq, 0), t.lines, COALESCE(t.record_type, ''),
@@ -195,7 +205,7 @@ func (s *sqliteStore) transfers(ctx context.Context, keys []string) ([]storedTra
 		WHERE t.key IN `
 	var out []storedTransfer
 	err := eachChunk(keys, func(args []any) error {
-		return s.query(ctx, q+placeholders(len(args)), args, func(rows *sql.Rows) error {
+		return eachRow(on.QueryContext(ctx, q+placeholders(len(args)), args...))(func(rows *sql.Rows) error {
 			var t storedTransfer
 			var lines, print []byte
 			var atUS int64
