@@ -29,8 +29,8 @@ func BenchLedger(ctx context.Context, o BenchOptions, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r := newBenchReport("ledger", map[string]any{
-		"engine": o.Engine, "shards": o.Shards, "accounts": o.Accounts, "seconds": o.Duration.Seconds(), "runs": o.Runs,
+	r := newBenchReport("ledger", o.Commit, map[string]any{
+		"engine": o.Engine, "shards": o.Shards, "accounts": o.Accounts, "seconds": o.Seconds, "runs": o.Runs,
 		"batch": ledgerBatch, "submitters": ledgerSubmitters, "record_bytes": workload.RecordBytes, "durability": "synchronous=FULL",
 		"debit_rate": o.Rate, "seed": o.Seed,
 	})
@@ -64,7 +64,7 @@ func measureLedger(ctx context.Context, o BenchOptions, r *BenchReport, books *l
 		return err
 	}
 	var committed atomic.Int64
-	ctx, cancel := context.WithTimeout(ctx, warmUp+o.Duration)
+	ctx, cancel := context.WithTimeout(ctx, warmUp+o.length())
 	defer cancel()
 	var wg sync.WaitGroup
 	failures := make(chan error, ledgerSubmitters)

@@ -39,9 +39,9 @@ type BenchReport struct {
 	order []string
 }
 
-func newBenchReport(name string, settings map[string]any) *BenchReport {
+func newBenchReport(name, commit string, settings map[string]any) *BenchReport {
 	return &BenchReport{
-		Name: name, Machine: machine(), Commit: commit(), Command: strings.Join(commandLine(), " "),
+		Name: name, Machine: machine(), Commit: commit, Command: strings.Join(commandLine(), " "),
 		Settings: settings, Figures: make(map[string]Figure),
 	}
 }

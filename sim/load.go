@@ -14,8 +14,12 @@ import (
 // latency counts from then.
 type job struct {
 	due time.Time
-	run func(ctx context.Context, w *worker, due time.Time)
+	n   int // number of the arrival on its curve: what it draws at random follows from it
+	run task
 }
+
+// task is what a job does: arrival n, due at a time.
+type task func(ctx context.Context, w *worker, n int, due time.Time)
 
 // worker is one goroutine with one connection.
 type worker struct {
@@ -43,7 +47,7 @@ func newPool(ctx context.Context, addr string, n int, timeout time.Duration) *po
 			defer w.http.Close()
 			for j := range p.jobs {
 				if ctx.Err() == nil {
-					j.run(ctx, w, j.due)
+					j.run(ctx, w, j.n, j.due)
 				}
 				p.done.Add(1)
 			}
@@ -145,7 +149,7 @@ type pacer struct {
 // track is one curve with what an arrival does.
 type track struct {
 	curve curve
-	run   func(ctx context.Context, w *worker, due time.Time)
+	run   task
 	sent  int
 }
 
@@ -177,7 +181,7 @@ func (p *pacer) play(ctx context.Context, until time.Duration) {
 func (p *pacer) catchUp(ctx context.Context, t *track, now time.Duration) bool {
 	for due := t.curve.due(now); t.sent < due; t.sent++ {
 		at := p.start.Add(t.curve.at(t.sent))
-		if !p.pool.add(ctx, job{due: at, run: t.run}) {
+		if !p.pool.add(ctx, job{due: at, n: t.sent, run: t.run}) {
 			return false
 		}
 	}

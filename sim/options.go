@@ -10,7 +10,7 @@ import (
 
 // SundayOptions are the settings of a simulated game day.
 type SundayOptions struct {
-	Slate   string  // path of a season file
+	Slate   string  // path of a season file; "" plays a fictional one
 	Week    int     // week of the season; the day of it with the most games is played
 	Players int     // players who sign up
 	Bets    int     // bets to be accepted
@@ -25,9 +25,6 @@ type SundayOptions struct {
 // Validate returns what is wrong with the options, every field at once.
 func (o SundayOptions) Validate() error {
 	var c errs.Check
-	if o.Slate == "" {
-		c.Add("slate", "name a season file")
-	}
 	if o.Out == "" {
 		c.Add("out", "name a folder for the report")
 	}
@@ -48,19 +45,20 @@ func (o SundayOptions) Validate() error {
 
 // BenchOptions are the settings of a benchmark; each benchmark reads the ones that concern it.
 type BenchOptions struct {
-	Engine     string        // "" or "sqlite"
-	Shards     int           // 0 is 2
-	Runs       int           // 0 is 3
-	Duration   time.Duration // of each measurement; 0 is 10 s
-	Accounts   int           // players with money; 0 is 10,000
-	Bets       int           // bench payout: winning bets; 0 is 1,000,000
-	Rate       int           // open-loop requests a second for latency figures; 0 is 1,000
-	Workers    int           // connections of the load generator; 0 is 64
-	Seed       uint64        // 0 is 1
-	JSON       bool          // print one JSON object instead of a table
-	Dir        string        // parent of the temporary data folders; "" is the system's
-	CPUProfile string        // file for a CPU profile of the measured part
-	MemProfile string        // file for a heap profile at the end
+	Engine     string // "" or "sqlite"
+	Commit     string // version of the program, for the report; "" reads it from the build
+	Shards     int    // 0 is 2
+	Runs       int    // 0 is 3, of bench payout 1
+	Seconds    int    // length of each measurement; 0 is 10
+	Accounts   int    // players with money; 0 is 10,000
+	Bets       int    // bench payout: winning bets; 0 is 1,000,000
+	Rate       int    // open-loop requests a second for latency figures; 0 is 1,000
+	Workers    int    // connections of the load generator; 0 is 64
+	Seed       uint64 // 0 is 1
+	JSON       bool   // print one JSON object instead of a table
+	Dir        string // parent of the temporary data folders; "" is the system's
+	CPUProfile string // file for a CPU profile of the measured part
+	MemProfile string // file for a heap profile at the end
 }
 
 // errEngine is returned for an engine that is not built in.
@@ -83,14 +81,18 @@ func (o BenchOptions) withDefaults() (BenchOptions, error) {
 	if o.Seed == 0 {
 		o.Seed = 1
 	}
-	if o.Duration <= 0 {
-		o.Duration = 10 * time.Second
+	o.Seconds = orDefault(o.Seconds, 10)
+	if o.Commit == "" {
+		o.Commit = commit()
 	}
-	if o.Shards > 64 || o.Runs > 1_000 || o.Workers > 4_096 || o.Accounts > 10_000_000 || o.Bets > 100_000_000 {
+	if o.Shards > 64 || o.Seconds > 86_400 || o.Runs > 1_000 || o.Workers > 4_096 || o.Accounts > 10_000_000 || o.Bets > 100_000_000 {
 		return o, errs.New(errs.CodeInvalid, "a bench option is out of range")
 	}
 	return o, nil
 }
+
+// length returns how long one measurement takes.
+func (o BenchOptions) length() time.Duration { return time.Duration(o.Seconds) * time.Second }
 
 func orDefault(n, fallback int) int {
 	if n <= 0 {

@@ -90,7 +90,7 @@ func TestNiceScaleHoldsTheValue(t *testing.T) {
 
 func TestFigureIsMedianOfRuns(t *testing.T) {
 	t.Parallel()
-	r := newBenchReport("x", nil)
+	r := newBenchReport("x", "", nil)
 	for _, v := range []float64{5, 1, 3, 2} {
 		r.add("f", v)
 	}

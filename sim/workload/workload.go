@@ -125,6 +125,11 @@ func (w *Ledger) Debit() ledger.Transfer {
 	return stake(w.prefix+pad12(w.next), w.players[Skewed(w.rng, len(w.players))], 1, nil)
 }
 
+// Deposit returns a transfer that gives a player money.
+func Deposit(key string, p id.Player, t Territory, minor int64) ledger.Transfer {
+	return deposit(key, player{id: p, territory: t, cash: ledger.PlayerCash(p, t.Code)}, minor, nil)
+}
+
 func deposit(key string, p player, amount int64, draft *stream.Draft) ledger.Transfer {
 	return transfer(key, ledger.KindDeposit, p, draft, ledger.Posting{
 		Account: ledger.PSP("sandbox", p.territory.Code), AmountMinor: -amount,
@@ -170,4 +175,63 @@ func pad12(n int) string {
 		n /= 10
 	}
 	return string(b[:])
+}
+
+// AppendBatch appends the body of POST /v1/ledger/transfers/batch with n fresh transfers.
+func (w *Ledger) AppendBatch(b []byte, n int) []byte {
+	b = append(b, `{"transfers":[`...)
+	one := make([]ledger.Transfer, 1)
+	for i := range n {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		w.Next(one)
+		b = AppendTransfer(b, &one[0])
+	}
+	return append(b, `]}`...)
+}
+
+// AppendTransfer appends a transfer in the JSON of the ledger API. Both currencies of the workload have
+// cents.
+func AppendTransfer(b []byte, t *ledger.Transfer) []byte {
+	b = append(b, `{"key":"`...)
+	b = append(b, t.Key...)
+	b = append(b, `","kind":"`...)
+	b = append(b, t.Kind.String()...)
+	b = append(b, `","player_id":"`...)
+	b = append(b, t.Player...)
+	b = append(b, `","jurisdiction":"`...)
+	b = append(b, t.Jurisdiction...)
+	b = append(b, `","currency":"`...)
+	b = append(b, t.Currency...)
+	b = append(b, `","postings":[`...)
+	for i, p := range t.Postings {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"account":"`...)
+		b = append(b, p.Account...)
+		b = append(b, `","amount":"`...)
+		b = appendCents(b, p.AmountMinor)
+		b = append(b, `"}`...)
+	}
+	b = append(b, ']')
+	if t.Record != nil {
+		b = append(b, `,"record":{"type":"`...)
+		b = append(b, t.Record.Type...)
+		b = append(b, `","subject":"`...)
+		b = append(b, t.Record.Subject...)
+		b = append(b, `","data":`...)
+		b = append(b, t.Record.Data...)
+		b = append(b, '}')
+	}
+	return append(b, '}')
+}
+
+func appendCents(b []byte, minor int64) []byte {
+	if minor < 0 {
+		b, minor = append(b, '-'), -minor
+	}
+	b = strconv.AppendInt(b, minor/100, 10)
+	return append(b, '.', byte('0'+minor/10%10), byte('0'+minor%10))
 }
