@@ -22,6 +22,9 @@ import (
 //go:embed migrations_openbets/migrations/*.sql
 var openBetsMigrations embed.FS
 
+// openBetsSink names the sink of the projection.
+const openBetsSink = "openbets"
+
 // openBets is the projection of one ledger shard that settlement grades from: every bet with its
 // legs and what it was last settled to. Settled bets stay for a while, because a corrected result
 // grades them again.
@@ -66,8 +69,7 @@ type leg struct {
 
 // openOpenBets opens or creates the shard's projection in dir.
 func openOpenBets(ctx context.Context, dir string, shard int, c clock.Clock) (*openBets, error) {
-	path := filepath.Join(dir, fmt.Sprintf("openbets-%03d.db", shard))
-	db, err := sqldb.Open(path, sqldb.Options{Durability: sqldb.Rebuildable, CacheKiB: 64 << 10, WALPages: 8000})
+	db, err := sqldb.Open(openBetsPath(dir, shard), sqldb.Options{Durability: sqldb.Rebuildable, CacheKiB: 64 << 10, WALPages: 8000})
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +78,11 @@ func openOpenBets(ctx context.Context, dir string, shard int, c clock.Clock) (*o
 		return nil, fmt.Errorf("open bets of shard %d: %w", shard, closeAfter(err, db))
 	}
 	return o, nil
+}
+
+// openBetsPath is where the projection of a shard is kept.
+func openBetsPath(dir string, shard int) string {
+	return filepath.Join(dir, fmt.Sprintf("openbets-%03d.db", shard))
 }
 
 // closeAfter closes db because of err, and returns both errors.

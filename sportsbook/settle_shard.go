@@ -83,7 +83,7 @@ func newShardSettler(ctx context.Context, t *settler, dir string, shard int, tra
 		return ok && f.Decided
 	}
 	w.sink, err = stream.NewSink(stream.SinkConfig{
-		Name: "openbets", Shard: shard, DB: w.bets.db, Apply: w.bets.apply, OnApplied: w.bets.committed,
+		Name: openBetsSink, Shard: shard, DB: w.bets.db, Apply: w.bets.apply, OnApplied: w.bets.committed,
 	}, transport, t.ledger, deps)
 	if err != nil {
 		return nil, errors.Join(err, w.bets.close())
