@@ -1,0 +1,454 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"matchday/history"
+	"matchday/id"
+	"matchday/internal/clock"
+	"matchday/jurisdiction"
+	"matchday/ledger"
+	"matchday/odds"
+	"matchday/payments"
+	"matchday/player"
+	"matchday/sportsbook"
+	"matchday/stream"
+)
+
+const (
+	nj = id.Jurisdiction("US-NJ")
+	pa = id.Jurisdiction("US-PA")
+	on = id.Jurisdiction("CA-ON")
+
+	password = "correct horse battery"
+	testKey  = "a service's key, for tests only"
+)
+
+// server is the whole platform without pages, assembled by hand, behind a real HTTP server.
+type server struct {
+	t       testing.TB
+	dir     string
+	url     string
+	api     *API
+	ledger  *ledger.Service
+	players *player.Service
+	book    *sportsbook.Service
+	history *history.Service
+	pay     *payments.Service
+	http    *http.Client
+	people  int
+	keys    int
+}
+
+// newServer starts everything; it stops with the test.
+func newServer(t testing.TB, change ...func(*Config)) *server {
+	t.Helper()
+	s := &server{t: t, dir: t.TempDir()}
+	log := slog.New(slog.DiscardHandler)
+	registry := prometheus.NewRegistry()
+	clk := clock.System{}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	var closers []func() error
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+		for i := len(closers) - 1; i >= 0; i-- {
+			if err := closers[i](); err != nil {
+				t.Errorf("close: %v", err)
+			}
+		}
+	})
+	run := func(name string, fn func(context.Context) error) {
+		running.Go(func() {
+			if err := fn(ctx); err != nil && ctx.Err() == nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	rules := must(jurisdiction.New(jurisdiction.Default()))(t)
+	streams := must(stream.StartEmbedded(stream.EmbeddedConfig{Dir: filepath.Join(s.dir, "streams")}, log))(t)
+	closers = append(closers, streams.Close)
+	ledgerDir := filepath.Join(s.dir, "ledger")
+	s.ledger = must(ledger.Open(ctx, ledger.Config{Dir: ledgerDir}, ledger.Deps{Clock: clk, Log: log, Metrics: registry}))(t)
+	closers = append(closers, s.ledger.Close)
+	run("ledger", s.ledger.Run)
+	for shard := range s.ledger.Shards() {
+		relay := must(stream.NewRelay(s.ledger, shard, streams.Transport(), stream.Deps{Clock: clk, Log: log, Metrics: registry}))(t)
+		run("relay", relay.Run)
+	}
+	s.players = must(player.Open(ctx, player.Config{Dir: filepath.Join(s.dir, "player"), Argon2: player.Argon2{MemoryKiB: 8, Passes: 1, Lanes: 1}},
+		player.Deps{Clock: clk, Log: log, Metrics: registry, Rules: rules}))(t)
+	closers = append(closers, s.players.Close)
+	sandbox := must(payments.OpenSandbox(ctx, payments.SandboxConfig{Dir: filepath.Join(s.dir, "sandbox"), Latency: time.Millisecond}, clk))(t)
+	closers = append(closers, sandbox.Close)
+	s.pay = must(payments.Open(ctx, payments.Config{Dir: filepath.Join(s.dir, "payments")},
+		payments.Deps{Clock: clk, Log: log, Metrics: registry, Books: books{s.ledger}, Provider: sandbox, Limits: rules}))(t)
+	closers = append(closers, s.pay.Close)
+	run("payments", s.pay.Run)
+	s.book = must(sportsbook.Open(ctx, sportsbook.Config{Dir: filepath.Join(s.dir, "sportsbook")},
+		sportsbook.Deps{Clock: clk, Log: log, Metrics: registry, Ledger: s.ledger, Jurisdictions: rules, Transport: streams.Transport()}))(t)
+	closers = append(closers, s.book.Close)
+	run("sportsbook", s.book.Run)
+	s.history = must(history.Open(ctx, history.Config{Dir: filepath.Join(s.dir, "history"), Shards: s.ledger.Shards()},
+		history.Deps{Clock: clk, Log: log, Metrics: registry, Transport: streams.Transport(), Source: s.ledger, ShardOf: s.ledger.ShardOf}))(t)
+	closers = append(closers, s.history.Close)
+	run("history", s.history.Run)
+
+	sum := sha256.Sum256([]byte(testKey))
+	pennsylvania := sha256.Sum256([]byte(testKey + " in Pennsylvania"))
+	cfg := Config{SignInsPerMinute: -1, LiveHeartbeat: 50 * time.Millisecond, Keys: []ServiceKey{
+		{Name: "tests", SHA256: hex.EncodeToString(sum[:])},
+		{Name: "pennsylvania", SHA256: hex.EncodeToString(pennsylvania[:]), Jurisdictions: []id.Jurisdiction{pa}},
+	}}
+	for _, f := range change {
+		f(&cfg)
+	}
+	s.api = must(New(cfg, Deps{Clock: clk, Log: log, Metrics: registry, Gatherer: registry, Ledger: s.ledger, LedgerDir: ledgerDir,
+		Players: s.players, Jurisdictions: rules, Payments: s.pay, Sportsbook: s.book, History: s.history}))(t)
+	closers = append(closers, s.api.Close)
+	run("api", s.api.Run)
+	web := httptest.NewServer(s.api.Handler())
+	t.Cleanup(func() { _ = s.api.Close(); web.Close() }) // before the rooms
+	s.url, s.http = web.URL, web.Client()
+	select {
+	case <-s.book.Ready():
+	case <-time.After(20 * time.Second):
+		t.Fatal("the sportsbook is not ready after 20 s")
+	}
+	return s
+}
+
+// must ends the test if what made a value failed.
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// books is the ledger as room payments sees it, for what these tests need.
+type books struct{ l *ledger.Service }
+
+func (b books) Deposit(ctx context.Context, p payments.Payment) (stream.Position, error) {
+	return b.move(ctx, p, "deposit", ledger.KindDeposit, stream.TypeDepositCompleted, ledger.PSP(p.Provider, p.Jurisdiction), ledger.PlayerCash(p.Player, p.Jurisdiction))
+}
+
+func (b books) Withhold(ctx context.Context, p payments.Payment) (stream.Position, error) {
+	return b.move(ctx, p, "withhold", ledger.KindWithdrawalRequest, stream.TypeWithdrawalRequested, ledger.PlayerCash(p.Player, p.Jurisdiction), ledger.PlayerWithdrawing(p.Player, p.Jurisdiction))
+}
+
+func (b books) Complete(ctx context.Context, p payments.Payment) (stream.Position, error) {
+	return b.move(ctx, p, "complete", ledger.KindWithdrawal, stream.TypeWithdrawalCompleted, ledger.PlayerWithdrawing(p.Player, p.Jurisdiction), ledger.PSP(p.Provider, p.Jurisdiction))
+}
+
+func (b books) Return(ctx context.Context, p payments.Payment) (stream.Position, error) {
+	return b.move(ctx, p, "return", ledger.KindWithdrawalReturn, stream.TypeWithdrawalReturned, ledger.PlayerWithdrawing(p.Player, p.Jurisdiction), ledger.PlayerCash(p.Player, p.Jurisdiction))
+}
+
+func (b books) move(ctx context.Context, p payments.Payment, step string, kind ledger.Kind, record string, from, to ledger.Address) (stream.Position, error) {
+	data, err := json.Marshal(stream.PaymentChanged{PaymentID: p.ID, PlayerID: p.Player, Jurisdiction: p.Jurisdiction,
+		AmountMinor: p.Amount.Minor(), Currency: string(p.Amount.Currency()), Provider: p.Provider})
+	if err != nil {
+		return stream.Position{}, err
+	}
+	r, err := b.l.Commit(ctx, ledger.LaneInteractive, ledger.Transfer{Key: step + "/" + p.ID, Kind: kind, Player: p.Player,
+		Jurisdiction: p.Jurisdiction, Currency: p.Amount.Currency(), Request: []byte(p.ID),
+		Postings: []ledger.Posting{{Account: from, AmountMinor: -p.Amount.Minor()}, {Account: to, AmountMinor: p.Amount.Minor()}},
+		Record:   &stream.Draft{Type: record, Subject: p.ID, Data: data}})
+	return r.Position, err
+}
+
+// answer is what came back.
+type answer struct {
+	t      testing.TB
+	status int
+	header http.Header
+	body   []byte
+}
+
+// option changes a request before it is sent.
+type option func(*http.Request)
+
+func header(name, value string) option { return func(r *http.Request) { r.Header.Set(name, value) } }
+
+// bearerOf authorises a request; the empty token leaves it anonymous.
+func bearerOf(token string) option {
+	return func(r *http.Request) {
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+	}
+}
+
+// do sends a request; a body that is not bytes or text is sent as JSON.
+func (s *server) do(method, path, token string, body any, options ...option) answer {
+	s.t.Helper()
+	var reader io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		reader = strings.NewReader(b)
+	case []byte:
+		reader = bytes.NewReader(b)
+	default:
+		raw, err := json.Marshal(b)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		reader = bytes.NewReader(raw)
+	}
+	r, err := http.NewRequestWithContext(context.Background(), method, s.url+path, reader)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	bearerOf(token)(r)
+	for _, o := range options {
+		o(r)
+	}
+	resp, err := s.http.Do(r)
+	if err != nil {
+		s.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return answer{t: s.t, status: resp.StatusCode, header: resp.Header, body: raw}
+}
+
+// key is an option with a fresh idempotency key.
+func (s *server) key() option {
+	s.keys++
+	return header("Idempotency-Key", fmt.Sprintf("key-%d", s.keys))
+}
+
+// want ends the test unless the status is as wanted.
+func (a answer) want(status int) answer {
+	a.t.Helper()
+	if a.status != status {
+		a.t.Fatalf("status %d, want %d: %s", a.status, status, a.body)
+	}
+	return a
+}
+
+// wantCode ends the test unless the answer is a problem with the code and its status.
+func (a answer) wantCode(code string) Problem {
+	a.t.Helper()
+	var p Problem
+	if err := json.Unmarshal(a.body, &p); err != nil || p.Code != code {
+		a.t.Fatalf("answer %d %s, want code %s", a.status, a.body, code)
+	}
+	if got := a.header.Get("Content-Type"); got != "application/problem+json" || p.Status != a.status || p.RequestID == "" {
+		a.t.Fatalf("problem %s with type %s and status %d is not well-formed", a.body, got, a.status)
+	}
+	return p
+}
+
+// into decodes the answer.
+func into[T any](a answer) T {
+	a.t.Helper()
+	var v T
+	if err := json.Unmarshal(a.body, &v); err != nil {
+		a.t.Fatalf("answer %s: %v", a.body, err)
+	}
+	return v
+}
+
+// signUp makes a player and signs in.
+func (s *server) signUp(j id.Jurisdiction) (p Player, token string) {
+	s.t.Helper()
+	s.people++
+	email := fmt.Sprintf("player%d@example.com", s.people)
+	p = into[Player](s.do("POST", "/v1/players", "", SignUpRequest{Email: email, Password: password, DisplayName: "A Player",
+		BirthDate: "1980-02-29", Jurisdiction: string(j)}).want(http.StatusCreated))
+	session := into[Session](s.do("POST", "/v1/sessions", "", SignInRequest{Email: email, Password: password, Jurisdiction: string(j)}).want(http.StatusCreated))
+	return p, session.Token
+}
+
+// fund deposits and waits until the money is there.
+func (s *server) fund(token, amount, currency string) {
+	s.t.Helper()
+	a := s.do("POST", "/v1/me/deposits", token, PaymentRequest{Amount: Amount{amount, currency}, Method: "card"}, s.key())
+	if a.status != http.StatusCreated && a.status != http.StatusAccepted {
+		s.t.Fatalf("deposit: %d %s", a.status, a.body)
+	}
+	p := into[Payment](a)
+	s.poll("the deposit", func() bool {
+		return into[Payment](s.do("GET", "/v1/me/deposits/"+p.ID, token, nil).want(http.StatusOK)).Status == "completed"
+	})
+}
+
+// poll waits for something that another goroutine brings about.
+func (s *server) poll(what string, done func() bool) {
+	s.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for !done() {
+		select {
+		case <-deadline:
+			s.t.Fatalf("%s has not come after 20 s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+// staff makes a member of staff and signs in.
+func (s *server) staff(name string, role player.Role, js ...id.Jurisdiction) string {
+	s.t.Helper()
+	if err := s.players.AddStaff(context.Background(), player.StaffAccount{Name: name, Password: password, Role: role, Jurisdictions: js}); err != nil {
+		s.t.Fatal(err)
+	}
+	return into[Session](s.do("POST", "/v1/operator/sessions", "", StaffSignInRequest{Name: name, Password: password}).want(http.StatusCreated)).Token
+}
+
+// trader is a member of staff who may do everything everywhere.
+func (s *server) trader() string { return s.staff("trader", player.RoleAdmin, nj, pa, on) }
+
+// game adds an event with all markets that starts in an hour: moneyline -170 (home) and +154 (away), the
+// rest at -110.
+func (s *server) game(eventID string, js ...id.Jurisdiction) sportsbook.Event {
+	s.t.Helper()
+	price := func(n int64) odds.Price { return must(odds.American(n))(s.t) }
+	spread, total := odds.Line(-350), odds.Line(4650)
+	e, err := s.book.CreateEvent(context.Background(), sportsbook.NewEvent{ID: eventID, Sport: "Football", Competition: "Test League",
+		Home: "Harbour Town", Away: "Mill City", StartsAt: clock.System{}.Now().Add(time.Hour), Jurisdictions: js,
+		Markets: []sportsbook.NewMarket{
+			{Type: sportsbook.Moneyline, Prices: map[string]odds.Price{"home": price(-170), "away": price(154)}},
+			{Type: sportsbook.Spread, Line: &spread, Prices: map[string]odds.Price{"home": price(-110), "away": price(-110)}},
+			{Type: sportsbook.Total, Line: &total, Prices: map[string]odds.Price{"over": price(-110), "under": price(-110)}},
+		}}, sportsbook.By{Actor: "tests"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return e
+}
+
+// single is a bet of 10.00 on the home team.
+func single(eventID, currency string) BetRequest {
+	return BetRequest{Stake: Amount{"10.00", currency}, Legs: []LegRequest{{SelectionID: eventID + ":moneyline:home", Price: "-170"}}}
+}
+
+// state is everything a refused request must leave as it was.
+func (s *server) state(tokens ...string) string {
+	s.t.Helper()
+	ctx := context.Background()
+	var out strings.Builder
+	for shard := range s.ledger.Shards() {
+		fmt.Fprintf(&out, "shard %d head %d\n", shard, s.ledger.Head(shard))
+	}
+	for _, j := range []id.Jurisdiction{nj, pa, on} {
+		players, _, err := s.players.List(ctx, j, "", 200)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		events, _, err := s.book.ListEvents(ctx, sportsbook.EventQuery{Jurisdiction: j, Limit: 200})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		raw, err := json.Marshal(events)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		fmt.Fprintf(&out, "%s players %v\nevents %s\n", j, players, raw)
+	}
+	for _, token := range tokens {
+		fmt.Fprintf(&out, "deposits %s\n", s.do("GET", "/v1/me/deposits", token, nil).body)
+		fmt.Fprintf(&out, "withdrawals %s\n", s.do("GET", "/v1/me/withdrawals", token, nil).body)
+	}
+	return out.String()
+}
+
+// events reads a live stream into a channel of "event data" lines; it ends with the test or the stream.
+func (s *server) events(path, token string, options ...option) <-chan string {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	s.t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	bearerOf(token)(r)
+	for _, o := range options {
+		o(r)
+	}
+	resp, err := s.http.Do(r) //nolint:bodyclose // closed by the reader below
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		raw, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		s.t.Fatalf("live stream: %d %s", resp.StatusCode, raw)
+	}
+	lines := make(chan string, 1000)
+	go func() {
+		defer close(lines)
+		defer func() { _ = resp.Body.Close() }()
+		scanner := bufio.NewScanner(resp.Body)
+		event := ""
+		for scanner.Scan() {
+			line := scanner.Text()
+			if name, ok := strings.CutPrefix(line, "event: "); ok {
+				event = name
+			} else if data, ok := strings.CutPrefix(line, "data: "); ok {
+				lines <- event + " " + data
+			} else if strings.HasPrefix(line, ":") {
+				lines <- line
+			}
+		}
+	}()
+	return lines
+}
+
+// next returns the data of the next live event with the name that fits.
+func next[T any](s *server, lines <-chan string, event string, fits func(T) bool) T {
+	s.t.Helper()
+	deadline := time.After(20 * time.Second)
+	for {
+		select {
+		case <-deadline:
+			s.t.Fatalf("no live event %s after 20 s", event)
+		case line, open := <-lines:
+			if !open {
+				s.t.Fatalf("the live stream ended before %s", event)
+			}
+			data, ok := strings.CutPrefix(line, event+" ")
+			if !ok {
+				continue
+			}
+			var v T
+			if err := json.Unmarshal([]byte(data), &v); err != nil {
+				s.t.Fatalf("live event %s: %v", line, err)
+			}
+			if fits == nil || fits(v) {
+				return v
+			}
+		}
+	}
+}
