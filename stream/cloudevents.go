@@ -14,7 +14,7 @@ const messageBytes = 256 << 10
 // Encode writes the batch's records as a CloudEvents 1.0 JSON batch, one event a record, in order.
 // A batch without records is the empty array: it still carries a position in its headers.
 func Encode(b Batch) []byte {
-	e := newEncoder(b.Shard)
+	e := newEncoder(b.Shard, sizeOf(b.Records)+2)
 	for i := range b.Records {
 		e.add(&b.Records[i])
 	}
@@ -30,11 +30,17 @@ func pack(batches []Batch) []Message {
 		return nil
 	}
 	shard := batches[0].Shard
-	e := newEncoder(shard)
+	left := 0 // bytes that are still to be written, about
+	for i := range batches {
+		left += sizeOf(batches[i].Records)
+	}
+	const most = messageBytes + MaxRecordBytes + envelopeBytes
+	e := newEncoder(shard, min(left, most))
 	first := batches[0].First
 	flush := func(last int64, at time.Time) {
 		out = append(out, Message{Shard: shard, First: first, Last: last, At: at, Body: e.close()})
-		e, first = newEncoder(shard), last+1
+		left -= len(e.buf)
+		e, first = newEncoder(shard, min(left, most)), last+1
 	}
 	for i := range batches {
 		b := &batches[i]
@@ -61,8 +67,23 @@ type encoder struct {
 	timeText []byte
 }
 
-func newEncoder(shard int) *encoder {
-	return &encoder{buf: []byte{'['}, source: `","source":"/matchday/ledger/` + strconv.Itoa(shard) + `","type":`}
+// newEncoder begins a message that is expected to need so many bytes.
+func newEncoder(shard, size int) *encoder {
+	buf := make([]byte, 1, max(size, 2))
+	buf[0] = '['
+	return &encoder{buf: buf, source: `","source":"/matchday/ledger/` + strconv.Itoa(shard) + `","type":`}
+}
+
+// envelopeBytes is about what an event needs beside its payload.
+const envelopeBytes = 320
+
+// sizeOf estimates the encoded size of records.
+func sizeOf(records []Record) int {
+	n := 0
+	for i := range records {
+		n += len(records[i].Data) + envelopeBytes
+	}
+	return n
 }
 
 // add appends one event.
@@ -100,11 +121,19 @@ func (e *encoder) add(r *Record) {
 // close ends the array and gives the message away.
 func (e *encoder) close() []byte { return append(e.buf, ']') }
 
+// plain marks the bytes that stand for themselves in a JSON string.
+var plain = func() (table [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		table[c] = c != '"' && c != '\\'
+	}
+	return table
+}()
+
 // appendString appends s as a JSON string. Ids and types are plain ASCII and are copied as they
 // are; everything else takes the library's way.
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+		if !plain[s[i]] {
 			quoted, _ := json.Marshal(s) // a string always marshals
 			return append(b, quoted...)
 		}

@@ -201,11 +201,11 @@ func (s *scanner) token(c byte) bool {
 func (s *scanner) text() ([]byte, error) {
 	s.space()
 	start := s.i
-	plain, err := s.skipString()
+	literal, err := s.skipString()
 	if err != nil {
 		return nil, err
 	}
-	if plain {
+	if literal {
 		return s.b[start+1 : s.i-1], nil
 	}
 	var out string
@@ -216,24 +216,26 @@ func (s *scanner) text() ([]byte, error) {
 }
 
 // skipString steps over a string and reports whether its bytes are its content.
-func (s *scanner) skipString() (plain bool, err error) {
+func (s *scanner) skipString() (literal bool, err error) {
 	if s.i >= len(s.b) || s.b[s.i] != '"' {
 		return false, errSyntax
 	}
-	plain = true
+	literal = true
 	for s.i++; s.i < len(s.b); s.i++ {
-		switch c := s.b[s.i]; {
+		c := s.b[s.i]
+		if plain[c] {
+			continue
+		}
+		switch {
 		case c == '"':
 			s.i++
-			return plain, nil
+			return literal, nil
 		case c == '\\':
-			plain = false
 			s.i++
-		case c < 0x20:
+		case c < ' ':
 			return false, errSyntax
-		case c >= 0x80:
-			plain = false // the library replaces what is not UTF-8
 		}
+		literal = false // an escape, or bytes of which the library replaces what is not UTF-8
 	}
 	return false, errSyntax
 }

@@ -138,6 +138,9 @@ func (s *Sink) advance(position int64, at time.Time) {
 // stops with an error when another writer moves its position, or when it is ahead of the log.
 func (s *Sink) Run(ctx context.Context) error {
 	if err := s.Load(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return err
 	}
 	feed := make(chan Message, sinkFeed)

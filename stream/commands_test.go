@@ -1,0 +1,174 @@
+package stream_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"matchday/errs"
+	"matchday/stream"
+)
+
+func (w *world) commands() *stream.Commands {
+	w.t.Helper()
+	c, err := stream.NewCommands(w.emb.Transport(), "payouts", w.deps)
+	if err != nil {
+		w.t.Fatalf("NewCommands: %v", err)
+	}
+	return c
+}
+
+// receive returns the next payload, or fails the test.
+func receive(t *testing.T, from <-chan string) string {
+	t.Helper()
+	select {
+	case got := <-from:
+		return got
+	case <-time.After(20 * time.Second):
+		t.Fatal("no command came")
+		return ""
+	}
+}
+
+func TestCommandsComeInOrderAndOnce(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	c, ctx := w.commands(), context.Background()
+	for n := range 20 { // before anybody works, some of them twice
+		for range 1 + n%2 {
+			if err := c.Send(ctx, 0, fmt.Sprintf("id-%d", n), fmt.Appendf(nil, "command %d", n)); err != nil {
+				t.Fatalf("Send: %v", err)
+			}
+		}
+	}
+	got := make(chan string, 100)
+	w.start(func(ctx context.Context) error {
+		return c.Run(ctx, 0, func(_ context.Context, payload []byte) error { got <- string(payload); return nil })
+	})
+	for n := range 20 {
+		if text, want := receive(t, got), fmt.Sprintf("command %d", n); text != want {
+			t.Fatalf("got %q, want %q", text, want)
+		}
+	}
+	if len(got) != 0 {
+		t.Errorf("%d commands more than were sent", len(got))
+	}
+}
+
+func TestFailedCommandComesAgain(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	c := w.commands()
+	got := make(chan string, 100)
+	failures := 3
+	w.start(func(ctx context.Context) error {
+		return c.Run(ctx, 1, func(_ context.Context, payload []byte) error {
+			if failures--; failures >= 0 {
+				return errors.New("not now")
+			}
+			got <- string(payload)
+			return nil
+		})
+	})
+	if err := c.Send(context.Background(), 1, "a", []byte("x")); err != nil {
+		t.Fatalf("Send: %v", err)
+	}
+	receive(t, got)
+}
+
+func TestCommandSurvivesARestartBeforeItIsDone(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	c := w.commands()
+	if err := c.Send(context.Background(), 0, "a", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan string, 10)
+	stop := w.start(func(ctx context.Context) error {
+		return c.Run(ctx, 0, func(ctx context.Context, payload []byte) error {
+			seen <- string(payload)
+			return errors.New("stopped before it was done")
+		})
+	})
+	receive(t, seen)
+	if err := errors.Join(stop(), w.emb.Close()); err != nil {
+		t.Fatal(err)
+	}
+	w.startServer()
+	c = w.commands()
+	got := make(chan string, 10)
+	w.start(func(ctx context.Context) error {
+		return c.Run(ctx, 0, func(_ context.Context, payload []byte) error { got <- string(payload); return nil })
+	})
+	if text := receive(t, got); text != "x" {
+		t.Errorf("got %q, want x", text)
+	}
+}
+
+func TestQueueThatWasDeletedIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	c, ctx := w.commands(), context.Background()
+	got := make(chan string, 10)
+	w.start(func(ctx context.Context) error {
+		return c.Run(ctx, 0, func(_ context.Context, payload []byte) error { got <- string(payload); return nil })
+	})
+	if err := c.Send(ctx, 0, "a", []byte("first")); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, got)
+	if err := w.jet().DeleteStream(ctx, "commands-payouts-0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Send(ctx, 0, "a", []byte("second")); err != nil {
+		t.Fatal(err)
+	}
+	if text := receive(t, got); text != "second" {
+		t.Errorf("got %q, want second", text)
+	}
+}
+
+func TestCommandsAreChecked(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	if err := w.commands().Send(context.Background(), 0, "a", make([]byte, stream.MaxCommandBytes+1)); !errs.Is(err, errs.CodeTooLarge) {
+		t.Errorf("Send of a large command: %v, want too_large", err)
+	}
+	for _, name := range []string{"", "a.b", "Payouts", "a b", "*"} {
+		if _, err := stream.NewCommands(w.emb.Transport(), name, w.deps); err == nil {
+			t.Errorf("queue name %q: want an error", name)
+		}
+	}
+}
+
+func TestFollowSeesWhatIsNew(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.start(w.relay().Run)
+	w.commit(3, 3)
+	w.onStream()
+	head := w.log.Head(0)
+	got := make(chan stream.Batch, 100)
+	w.start(func(ctx context.Context) error {
+		return stream.Follow(ctx, w.emb.Transport(), 0, head, func(b stream.Batch) error { got <- b; return nil })
+	})
+	w.commit(2)
+	b := <-got
+	if b.First != head+1 || len(b.Records) != 2 {
+		t.Errorf("batch = %d..%d with %d records, want from %d with 2", b.First, b.Last, len(b.Records), head+1)
+	}
+	if err := w.jet().DeleteStream(context.Background(), "ledger-0"); err != nil {
+		t.Fatal(err)
+	}
+	w.commit(1)
+	if b = <-got; b.First != head+4 || len(b.Records) != 1 {
+		t.Errorf("batch after the loss = %d..%d, want from %d: nothing twice", b.First, b.Last, head+4)
+	}
+	stop := errors.New("enough")
+	err := stream.Follow(context.Background(), w.emb.Transport(), 0, 0, func(stream.Batch) error { return stop })
+	if !errors.Is(err, stop) {
+		t.Errorf("Follow = %v, want the caller's error", err)
+	}
+}
