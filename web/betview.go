@@ -2,6 +2,7 @@ package web
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"matchday/history"
@@ -82,10 +83,12 @@ func leg(l history.Leg, zone *time.Location) legView {
 
 // nameWithLine puts a line behind a selection's name: "Buffalo +3.5", "Over 46.5".
 func nameWithLine(name, line string) string {
-	if len(line) > 2 && (line[:2] == "O " || line[:2] == "U ") {
-		line = line[2:]
-	}
-	return name + " " + line
+	return name + " " + bareLine(line)
+}
+
+// bareLine is a line without the over or under that the name already says.
+func bareLine(line string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(line, "O "), "U ")
 }
 
 // kindNames are how a statement calls the movements of a player's cash.
@@ -98,8 +101,8 @@ var kindNames = map[ledger.Kind]string{
 
 // lineView is one line of a statement.
 type lineView struct {
-	At, Kind, Subject, Amount, Balance string
-	In                                 bool
+	At, Kind, Amount, Balance string
+	In                        bool
 }
 
 // paymentView is one deposit or withdrawal.
@@ -109,7 +112,10 @@ type paymentView struct {
 
 // payment makes the view of a payment.
 func payment(p payments.Payment, zone *time.Location) paymentView {
-	v := paymentView{At: momentText(p.CreatedAt, zone), Name: "Deposit", Amount: amountText(p.Amount), Status: p.Status.String(), Note: p.Reason}
+	v := paymentView{
+		At: momentText(p.CreatedAt, zone), Name: "Deposit", Amount: amountText(p.Amount), Status: p.Status.String(),
+		Note: strings.ReplaceAll(p.Reason, "_", " "),
+	}
 	if p.Direction == payments.DirectionWithdrawal {
 		v.Name = "Withdrawal"
 	}

@@ -229,7 +229,7 @@ func (w *Web) account(rw http.ResponseWriter, r *http.Request, v visitor) {
 	}
 	for _, l := range lines {
 		view.Lines = append(view.Lines, lineView{
-			At: momentText(l.At, zone), Kind: kindNames[l.Kind], Subject: l.Subject, In: l.AmountMinor > 0,
+			At: momentText(l.At, zone), Kind: kindNames[l.Kind], In: l.AmountMinor > 0,
 			Amount: signedText(v.money(l.AmountMinor)), Balance: amountText(v.money(l.BalanceMinor)),
 		})
 	}

@@ -17,7 +17,6 @@ import (
 	"matchday/payments"
 	"matchday/player"
 	"matchday/sportsbook"
-	"matchday/stream"
 )
 
 // Config of the pages. The zero value is a safe default.
@@ -68,7 +67,6 @@ type Bets interface {
 type Books interface {
 	Balance(ctx context.Context, a ledger.Address) (ledger.Balance, error)
 	Statement(ctx context.Context, a ledger.Address, q ledger.StatementQuery) ([]ledger.StatementLine, error)
-	WaitFor(ctx context.Context, p stream.Position) error
 }
 
 // Payments is what the pages need of room payments.

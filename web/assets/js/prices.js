@@ -13,7 +13,7 @@ function paint(button) {
   const open = isOpen(button);
   const named = $('.nm', button) !== null;
   const parts = [];
-  if (named) parts.push(el('span', { class: 'nm' }, name, el('span', { class: 'ln' }, line)));
+  if (named) parts.push(el('span', { class: 'nm' }, name, el('span', { class: 'ln' }, line.replace(/^[OU] /, ''))));
   else if (line) parts.push(el('span', { class: 'ln' }, line));
   parts.push(el('span', { class: 'pr' }, open ? priceText(price) : icon('lock', 'lock')));
   button.replaceChildren(...parts);
@@ -55,7 +55,11 @@ function moveMarket(change) {
 
 function moveScore(change) {
   const games = $$(`[data-game="${CSS.escape(change.event_id)}"]`);
-  if (games.length === 0) return;
+  if (games.length === 0) {
+    // A game that is new, or newly on offer here.
+    if (change.status === 'scheduled' && change.result_version === 0 && $('[data-live-region="games"]')) refresh();
+    return;
+  }
   const ended = change.status === 'ended';
   const live = change.status === 'live';
   for (const game of games) {

@@ -356,7 +356,7 @@ function modeSwitch() {
 }
 
 function policyNode() {
-  const options = [['none', 'Ask me about every change'], ['better', 'Take better prices'], ['any', 'Take any change']];
+  const options = [['none', 'Ask me first'], ['better', 'Take better prices'], ['any', 'Take any change']];
   const select = el('select', { id: 'price-policy', 'data-focus': 'policy', disabled: busy, onchange: (event) => { state.policy = event.target.value; changed(); } },
     ...options.map(([value, text]) => el('option', { value, selected: state.policy === value }, text)));
   return el('div', { class: 'policy' }, el('label', { for: 'price-policy' }, 'If prices change'), select);
