@@ -2,7 +2,11 @@ package sportsbook
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -47,27 +51,54 @@ type selectionRef struct {
 	selection int
 }
 
-// openCatalogue opens the database and loads the offer.
-func openCatalogue(ctx context.Context, path string, clk clock.Clock) (*catalogue, error) {
-	db, err := sqldb.Open(path, sqldb.Options{})
+// catalogueFile is the name of the database in the room's folder.
+const catalogueFile = "catalogue.db"
+
+// openCatalogue opens the database in the folder, brings it up to date and loads the offer.
+func openCatalogue(ctx context.Context, dir string, clk clock.Clock) (*catalogue, error) {
+	c, err := newCatalogue(dir, sqldb.Options{}, clk)
 	if err != nil {
 		return nil, err
 	}
-	c := &catalogue{
-		clock: clk, store: catalogueStore{db: db},
-		events: make(map[string]*slot), markets: make(map[string]marketRef), selections: make(map[string]selectionRef),
+	err = c.store.db.Migrate(ctx, migrations, clk.Now())
+	if err == nil {
+		err = c.load(ctx)
 	}
-	if err := c.load(ctx); err != nil {
-		_ = db.Close()
-		return nil, err
+	if err != nil {
+		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
 }
 
-func (c *catalogue) load(ctx context.Context) error {
-	if err := c.store.db.Migrate(ctx, migrations, c.clock.Now()); err != nil {
-		return err
+// readCatalogue loads the offer from its file as it stands, beside the process that owns it. Nothing
+// can be changed through it.
+func readCatalogue(ctx context.Context, dir string) (*catalogue, error) {
+	if _, err := os.Stat(filepath.Join(dir, catalogueFile)); err != nil {
+		return nil, fmt.Errorf("read catalogue: %w", err)
 	}
+	c, err := newCatalogue(dir, sqldb.Options{ReadOnly: true}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.load(ctx); err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return c, nil
+}
+
+func newCatalogue(dir string, o sqldb.Options, clk clock.Clock) (*catalogue, error) {
+	db, err := sqldb.Open(filepath.Join(dir, catalogueFile), o)
+	if err != nil {
+		return nil, err
+	}
+	return &catalogue{
+		clock: clk, store: catalogueStore{db: db},
+		events: make(map[string]*slot), markets: make(map[string]marketRef), selections: make(map[string]selectionRef),
+	}, nil
+}
+
+// load reads the offer into memory.
+func (c *catalogue) load(ctx context.Context) error {
 	events, err := c.store.load(ctx)
 	if err != nil {
 		return err

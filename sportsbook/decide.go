@@ -147,8 +147,11 @@ type marketFact struct {
 }
 
 // marketFact returns the facts of a market; false if there is no such market.
-func (s *Service) marketFact(marketID string) (marketFact, bool) {
-	e, m := s.catalogue.marketEvent(marketID)
+func (s *Service) marketFact(marketID string) (marketFact, bool) { return s.catalogue.marketFact(marketID) }
+
+// marketFact returns the facts of a market; false if there is no such market.
+func (c *catalogue) marketFact(marketID string) (marketFact, bool) {
+	e, m := c.marketEvent(marketID)
 	if m == nil {
 		return marketFact{}, false
 	}

@@ -70,5 +70,8 @@ func (m *metrics) changed(diffs []difference, events int) {
 			m.changes.WithLabelValues(string(u.Kind)).Inc()
 		}
 	}
-	m.events.Set(float64(events))
+	setGauge(m.events, events)
 }
+
+// setGauge shows a count.
+func setGauge(g prometheus.Gauge, n int) { g.Set(float64(n)) }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -115,7 +114,7 @@ func Open(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open sportsbook: %w", err)
 	}
-	offer, err := openCatalogue(ctx, filepath.Join(cfg.Dir, "catalogue.db"), deps.Clock)
+	offer, err := openCatalogue(ctx, cfg.Dir, deps.Clock)
 	if err != nil {
 		return nil, fmt.Errorf("open sportsbook: %w", err)
 	}
@@ -124,7 +123,7 @@ func Open(ctx context.Context, cfg Config, deps Deps) (*Service, error) {
 		exposure: newExposure(cfg.Exposure), readyCh: make(chan struct{}),
 	}
 	m.changed(nil, len(offer.listed()))
-	if s.settler, err = newSettler(s); err != nil {
+	if s.settler, err = newSettler(ctx, s); err != nil {
 		_ = offer.close()
 		return nil, fmt.Errorf("open sportsbook: %w", err)
 	}
