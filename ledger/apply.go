@@ -24,9 +24,10 @@ type builder struct {
 	known  *keyRing
 	sealer *sealer
 
-	state  shardState // as committed
-	number uint64     // of the batch being built
-	out    batch
+	state   shardState // as committed
+	number  uint64     // of the batch being built
+	checked bool       // every key of the batch was looked up
+	out     batch
 
 	touched []*account
 	pending map[string]int             // key -> index in out.rows
@@ -105,6 +106,7 @@ func (b *builder) committed() {
 // load reads what the entries need and memory does not have: accounts, and the outcome of keys that
 // were seen before (of every key, if checked).
 func (b *builder) load(ctx context.Context, jobs []*job, checked bool) error {
+	b.checked = checked
 	var addresses []Address
 	var keys []string
 	asked := map[Address]struct{}{}
@@ -188,10 +190,25 @@ func (b *builder) apply(ctx context.Context, e *entry) error {
 		err = b.move(ctx, e)
 	}
 	if refused, ok := asAnswer(err); ok {
-		e.out.Err = refused
-		return nil
+		return b.answerUnlogged(ctx, e, refused)
 	}
 	return err
+}
+
+// answerUnlogged answers a transfer that will not be written, so that no unique key can tell whether
+// it is a retry: a post repeated after its hold has ended is a replay, not a conflict.
+func (b *builder) answerUnlogged(ctx context.Context, e *entry, answer *errs.Error) error {
+	if !b.checked {
+		found, err := b.store.transfers(ctx, []string{e.t.Key})
+		if err != nil {
+			return err
+		}
+		if len(found) > 0 {
+			return b.replay(ctx, e, &found[0])
+		}
+	}
+	e.out.Err = answer
+	return nil
 }
 
 // move applies a transfer that brings its own postings, a hold included.
@@ -513,7 +530,7 @@ func (b *builder) seal() {
 		s.row(&b.out.rows[i])
 	}
 	for _, h := range b.out.newHolds {
-		s.hold(&h.storedHold)
+		s.later(&h.storedHold)
 	}
 	b.out.seal = s.end()
 	slices.SortFunc(b.out.postings, func(x, y posting) int {

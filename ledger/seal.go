@@ -15,8 +15,9 @@ type seal [sha256.Size]byte
 // sealer computes seals. The encoding under the hash is canonical: every text with its length,
 // every number as a varint, in the order of the columns.
 type sealer struct {
-	hash hash.Hash
-	buf  []byte
+	hash  hash.Hash
+	buf   []byte
+	holds []byte // encoded holds, which follow the rows
 }
 
 func newSealer() *sealer { return &sealer{hash: sha256.New()} }
@@ -24,6 +25,7 @@ func newSealer() *sealer { return &sealer{hash: sha256.New()} }
 // begin starts the seal of the batch that follows previous.
 func (s *sealer) begin(previous seal, first, last, atMicros, epoch, accounts int64) {
 	s.hash.Reset()
+	s.holds = s.holds[:0]
 	s.buf = append(s.buf[:0], "matchday ledger batch 1\n"...)
 	s.buf = append(s.buf, previous[:]...)
 	for _, n := range [...]int64{first, last, atMicros, epoch, accounts} {
@@ -69,12 +71,14 @@ func appendRecord(b []byte, r *stream.Draft) []byte {
 	return appendText(b, string(r.Data))
 }
 
-// hold adds a hold made by the batch, after its rows.
-func (s *sealer) hold(h *storedHold) {
-	s.buf = append(s.buf, 'h')
+// later adds a hold made by the batch. Holds are hashed after the rows, in the order they were made.
+func (s *sealer) later(h *storedHold) {
+	s.holds = append(s.holds, 'h')
 	for _, n := range [...]int64{h.seq, h.account, h.counter, h.amount, h.expires.UnixMicro()} {
-		s.buf = binary.AppendVarint(s.buf, n)
+		s.holds = binary.AppendVarint(s.holds, n)
 	}
+	s.holds = appendText(s.holds, string(h.jurisdiction))
+	s.holds = appendText(s.holds, string(h.currency))
 }
 
 // flush hands full buffers to the hash.
@@ -88,6 +92,7 @@ func (s *sealer) flush() {
 // end returns the seal.
 func (s *sealer) end() seal {
 	s.hash.Write(s.buf)
+	s.hash.Write(s.holds)
 	s.buf = s.buf[:0]
 	var out seal
 	s.hash.Sum(out[:0])

@@ -1,0 +1,55 @@
+// Package ledger keeps the money: accounts, transfers, holds and the log of everything that
+// happened to them, in shards with one writer each.
+//
+// # Chart of accounts
+//
+// Player accounts are credit-normal: positive is what the house owes the player. Product is a name
+// such as sportsbook.
+//
+//	player/{player}/{jurisdiction}/cash         the player's own money; never below zero available
+//	player/{player}/{jurisdiction}/withdrawing  on its way out; never below zero
+//	player/{player}/{jurisdiction}/owed         what the player owes; never above zero
+//	bets/{jurisdiction}/{product}               escrow of open stakes
+//	revenue/{jurisdiction}/{product}            settled stakes less payouts, and what rounding leaves
+//	psp/{provider}/{jurisdiction}               money at a payment provider; normally negative
+//	adjustments/{jurisdiction}                  counter-account of corrections by staff
+//
+// House accounts exist once per shard, so that every transfer stays on the shard of its player; the
+// balance of a house account is the sum over the shards. Which kind of transfer may debit and credit
+// which type of account is the table in kind.go.
+//
+// # Invariants
+//
+//   - The postings of a transfer are in one currency and one jurisdiction and sum to zero.
+//   - A balance is the sum of its account's postings, and each posting keeps the balance after it.
+//   - Cash and withdrawing are never below zero available (posted less held); owed is never above zero.
+//   - The sequences of a shard's log have no gap. A refusal is part of the log.
+//   - A key is answered once: the same request gets the first answer again for ever, refusals
+//     included; another request is a conflict and changes nothing.
+//   - A transfer and its record commit together or not at all.
+//   - A hold ends once. It ends at its expiry by the shard's clock even if nobody looks: a debit that
+//     needs the money ends it first.
+//   - Every batch is sealed with a hash over its rows and the seal before it.
+//   - Only the writer with the highest epoch can commit.
+//   - An answer is given only when what it says is on disk.
+//
+// [Audit] proves all of these from the files, except the last two.
+//
+// # Errors
+//
+//   - invalid: the transfer is wrong; or its account has another currency. Nothing is stored.
+//   - insufficient_funds, limit_reached: refused by the balances. Stored, final under the key.
+//   - conflict: the key was used for another request, or the hold has ended. Nothing is stored.
+//   - not_found: there is no such hold (of this player). Nothing is stored.
+//   - too_large: a call with too many transfers.
+//   - unavailable: overload, time-out, shutdown, lost shard, or the database cannot write. Unless
+//     the queue was full the outcome is open; ask again with the same key.
+//
+// # Not guaranteed
+//
+//   - Atomicity across the transfers of one [Service.CommitBatch], or across shards.
+//   - An order between transfers of concurrent calls.
+//   - That an audit notices a log cut off at its end: heads must be kept elsewhere for that.
+//   - That a caller of the same Go process leaves alone what it shares: record payloads passed in
+//     and read out must not be changed.
+package ledger
