@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -304,6 +306,106 @@ func TestQueriesAreChecked(t *testing.T) {
 			}
 			if fields != tt.fields {
 				t.Errorf("got %d field errors, want %d", fields, tt.fields)
+			}
+		})
+	}
+}
+
+func TestHistoryIsRebuiltFromTheLog(t *testing.T) {
+	t.Parallel()
+	w := setup(t, 2)
+	for n := range 30 {
+		player := id.Player(fmt.Sprintf("plr_%d", n%4))
+		bet := id.Bet(fmt.Sprintf("bet_%02d", n))
+		w.commit(player, placedRecord(player, nj, bet, 100), settledRecord(player, nj, bet, 1, "push", 100))
+	}
+	all := func() (out []string) {
+		if err := w.s.ForEach(context.Background(), func(b history.Bet) error { out = append(out, fmt.Sprintf("%+v", b)); return nil }); err != nil {
+			t.Fatalf("ForEach: %v", err)
+		}
+		return out
+	}
+	before := all()
+	if len(before) != 30 {
+		t.Fatalf("ForEach hands over %d bets, want 30", len(before))
+	}
+	w.stop()
+	if err := os.RemoveAll(filepath.Join(w.dir, "history")); err != nil {
+		t.Fatal(err)
+	}
+	w.open()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for n := range w.log.Shards() {
+		if err := w.s.WaitFor(ctx, stream.Position{Shard: n, Seq: w.log.Head(n)}); err != nil {
+			t.Fatalf("rebuild: %v", err)
+		}
+	}
+	if after := all(); fmt.Sprint(stripPointers(after)) != fmt.Sprint(stripPointers(before)) {
+		t.Errorf("rebuilt history differs: %v, before %v", after, before)
+	}
+}
+
+// stripPointers removes addresses of lines from printed bets.
+func stripPointers(bets []string) []string {
+	for i, b := range bets {
+		bets[i] = regexp.MustCompile(`0x[0-9a-f]+`).ReplaceAllString(b, "line")
+	}
+	return bets
+}
+
+func TestLagIsZeroWhenAllIsShown(t *testing.T) {
+	t.Parallel()
+	w := setup(t, 2)
+	at := w.commit("plr_1", placedRecord("plr_1", nj, "bet_1", 100))
+	want := []history.ShardLag{{Shard: 0}, {Shard: 1, Position: at.Seq}}
+	if got := w.s.Lag(); !slices.Equal(got, want) {
+		t.Errorf("Lag = %+v, want %+v", got, want)
+	}
+}
+
+func TestSubscribersHearOfEachBatchUntilTheyCancel(t *testing.T) {
+	t.Parallel()
+	w := setup(t, 1)
+	heard := make(chan stream.Batch, 10)
+	cancel := w.s.Subscribe(func(b stream.Batch) {
+		if page, err := w.s.List(context.Background(), history.Query{Player: "plr_0", Jurisdiction: nj}); err != nil || len(page.Bets) != 1 {
+			t.Errorf("a subscriber reads %d bets, %v, want what it was told of", len(page.Bets), err)
+		}
+		heard <- b
+	})
+	at := w.commit("plr_0", placedRecord("plr_0", nj, "bet_1", 100))
+	if b := <-heard; b.Last != at.Seq || len(b.Records) != 1 {
+		t.Errorf("heard of %+v, want the batch that ends at %s", b, at)
+	}
+	cancel()
+	w.commit("plr_0", placedRecord("plr_0", nj, "bet_2", 100))
+	if len(heard) != 0 {
+		t.Error("heard of a batch after cancel")
+	}
+}
+
+func TestOpenRefusesWhatCannotWork(t *testing.T) {
+	t.Parallel()
+	w := setup(t, 2)
+	good := history.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry(), Transport: w.emb.Transport(), Source: w.log, ShardOf: w.shardOf}
+	noClock := good
+	noClock.Clock = nil
+	tests := []struct {
+		name   string
+		config history.Config
+		deps   history.Deps
+	}{
+		{"no folder", history.Config{}, good},
+		{"another number of shards than the ledger", history.Config{Dir: t.TempDir(), Shards: 3}, good},
+		{"a negative wait", history.Config{Dir: t.TempDir(), ReadWait: -1}, good},
+		{"no clock", history.Config{Dir: t.TempDir()}, noClock},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := history.Open(context.Background(), tt.config, tt.deps); err == nil {
+				t.Error("Open = nil, want an error")
 			}
 		})
 	}

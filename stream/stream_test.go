@@ -96,7 +96,7 @@ func (w *world) relay() *stream.Relay {
 	return r
 }
 
-func openDB(t *testing.T, dir string) *sqldb.DB {
+func openDB(t testing.TB, dir string) *sqldb.DB {
 	t.Helper()
 	db, err := sqldb.Open(filepath.Join(dir, "sink.db"), sqldb.Options{Durability: sqldb.Rebuildable})
 	if err != nil {

@@ -1,0 +1,190 @@
+package history
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"matchday/errs"
+	"matchday/id"
+	"matchday/internal/sqldb"
+	"matchday/money"
+	"matchday/stream"
+)
+
+// newFile returns a service of one shard without a stream: the projection and its reads.
+func newFile(t testing.TB, dir string) *Service {
+	t.Helper()
+	db, err := sqldb.Open(filepath.Join(dir, "history.db"), sqldb.Options{WithoutSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Migrate(context.Background(), migrations, time.UnixMicro(1)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := prepareReads(context.Background(), db.Read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Service{shards: []*shard{{db: db, reads: r}}}
+}
+
+func (s *Service) applyForTest(batches ...stream.Batch) error {
+	return s.shards[0].db.InTx(context.Background(), func(tx *sql.Tx) error {
+		return project(context.Background(), tx, batches)
+	})
+}
+
+// model is the history as a map that is changed record by record.
+type model map[betKey]Bet
+
+func (m model) place(seq int64, at time.Time, k betKey, stake int64) stream.Record {
+	legs := []stream.BetLeg{{EventID: fmt.Sprintf("game_%d", stake%3), Market: "total", Selection: "over", Price: "+120"}}
+	m[k] = Bet{ID: k.bet, Player: k.player, Jurisdiction: "CA-ON", Product: "sportsbook", Status: StatusOpen, PlacedAt: at,
+		Stake: money.New(stake, "CAD"), PotentialPayout: money.New(2*stake, "CAD"), Payout: money.New(0, "CAD"), Legs: []Leg{{BetLeg: legs[0]}}}
+	return recordOf(seq, at, k, stream.TypeBetPlaced, stream.BetPlaced{BetID: k.bet, PlayerID: k.player, Jurisdiction: "CA-ON", Product: "sportsbook",
+		Currency: "CAD", StakeMinor: stake, PotentialPayoutMinor: 2 * stake, Legs: legs})
+}
+
+func (m model) settle(seq int64, at time.Time, k betKey, version int, outcome string, payout int64) stream.Record {
+	if b := m[k]; version > b.Version {
+		b.Version, b.Status, b.SettledAt, b.Payout = version, Status(outcome), at, money.New(payout, "CAD")
+		b.Legs = []Leg{{BetLeg: b.Legs[0].BetLeg, Outcome: outcome}}
+		m[k] = b
+	}
+	return recordOf(seq, at, k, stream.TypeBetSettled, stream.BetSettled{BetID: k.bet, PlayerID: k.player, Jurisdiction: "CA-ON", Version: version,
+		Outcome: outcome, PayoutMinor: payout, Currency: "CAD", LegOutcomes: []string{outcome}})
+}
+
+func recordOf(seq int64, at time.Time, k betKey, kind string, payload any) stream.Record {
+	data, _ := json.Marshal(payload)
+	return stream.Record{Position: stream.Position{Seq: seq}, Type: kind, Subject: string(k.bet), Player: k.player, Jurisdiction: "CA-ON", Time: at, Data: data}
+}
+
+func TestProjectionEqualsAMap(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		s := newFile(t, t.TempDir())
+		defer s.Close()
+		want := model{}
+		var keys []betKey
+		var waiting []stream.Batch
+		var batch stream.Batch
+		apply := func() {
+			if len(waiting) == 0 {
+				return
+			}
+			if err := s.applyForTest(waiting...); err != nil {
+				rt.Fatalf("project: %v", err)
+			}
+			waiting = nil
+		}
+		for seq := range int64(rapid.IntRange(0, 150).Draw(rt, "records")) {
+			at := time.UnixMicro(1_600_000_000_000_000 + seq).UTC()
+			var r stream.Record
+			if kind := rapid.IntRange(0, 9).Draw(rt, "kind"); kind < 4 || len(keys) == 0 {
+				k := betKey{id.Player(fmt.Sprintf("plr_%d", rapid.IntRange(0, 4).Draw(rt, "player"))), id.Bet(fmt.Sprintf("bet_%04d", seq))}
+				keys = append(keys, k)
+				r = want.place(seq+1, at, k, seq+1)
+			} else {
+				r = want.settle(seq+1, at, rapid.SampledFrom(keys).Draw(rt, "bet"), rapid.IntRange(1, 4).Draw(rt, "version"),
+					rapid.SampledFrom([]string{"won", "lost", "push", "void"}).Draw(rt, "outcome"), seq)
+			}
+			batch.Records = append(batch.Records, r)
+			switch rapid.IntRange(0, 9).Draw(rt, "end") {
+			case 0:
+				waiting, batch = append(waiting, batch), stream.Batch{}
+				apply()
+			case 1:
+				waiting, batch = append(waiting, batch), stream.Batch{}
+			}
+		}
+		waiting = append(waiting, batch)
+		apply()
+		got := model{}
+		err := s.ForEach(context.Background(), func(b Bet) error { got[betKey{b.Player, b.ID}] = b; return nil })
+		if err != nil {
+			rt.Fatalf("ForEach: %v", err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			rt.Fatalf("history has %v\nmodel has %v", slices.Collect(maps.Values(got)), slices.Collect(maps.Values(want)))
+		}
+	})
+}
+
+func TestProjectionRefusesWhatALogCannotSay(t *testing.T) {
+	t.Parallel()
+	k, at := betKey{"plr_1", "bet_1"}, time.UnixMicro(1_600_000_000_000_000).UTC()
+	place := func(change func(*stream.BetPlaced)) stream.Record {
+		p := stream.BetPlaced{BetID: k.bet, PlayerID: k.player, Jurisdiction: "CA-ON", Product: "sportsbook", Currency: "CAD", StakeMinor: 5,
+			Legs: []stream.BetLeg{{EventID: "e"}}}
+		change(&p)
+		return recordOf(1, at, k, stream.TypeBetPlaced, p)
+	}
+	settle := func(change func(*stream.BetSettled)) stream.Record {
+		p := stream.BetSettled{BetID: k.bet, PlayerID: k.player, Jurisdiction: "CA-ON", Version: 1, Outcome: "won", PayoutMinor: 9, LegOutcomes: []string{"won"}}
+		change(&p)
+		return recordOf(2, at, k, stream.TypeBetSettled, p)
+	}
+	good := place(func(*stream.BetPlaced) {})
+	garbage := good
+	garbage.Data = json.RawMessage(`{"bet_id":`)
+	tests := []struct {
+		name    string
+		records []stream.Record
+	}{
+		{"a settlement without a placement", []stream.Record{settle(func(*stream.BetSettled) {})}},
+		{"a settlement before its placement", []stream.Record{settle(func(*stream.BetSettled) {}), good}},
+		{"a bet placed twice", []stream.Record{good, good}},
+		{"a placement of another player than the envelope's", []stream.Record{place(func(p *stream.BetPlaced) { p.PlayerID = "plr_2" })}},
+		{"a placement of another jurisdiction than the envelope's", []stream.Record{place(func(p *stream.BetPlaced) { p.Jurisdiction = "US-NJ" })}},
+		{"a placement in no currency", []stream.Record{place(func(p *stream.BetPlaced) { p.Currency = "" })}},
+		{"a placement without a stake", []stream.Record{place(func(p *stream.BetPlaced) { p.StakeMinor = 0 })}},
+		{"a payload that is no JSON", []stream.Record{garbage}},
+		{"an unknown outcome", []stream.Record{good, settle(func(p *stream.BetSettled) { p.Outcome = "lucky" })}},
+		{"an open outcome", []stream.Record{good, settle(func(p *stream.BetSettled) { p.Outcome = "open" })}},
+		{"an unknown leg outcome", []stream.Record{good, settle(func(p *stream.BetSettled) { p.LegOutcomes = []string{"lucky"} })}},
+		{"a negative payout", []stream.Record{good, settle(func(p *stream.BetSettled) { p.PayoutMinor = -1 })}},
+		{"a settlement without a version", []stream.Record{good, settle(func(p *stream.BetSettled) { p.Version = 0 })}},
+		{"a settlement of another player", []stream.Record{good, settle(func(p *stream.BetSettled) { p.PlayerID = "plr_2" })}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := newFile(t, t.TempDir())
+			defer s.Close()
+			if err := s.applyForTest(stream.Batch{Records: tt.records}); err == nil {
+				t.Error("project = nil, want an error")
+			}
+			err := s.ForEach(context.Background(), func(b Bet) error { return errs.New(errs.CodeInternal, "bet %s", b.ID) })
+			if err != nil {
+				t.Errorf("after a refusal the history has %v, want nothing", err)
+			}
+		})
+	}
+}
+
+func TestSettlementOfAnotherJurisdictionFindsNoBet(t *testing.T) {
+	t.Parallel()
+	s := newFile(t, t.TempDir())
+	defer s.Close()
+	m, at := model{}, time.UnixMicro(1_600_000_000_000_000).UTC()
+	k := betKey{"plr_1", "bet_1"}
+	if err := s.applyForTest(stream.Batch{Records: []stream.Record{m.place(1, at, k, 5)}}); err != nil {
+		t.Fatal(err)
+	}
+	r := recordOf(2, at, k, stream.TypeBetSettled, stream.BetSettled{BetID: k.bet, PlayerID: k.player, Jurisdiction: "US-NJ", Version: 1, Outcome: "won"})
+	r.Jurisdiction = "US-NJ"
+	if err := s.applyForTest(stream.Batch{Records: []stream.Record{r}}); err == nil {
+		t.Error("project = nil, want an error")
+	}
+}
