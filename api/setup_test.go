@@ -12,12 +12,15 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"matchday/history"
@@ -43,18 +46,20 @@ const (
 
 // server is the whole platform without pages, assembled by hand, behind a real HTTP server.
 type server struct {
-	t       testing.TB
-	dir     string
-	url     string
-	api     *API
-	ledger  *ledger.Service
-	players *player.Service
-	book    *sportsbook.Service
-	history *history.Service
-	pay     *payments.Service
-	http    *http.Client
-	people  int
-	keys    int
+	t        testing.TB
+	dir      string
+	url      string
+	api      *API
+	ledger   *ledger.Service
+	players  *player.Service
+	book     *sportsbook.Service
+	history  *history.Service
+	pay      *payments.Service
+	http     *http.Client
+	doc      *huma.OpenAPI
+	patterns *http.ServeMux // tells which route a request is for
+	people   int
+	keys     int
 }
 
 // newServer starts everything; it stops with the test.
@@ -82,6 +87,11 @@ func newServer(t testing.TB, change ...func(*Config)) *server {
 				t.Errorf("%s: %v", name, err)
 			}
 		})
+	}
+	for _, room := range []string{"player", "sandbox", "payments"} {
+		if err := os.MkdirAll(filepath.Join(s.dir, room), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	rules := must(jurisdiction.New(jurisdiction.Default()))(t)
 	streams := must(stream.StartEmbedded(stream.EmbeddedConfig{Dir: filepath.Join(s.dir, "streams")}, log))(t)
@@ -128,6 +138,12 @@ func newServer(t testing.TB, change ...func(*Config)) *server {
 	web := httptest.NewServer(s.api.Handler())
 	t.Cleanup(func() { _ = s.api.Close(); web.Close() }) // before the rooms
 	s.url, s.http = web.URL, web.Client()
+	s.doc, s.patterns = s.api.document(), http.NewServeMux()
+	for _, rt := range s.api.routes {
+		if rt.mux != "-" {
+			s.patterns.HandleFunc(rt.method+" "+orElse(rt.mux, rt.path), http.NotFound)
+		}
+	}
 	select {
 	case <-s.book.Ready():
 	case <-time.After(20 * time.Second):
@@ -238,7 +254,46 @@ func (s *server) do(method, path, token string, body any, options ...option) ans
 	if err != nil {
 		s.t.Fatalf("%s %s: %v", method, path, err)
 	}
+	s.checkSchema(r, resp, raw)
 	return answer{t: s.t, status: resp.StatusCode, header: resp.Header, body: raw}
+}
+
+// checkSchema holds every JSON answer of every test against the OpenAPI document.
+func (s *server) checkSchema(r *http.Request, resp *http.Response, raw []byte) {
+	s.t.Helper()
+	_, pattern := s.patterns.Handler(r)
+	kind := resp.Header.Get("Content-Type")
+	if pattern == "" || kind != "application/json" && kind != "application/problem+json" {
+		return
+	}
+	method, path, _ := strings.Cut(pattern, " ")
+	if path == "/v1/ledger/accounts/{address...}" {
+		path = "/v1/ledger/accounts/{address}"
+		if strings.HasSuffix(r.URL.Path, "/postings") {
+			path += "/postings"
+		}
+	}
+	item := s.doc.Paths[path]
+	op := map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "DELETE": item.Delete}[method]
+	response := op.Responses[strconv.Itoa(resp.StatusCode)]
+	if response == nil {
+		response = op.Responses["default"]
+	}
+	content := response.Content[kind]
+	if content == nil {
+		s.t.Errorf("%s answers %d %s, which is not documented: %s", pattern, resp.StatusCode, kind, raw)
+		return
+	}
+	var v any
+	if err := json.Unmarshal(raw, &v); err != nil {
+		s.t.Errorf("%s answers invalid JSON: %v", pattern, err)
+		return
+	}
+	var result huma.ValidateResult
+	huma.Validate(s.doc.Components.Schemas, content.Schema, huma.NewPathBuffer(nil, 0), huma.ModeReadFromServer, v, &result)
+	if len(result.Errors) > 0 {
+		s.t.Errorf("%s answers %s, which does not fit its schema: %v", pattern, raw, result.Errors)
+	}
 }
 
 // key is an option with a fresh idempotency key.

@@ -115,7 +115,7 @@ type StatementLine struct {
 type LegRequest struct {
 	SelectionID string  `json:"selection_id"`
 	Price       string  `json:"price" example:"-110" doc:"American"`
-	Line        *string `json:"line,omitempty" example:"-3.5" doc:"Of a spread or total; absent or null for a moneyline"`
+	Line        *string `json:"line,omitempty" nullable:"true" example:"-3.5" doc:"Of a spread or total; absent or null for a moneyline"`
 }
 
 // BetRequest asks for a bet; several legs make a parlay.
@@ -150,7 +150,7 @@ type Bet struct {
 	SettledAt       *time.Time `json:"settled_at"`
 	Stake           Amount     `json:"stake"`
 	PotentialPayout Amount     `json:"potential_payout" doc:"Stake included"`
-	Payout          *Amount    `json:"payout" doc:"Stake included; null while open"`
+	Payout          *Amount    `json:"payout,omitempty" doc:"Stake included; absent while open"`
 	Legs            []Leg      `json:"legs"`
 }
 
@@ -270,7 +270,7 @@ type NewEvent struct {
 // NewMarket is one market of an event to create.
 type NewMarket struct {
 	Type   string            `json:"type" enum:"moneyline,spread,total"`
-	Line   *string           `json:"line,omitempty" example:"-3.5" doc:"Of the home or over selection; absent or null for a moneyline"`
+	Line   *string           `json:"line,omitempty" nullable:"true" example:"-3.5" doc:"Of the home or over selection; absent or null for a moneyline"`
 	Prices map[string]string `json:"prices" doc:"American prices by selection code: home and away, or over and under"`
 }
 
@@ -287,7 +287,7 @@ type ImportReport struct {
 // SetPriceRequest changes a selection's price.
 type SetPriceRequest struct {
 	Price        string  `json:"price" example:"-115"`
-	Line         *string `json:"line,omitempty" doc:"Required for a spread or total"`
+	Line         *string `json:"line,omitempty" nullable:"true" doc:"Required for a spread or total"`
 	Jurisdiction string  `json:"jurisdiction,omitempty" doc:"Only there; everywhere if absent"`
 	Version      int64   `json:"expected_version,omitempty" doc:"Refuses with conflict if the selection has another one"`
 }
@@ -295,7 +295,7 @@ type SetPriceRequest struct {
 // SetPricesRequest changes a market's prices and its line in one step.
 type SetPricesRequest struct {
 	Prices       map[string]string `json:"prices" doc:"American prices by selection code; codes not named keep theirs"`
-	Line         *string           `json:"line,omitempty" doc:"Of the home or over selection; absent or null keeps it"`
+	Line         *string           `json:"line,omitempty" nullable:"true" doc:"Of the home or over selection; absent or null keeps it"`
 	Jurisdiction string            `json:"jurisdiction,omitempty" doc:"Only there; everywhere if absent"`
 	Version      int64             `json:"expected_version,omitempty" doc:"Refuses with conflict if the market has another one"`
 }
