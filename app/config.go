@@ -1,0 +1,178 @@
+package app
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"matchday/api"
+	"matchday/history"
+	"matchday/internal/telemetry"
+	"matchday/jurisdiction"
+	"matchday/ledger"
+	"matchday/payments"
+	"matchday/player"
+	"matchday/sportsbook"
+	"matchday/stream"
+	"matchday/web"
+)
+
+// Config is the whole configuration: one section for each room. A missing field means a safe
+// default, so a new program runs on an old file.
+type Config struct {
+	Data         string        `yaml:"data"`          // the folder that holds everything
+	Listen       string        `yaml:"listen"`        // address of pages and API, default 127.0.0.1:8080
+	PublicURL    string        `yaml:"public_url"`    // where players reach it, default from Listen
+	Roles        []string      `yaml:"roles"`         // what this process runs, default all
+	Slate        string        `yaml:"slate"`         // "built-in" (default) or "none"
+	DrainTimeout time.Duration `yaml:"drain_timeout"` // for open requests at shutdown, default 10 s
+
+	Telemetry     telemetry.Config       `yaml:"telemetry"`
+	Jurisdictions jurisdiction.Config    `yaml:"jurisdictions"`
+	Ledger        ledger.Config          `yaml:"ledger"`
+	Stream        stream.EmbeddedConfig  `yaml:"stream"`
+	Player        player.Config          `yaml:"player"`
+	Payments      payments.Config        `yaml:"payments"`
+	Sandbox       payments.SandboxConfig `yaml:"sandbox"` // the stand-in for a payment provider
+	Sportsbook    sportsbook.Config      `yaml:"sportsbook"`
+	History       history.Config         `yaml:"history"`
+	API           api.Config             `yaml:"api"`
+	Web           web.Config             `yaml:"web"`
+}
+
+// Slates that a fresh data folder can start with.
+const (
+	SlateBuiltIn = "built-in"
+	SlateNone    = "none"
+)
+
+// Default returns the configuration of `matchday up`: everything embedded in one data folder.
+func Default(data string) Config {
+	return Config{Data: data}.withDefaults()
+}
+
+// WithData returns the configuration with everything in another folder.
+func (c Config) WithData(data string) Config {
+	c.Data = data
+	for _, dir := range c.dirs() {
+		*dir = ""
+	}
+	return c
+}
+
+// Effective returns the configuration with every default filled in.
+func (c Config) Effective() Config { return c.withDefaults() }
+
+// dirs returns the folders of the rooms by name.
+func (c *Config) dirs() map[string]*string {
+	return map[string]*string{
+		"ledger": &c.Ledger.Dir, "stream": &c.Stream.Dir, "player": &c.Player.Dir, "payments": &c.Payments.Dir,
+		"sandbox": &c.Sandbox.Dir, "sportsbook": &c.Sportsbook.Dir, "history": &c.History.Dir,
+	}
+}
+
+// withDefaults fills what is missing, folders of the rooms included.
+func (c Config) withDefaults() Config {
+	if c.Data == "" {
+		c.Data = "matchday-data"
+	}
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:8080"
+	}
+	if len(c.Roles) == 0 {
+		c.Roles = []string{RoleAll}
+	}
+	if c.Slate == "" {
+		c.Slate = SlateBuiltIn
+	}
+	if c.DrainTimeout == 0 {
+		c.DrainTimeout = 10 * time.Second
+	}
+	if len(c.Jurisdictions.Jurisdictions) == 0 {
+		c.Jurisdictions = jurisdiction.Default()
+	}
+	for room, dir := range c.dirs() {
+		if *dir == "" {
+			*dir = filepath.Join(c.Data, room)
+		}
+	}
+	return c
+}
+
+// Load reads a YAML file over the defaults. Unknown fields are errors, with their line.
+func Load(path string) (Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("read configuration: %w", err)
+	}
+	var c Config
+	if len(bytes.TrimSpace(text)) > 0 {
+		decoder := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict(), yaml.DisallowUnknownField())
+		if err := decoder.Decode(&c); err != nil {
+			return Config{}, fmt.Errorf("configuration %s: %w", path, err)
+		}
+	}
+	return c.withDefaults(), nil
+}
+
+// YAML returns the effective configuration as a file that Load reads.
+func (c Config) YAML() ([]byte, error) {
+	text, err := yaml.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("write configuration: %w", err)
+	}
+	return text, nil
+}
+
+// Validate returns everything that is wrong, section by section.
+func (c Config) Validate() error {
+	var problems []error
+	if _, port, err := net.SplitHostPort(c.Listen); err != nil {
+		problems = append(problems, fmt.Errorf("listen %q: want host:port", c.Listen))
+	} else if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		problems = append(problems, fmt.Errorf("listen %q: %q is no port", c.Listen, port))
+	}
+	if c.Slate != SlateBuiltIn && c.Slate != SlateNone {
+		problems = append(problems, fmt.Errorf("slate %q: want %s or %s", c.Slate, SlateBuiltIn, SlateNone))
+	}
+	if c.DrainTimeout < 0 || c.DrainTimeout > 5*time.Minute {
+		problems = append(problems, fmt.Errorf("drain_timeout %s: want at most 5m", c.DrainTimeout))
+	}
+	if _, err := modulesOf(c.Roles); err != nil {
+		problems = append(problems, err)
+	}
+	sections := []struct {
+		name     string
+		validate func() error
+	}{
+		{"telemetry", c.Telemetry.Validate}, {"jurisdictions", c.Jurisdictions.Validate}, {"ledger", c.Ledger.Validate},
+		{"stream", c.Stream.Validate}, {"player", c.Player.Validate}, {"payments", c.Payments.Validate},
+		{"sandbox", c.Sandbox.Validate}, {"sportsbook", c.Sportsbook.Validate}, {"history", c.History.Validate},
+		{"api", c.API.Validate}, {"web", c.Web.Validate},
+	}
+	for _, s := range sections {
+		if err := s.validate(); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", s.name, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// Warnings names settings that work but that an operator should know of.
+func (c Config) Warnings() []string {
+	var warnings []string
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil {
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			warnings = append(warnings, "listen "+c.Listen+" is reachable from other machines without TLS: put a proxy with TLS in front and set web.secure_cookies")
+		}
+	}
+	warnings = append(warnings, "payments go to the sandbox provider: no real money moves")
+	return warnings
+}
