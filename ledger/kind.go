@@ -10,6 +10,9 @@ type kindRow struct {
 	name    string
 	debits  typeSet
 	credits typeSet
+	// zero allows postings of nothing: the record of a bet that grades differently for the same money
+	// still needs a transfer to ride on.
+	zero bool
 	// resolves marks the kinds that end a hold: they name the hold and bring no postings.
 	resolves bool
 }
@@ -37,8 +40,8 @@ var kinds = [...]kindRow{
 	KindSettlement: {name: "settlement", debits: types(typeBets, typeRevenue),
 		credits: types(typeCash, typeRevenue, typeOwed)},
 	KindVoid: {name: "void", debits: types(typeBets), credits: types(typeCash)},
-	KindResettlement: {name: "resettlement", debits: types(typeRevenue, typeCash, typeOwed),
-		credits: types(typeRevenue, typeCash, typeOwed)},
+	KindResettlement: {name: "resettlement", debits: types(typeRevenue, typeBets, typeCash, typeOwed),
+		credits: types(typeRevenue, typeBets, typeCash, typeOwed), zero: true},
 	KindHold:    {name: "hold", debits: types(typeCash), credits: types(typeBets, typeWithdrawing)},
 	KindPost:    {name: "post", resolves: true},
 	KindRelease: {name: "release", resolves: true},

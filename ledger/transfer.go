@@ -22,7 +22,7 @@ const (
 	KindStake                             // cash -> bets
 	KindSettlement                        // bets -> cash (payout) and revenue
 	KindVoid                              // bets -> cash
-	KindResettlement                      // revenue <-> cash or owed
+	KindResettlement                      // revenue <-> cash, owed or, when a bet is open again, bets
 	KindHold                              // reserves cash; see HoldTerms
 	KindPost                              // turns a hold into money moved
 	KindRelease                           // gives a hold back

@@ -162,8 +162,12 @@ func (e *entry) checkPosting(check *errs.Check, i int) int64 {
 	if parts.player != "" && parts.player != t.Player {
 		check.Add(at("account"), "belongs to another player")
 	}
-	if p.AmountMinor == 0 || p.AmountMinor > money.MaxMinor || p.AmountMinor < -money.MaxMinor {
-		check.Add(at("amount_minor"), "must not be zero and at most %d either way", money.MaxMinor)
+	if p.AmountMinor > money.MaxMinor || p.AmountMinor < -money.MaxMinor {
+		check.Add(at("amount_minor"), "must be at most %d either way", money.MaxMinor)
+		return 0
+	}
+	if p.AmountMinor == 0 && !kinds[t.Kind].zero {
+		check.Add(at("amount_minor"), "must not be zero")
 		return 0
 	}
 	allowed, verb := kinds[t.Kind].credits, "credit"
