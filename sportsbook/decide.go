@@ -147,7 +147,9 @@ type marketFact struct {
 }
 
 // marketFact returns the facts of a market; false if there is no such market.
-func (s *Service) marketFact(marketID string) (marketFact, bool) { return s.catalogue.marketFact(marketID) }
+func (s *Service) marketFact(marketID string) (marketFact, bool) {
+	return s.catalogue.marketFact(marketID)
+}
 
 // marketFact returns the facts of a market; false if there is no such market.
 func (c *catalogue) marketFact(marketID string) (marketFact, bool) {

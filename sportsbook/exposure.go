@@ -186,7 +186,7 @@ func (c *exposureCell) remove(leg *stream.BetLeg, bet *stream.BetPlaced) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.tally(leg.SelectionID)
-	if t.bets == 0 || t.payout < bet.PotentialPayoutMinor {
+	if t.bets == 0 || t.payout < bet.PotentialPayoutMinor || t.stake < bet.StakeMinor {
 		return // released twice: keep the books of risk above zero
 	}
 	t.bets--

@@ -81,7 +81,9 @@ func TestPlaceRefusesAndChangesNothing(t *testing.T) {
 		{"a moved line under the policy better", nil, func(r *PlaceRequest) {
 			r.PriceChange, r.Legs = PriceChangeBetter, legs(LegRequest{SelectionID: "gm2:spread:home", Price: american(-120), Line: lineOf(-450)})
 		}, errs.CodePriceChanged, ""},
-		{"a spread without its line", nil, func(r *PlaceRequest) { r.Legs = legs(LegRequest{SelectionID: "gm2:spread:home", Price: american(-110)}) }, errs.CodePriceChanged, ""},
+		{"a spread without its line", nil, func(r *PlaceRequest) {
+			r.Legs = legs(LegRequest{SelectionID: "gm2:spread:home", Price: american(-110)})
+		}, errs.CodePriceChanged, ""},
 		{"too little money", nil, func(r *PlaceRequest) { r.Stake = money.New(5001, money.USD) }, errs.CodeInsufficientFunds, ""},
 		{"too much exposure", func(_ *testing.T, b *desk) { b.exposure.limits.SelectionPayoutMinor = 2539 }, nil, errs.CodeLimitReached, ""},
 		{"too much exposure on the market", func(_ *testing.T, b *desk) { b.exposure.limits.MarketPayoutMinor = 2539 }, nil, errs.CodeLimitReached, ""},

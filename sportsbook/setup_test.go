@@ -38,7 +38,6 @@ type desk struct {
 	clock  *clock.Manual
 	ledger *ledger.Service
 	keys   int
-	shim   *lookupShim
 }
 
 // noStreams stands where the streams would be: a book whose Run is not called never uses them.
@@ -49,7 +48,6 @@ func setupDesk(t testing.TB, change ...func(*Config)) *desk {
 	t.Helper()
 	b := &desk{t: t, dir: t.TempDir(), clock: clock.NewManual(kickoff.Add(-time.Hour))}
 	b.ledger = runLedger(t, filepath.Join(b.dir, "ledger"), b.clock)
-	b.shim = &lookupShim{Service: b.ledger, sent: map[string]ledger.Transfer{}}
 	b.open(change...)
 	t.Cleanup(func() { _ = b.Close() })
 	return b
@@ -90,7 +88,7 @@ func (b *desk) open(change ...func(*Config)) {
 	}
 	s, err := Open(context.Background(), cfg, Deps{
 		Clock: b.clock, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
-		Ledger: b.shim, Jurisdictions: rules, Transport: noStreams{},
+		Ledger: b.ledger, Jurisdictions: rules, Transport: noStreams{},
 	})
 	if err != nil {
 		b.t.Fatal(err)
