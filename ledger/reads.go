@@ -15,27 +15,43 @@ import (
 // zero and no currency. The balance of a house account is the sum over the shards, each as last
 // committed, and has no position: a house has one account per shard.
 func (s *Service) Balance(ctx context.Context, a Address) (Balance, error) {
-	return s.balance(a, func(one *shard) (balanceRow, error) { return one.store.balance(ctx, a) })
+	return s.readers().balance(a, func(r readerStore) (balanceRow, error) { return r.balance(ctx, a) })
 }
 
 // BalanceAt returns the balance as it was after the last commit at or before the time.
 func (s *Service) BalanceAt(ctx context.Context, a Address, at time.Time) (Balance, error) {
-	return s.balance(a, func(one *shard) (balanceRow, error) { return one.store.balanceAt(ctx, a, at) })
+	return s.readers().balance(a, func(r readerStore) (balanceRow, error) { return r.balanceAt(ctx, a, at) })
 }
 
-func (s *Service) balance(a Address, read func(*shard) (balanceRow, error)) (Balance, error) {
+// readers returns the reading side of the shards.
+func (s *Service) readers() shardReaders {
+	out := shardReaders{place: s.place, stores: make([]readerStore, len(s.shards))}
+	for i, one := range s.shards {
+		out.stores[i] = one.store
+	}
+	return out
+}
+
+// shardReaders is the reading side of all shards.
+type shardReaders struct {
+	place  placement
+	stores []readerStore
+}
+
+// balance reads an account on its shard, or sums a house account over all of them.
+func (r shardReaders) balance(a Address, read func(readerStore) (balanceRow, error)) (Balance, error) {
 	parts, ok := parseAddress(string(a))
 	if !ok {
 		return Balance{}, errs.New(errs.CodeInvalid, "%.40q is not an account address", string(a))
 	}
 	out := Balance{Account: a}
-	shards := s.shards
+	first, stores := 0, r.stores
 	if parts.player != "" {
-		n := s.ShardOf(parts.player)
-		shards = s.shards[n : n+1]
+		first = r.place.shardOf(parts.player)
+		stores = stores[first : first+1]
 	}
-	for _, one := range shards {
-		row, err := read(one)
+	for _, store := range stores {
+		row, err := read(store)
 		if err != nil {
 			return Balance{}, err
 		}
@@ -49,7 +65,7 @@ func (s *Service) balance(a Address, read func(*shard) (balanceRow, error)) (Bal
 		out.PostedMinor = sum
 		out.HeldMinor += row.held
 		if parts.player != "" {
-			out.Position = stream.Position{Shard: one.number, Seq: row.seq}
+			out.Position = stream.Position{Shard: first, Seq: row.seq}
 		}
 	}
 	out.AvailableMinor = out.PostedMinor - out.HeldMinor
