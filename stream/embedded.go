@@ -52,6 +52,7 @@ func (c EmbeddedConfig) withDefaults() EmbeddedConfig {
 
 const (
 	maxPayload   = 16 << 20
+	maxPending   = 256 << 20 // bytes on the way to our one connection, for all its consumers
 	startTimeout = 30 * time.Second
 	maxStore     = 1 << 42 // the streams have bounds of their own; the disk is the last one
 	maxMemory    = 256 << 20
@@ -82,10 +83,10 @@ func StartEmbedded(c EmbeddedConfig, log *slog.Logger) (*Embedded, error) {
 		StoreDir:           c.Dir,
 		SyncAlways:         true,
 		MaxPayload:         maxPayload,
+		MaxPending:         maxPending,
 		JetStreamMaxStore:  maxStore,
 		JetStreamMaxMemory: maxMemory,
 		NoSigs:             true,
-		NoSystemAccount:    false,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("configure embedded streams: %w", err)

@@ -25,8 +25,7 @@ const (
 	ackTimeout     = 10 * time.Second // a publication without an answer has failed
 	requestTimeout = 5 * time.Second
 	duplicates     = 30 * time.Second
-	pullMessages   = 32      // messages on the way to one consumer
-	pullBytes      = 4 << 20 // bytes of one pull; larger than any message of ours
+	pullMessages   = 16 // on the way to one consumer, each of messageBytes or little more
 	pullExpiry     = 20 * time.Second
 	pullHeartbeat  = 2 * time.Second
 	consumerIdle   = time.Minute
@@ -189,24 +188,34 @@ func (t *jetTransport) forget(ctx context.Context, s jetstream.Stream, c jetstre
 	_ = s.DeleteConsumer(ctx, c.CachedInfo().Name) // it goes by itself after consumerIdle
 }
 
-// each hands over a consumer's messages until something fails.
+// each hands over a consumer's messages until something fails. It asks for a bounded number at a
+// time and for more when it has handed them over: however slow fn is, nothing piles up and nothing
+// is dropped on the way.
 func each(ctx context.Context, c jetstream.Consumer, most int, fn func(jetstream.Msg) error) error {
-	messages, err := c.Messages(jetstream.PullMaxMessagesWithBytesLimit(most, pullBytes),
-		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat),
-		jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	for {
+		if err := pull(ctx, c, most, fn); err != nil {
+			return err
+		}
+	}
+}
+
+// pull hands over the messages of one request.
+func pull(ctx context.Context, c jetstream.Consumer, most int, fn func(jetstream.Msg) error) error {
+	ctx, cancel := context.WithTimeout(ctx, pullExpiry)
+	defer cancel()
+	batch, err := c.Fetch(most, jetstream.FetchContext(ctx), jetstream.FetchHeartbeat(pullHeartbeat))
 	if err != nil {
 		return unavailable(err, "pull messages")
 	}
-	defer messages.Stop()
-	for {
-		msg, err := messages.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return unavailable(err, "next message")
-		}
+	for msg := range batch.Messages() {
 		if err := fn(msg); err != nil {
 			return err
 		}
 	}
+	if err := batch.Error(); !errors.Is(err, context.DeadlineExceeded) {
+		return unavailable(err, "pull messages")
+	}
+	return nil
 }
 
 // seek returns the stream sequence of the first message that ends after the log position, by
