@@ -36,7 +36,7 @@ type Bet struct {
 	Jurisdiction    id.Jurisdiction
 	Product         string
 	Status          Status
-	Version         int // of the settlement, 0 while open
+	Version         int // of the settlement, 0 before the first
 	PlacedAt        time.Time
 	SettledAt       time.Time // of the last settlement; zero while open
 	Stake           money.Money

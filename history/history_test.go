@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"matchday/history"
 	"matchday/id"
 	"matchday/internal/clock"
+	"matchday/internal/sqldb"
 	"matchday/money"
 	"matchday/stream"
 	"matchday/stream/streamtest"
@@ -406,6 +408,58 @@ func TestOpenRefusesWhatCannotWork(t *testing.T) {
 			t.Parallel()
 			if _, err := history.Open(context.Background(), tt.config, tt.deps); err == nil {
 				t.Error("Open = nil, want an error")
+			}
+		})
+	}
+}
+
+func TestAuditFindsTheFirstDifference(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, damage, want string }{
+		{"nothing", `SELECT 1`, ""},
+		{"a bet is missing", `DELETE FROM bet WHERE bet_id = 'bet_03'`, "missing"},
+		{"a slip is missing", `DELETE FROM slip WHERE seq = (SELECT slip_seq FROM bet WHERE bet_id = 'bet_03')`, "bet_03"},
+		{"a bet too many", `INSERT INTO bet SELECT 'plr_9', bet_id, jurisdiction, slip_seq, seq, status, version, settled_us, payout_minor, outcomes FROM bet WHERE bet_id = 'bet_03'`, "plr_9"},
+		{"a payout differs", `UPDATE bet SET payout_minor = payout_minor + 1 WHERE bet_id = 'bet_03'`, "bet_03"},
+		{"an outcome differs", `UPDATE bet SET status = 3 WHERE bet_id = 'bet_03'`, "bet_03"},
+		{"a leg's outcome differs", `UPDATE bet SET outcomes = 'vv' WHERE bet_id = 'bet_03'`, "bet_03"},
+		{"a settlement is shown as open", `UPDATE bet SET status = 1, payout_minor = 0, settled_us = 0 WHERE bet_id = 'bet_03'`, "bet_03"},
+		{"a stake differs", `UPDATE slip SET stake_minor = 1 WHERE seq = (SELECT slip_seq FROM bet WHERE bet_id = 'bet_03')`, "bet_03"},
+		{"legs differ", `UPDATE slip SET legs = '[]' WHERE seq = (SELECT slip_seq FROM bet WHERE bet_id = 'bet_03')`, "bet_03"},
+		{"another jurisdiction", `UPDATE bet SET jurisdiction = 'US-PA' WHERE bet_id = 'bet_03'`, "bet_03"},
+		{"ahead of the log", `UPDATE sink_position SET seq = 1000`, "ahead"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, 1)
+			for n := range 6 {
+				bet := id.Bet(fmt.Sprintf("bet_%02d", n))
+				w.commit("plr_0", placedRecord("plr_0", nj, bet, 100))
+				if n != 5 {
+					w.commit("plr_0", settledRecord("plr_0", nj, bet, 1, "won", 300))
+				}
+			}
+			w.commit("plr_0", settledRecord("plr_0", nj, "bet_01", 2, "", 0))
+			w.stop()
+			db, err := sqldb.Open(filepath.Join(w.dir, "history", "history-000.db"), sqldb.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := db.Write.Exec(tt.damage); err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			report, err := history.Audit(context.Background(), history.AuditOptions{Dir: filepath.Join(w.dir, "history"), Log: w.log})
+			switch {
+			case tt.want == "" && err != nil:
+				t.Errorf("Audit = %v, want nil", err)
+			case tt.want == "" && (len(report.Shards) != 1 || report.Shards[0].Bets != 6 || report.Shards[0].Open != 2):
+				t.Errorf("report = %+v, want 6 bets of which 2 are open", report)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("Audit = %v, want a difference that names %q", err, tt.want)
 			}
 		})
 	}

@@ -42,12 +42,12 @@ func (k betKey) compare(other betKey) int {
 
 // settlement is the changing part of a bet.
 type settlement struct {
-	seq      int64
-	state    state
-	version  int
-	settled  time.Time
-	payout   int64
-	outcomes string
+	seq       int64
+	state     state
+	version   int
+	settledUS int64 // 0 while open
+	payout    int64
+	outcomes  string
 }
 
 // change is what a set of records does to one bet, put together in memory so that the database is
@@ -152,11 +152,11 @@ func gatherSettled(r *stream.Record, at func(betKey, id.Jurisdiction) *change) e
 	if err := json.Unmarshal(r.Data, &p); err != nil {
 		return broken(r, "payload: %v", err)
 	}
-	low, high, ok := Status(p.Outcome).span()
+	to, ok := stateAfter(p.Outcome)
 	if p.BetID == "" || p.PlayerID == "" || p.PlayerID != r.Player || p.Jurisdiction != r.Jurisdiction {
 		return broken(r, "bet, player and jurisdiction differ from the envelope")
 	}
-	if !ok || low != high || low == stateOpen || p.Version < 1 || p.PayoutMinor < 0 {
+	if !ok || p.Version < 1 || p.PayoutMinor < 0 || to == stateOpen && p.PayoutMinor > 0 {
 		return broken(r, "outcome %q, version %d, payout %d", p.Outcome, p.Version, p.PayoutMinor)
 	}
 	outcomes := make([]byte, len(p.LegOutcomes))
@@ -170,8 +170,29 @@ func gatherSettled(r *stream.Record, at func(betKey, id.Jurisdiction) *change) e
 		return broken(r, "bet %s is of another jurisdiction", p.BetID)
 	}
 	if p.Version > c.settlement.version {
-		c.settlement = settlement{seq: r.Position.Seq, state: low, version: p.Version,
-			settled: r.Time, payout: p.PayoutMinor, outcomes: string(outcomes)}
+		c.settlement = settlement{seq: r.Position.Seq, state: to, version: p.Version,
+			payout: p.PayoutMinor, outcomes: string(outcomes)}
+		if to != stateOpen {
+			c.settlement.settledUS = r.Time.UnixMicro()
+		}
 	}
 	return nil
+}
+
+// stateAfter returns where a settlement leaves the bet. Without an outcome the bet is open again: a
+// corrected result may revive a parlay whose other legs are undecided.
+func stateAfter(outcome string) (state, bool) {
+	switch outcome {
+	case "":
+		return stateOpen, true
+	case stream.OutcomeWon:
+		return stateWon, true
+	case stream.OutcomeLost:
+		return stateLost, true
+	case stream.OutcomePush:
+		return statePush, true
+	case stream.OutcomeVoid:
+		return stateVoid, true
+	}
+	return 0, false
 }

@@ -58,6 +58,9 @@ func (m model) place(seq int64, at time.Time, k betKey, stake int64) stream.Reco
 func (m model) settle(seq int64, at time.Time, k betKey, version int, outcome string, payout int64) stream.Record {
 	if b := m[k]; version > b.Version {
 		b.Version, b.Status, b.SettledAt, b.Payout = version, Status(outcome), at, money.New(payout, "CAD")
+		if outcome == "" {
+			b.Status, b.SettledAt = StatusOpen, time.Time{}
+		}
 		b.Legs = []Leg{{BetLeg: b.Legs[0].BetLeg, Outcome: outcome}}
 		m[k] = b
 	}
@@ -96,8 +99,12 @@ func TestProjectionEqualsAMap(t *testing.T) {
 				keys = append(keys, k)
 				r = want.place(seq+1, at, k, seq+1)
 			} else {
-				r = want.settle(seq+1, at, rapid.SampledFrom(keys).Draw(rt, "bet"), rapid.IntRange(1, 4).Draw(rt, "version"),
-					rapid.SampledFrom([]string{"won", "lost", "push", "void"}).Draw(rt, "outcome"), seq)
+				outcome := rapid.SampledFrom([]string{"won", "lost", "push", "void", ""}).Draw(rt, "outcome")
+				payout := seq
+				if outcome == "" {
+					payout = 0
+				}
+				r = want.settle(seq+1, at, rapid.SampledFrom(keys).Draw(rt, "bet"), rapid.IntRange(1, 4).Draw(rt, "version"), outcome, payout)
 			}
 			batch.Records = append(batch.Records, r)
 			switch rapid.IntRange(0, 9).Draw(rt, "end") {
@@ -153,6 +160,7 @@ func TestProjectionRefusesWhatALogCannotSay(t *testing.T) {
 		{"an unknown outcome", []stream.Record{good, settle(func(p *stream.BetSettled) { p.Outcome = "lucky" })}},
 		{"an open outcome", []stream.Record{good, settle(func(p *stream.BetSettled) { p.Outcome = "open" })}},
 		{"an unknown leg outcome", []stream.Record{good, settle(func(p *stream.BetSettled) { p.LegOutcomes = []string{"lucky"} })}},
+		{"a payout of an open bet", []stream.Record{good, settle(func(p *stream.BetSettled) { p.Outcome = "" })}},
 		{"a negative payout", []stream.Record{good, settle(func(p *stream.BetSettled) { p.PayoutMinor = -1 })}},
 		{"a settlement without a version", []stream.Record{good, settle(func(p *stream.BetSettled) { p.Version = 0 })}},
 		{"a settlement of another player", []stream.Record{good, settle(func(p *stream.BetSettled) { p.PlayerID = "plr_2" })}},

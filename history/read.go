@@ -198,7 +198,7 @@ func scanBets(rows *sql.Rows) ([]Bet, error) {
 		c := money.Currency(currency)
 		b.Stake, b.PotentialPayout, b.Payout = money.New(stake, c), money.New(potential, c), money.New(payout, c)
 		b.Status, b.PlacedAt = statuses[st], time.UnixMicro(placedUS).UTC()
-		if b.Version > 0 {
+		if st != stateOpen {
 			b.SettledAt = time.UnixMicro(settledUS).UTC()
 		}
 		out = append(out, b)

@@ -122,8 +122,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 
 // openShard opens one file.
 func (s *Service) openShard(ctx context.Context, number int) (*shard, error) {
-	path := filepath.Join(s.config.Dir, fmt.Sprintf("history-%03d.db", number))
-	db, err := sqldb.Open(path, fileOptions(s.config.CacheKiB))
+	db, err := sqldb.Open(filePath(s.config.Dir, number), fileOptions(s.config.CacheKiB))
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +131,11 @@ func (s *Service) openShard(ctx context.Context, number int) (*shard, error) {
 		return nil, errors.Join(err, h.close())
 	}
 	return h, nil
+}
+
+// filePath names a shard's file.
+func filePath(dir string, shard int) string {
+	return filepath.Join(dir, fmt.Sprintf("history-%03d.db", shard))
 }
 
 // fileOptions are how a shard's file is opened. The write-ahead log may grow to 64 MB, because a

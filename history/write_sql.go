@@ -91,7 +91,7 @@ func insertBets(ctx context.Context, tx *sql.Tx, changes []*change) error {
 
 // settlementArgs lists the columns a settlement sets, in the order of both statements.
 func settlementArgs(s *settlement) []any {
-	return []any{s.seq, int(s.state), s.version, s.settled.UnixMicro(), s.payout, s.outcomes}
+	return []any{s.seq, int(s.state), s.version, s.settledUS, s.payout, s.outcomes}
 }
 
 // updateBets writes settlements of bets that were placed before: the changed columns only, and only

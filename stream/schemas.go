@@ -50,13 +50,14 @@ type BetLeg struct {
 
 // BetSettled is the payload of TypeBetSettled. The first settlement of a bet has version 1; a
 // corrected result settles again with the next version, and PayoutMinor then replaces the earlier
-// one (the transfer moves the difference).
+// one (the transfer moves the difference). Without an outcome the bet is open again: a correction
+// revived a parlay whose other legs are undecided.
 type BetSettled struct {
 	BetID        id.Bet          `json:"bet_id"`
 	PlayerID     id.Player       `json:"player_id"`
 	Jurisdiction id.Jurisdiction `json:"jurisdiction"`
 	Version      int             `json:"version"`
-	Outcome      string          `json:"outcome"` // of the whole bet
+	Outcome      string          `json:"outcome"` // of the whole bet; "" when it is open again
 	PayoutMinor  int64           `json:"payout_minor"`
 	Currency     string          `json:"currency"`
 	LegOutcomes  []string        `json:"leg_outcomes"` // in leg order; "" while a leg is undecided

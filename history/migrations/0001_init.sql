@@ -20,10 +20,11 @@ CREATE TABLE bet (
 	slip_seq     INTEGER NOT NULL,
 	seq          INTEGER NOT NULL CHECK (seq >= slip_seq),         -- log sequence of the last change
 	status       INTEGER NOT NULL CHECK (status BETWEEN 1 AND 5),  -- open, won, lost, push, void
-	version      INTEGER NOT NULL CHECK (version >= 0),            -- of the settlement
+	version      INTEGER NOT NULL CHECK (version >= 0),            -- of the settlement, 0 before the first
 	settled_us   INTEGER NOT NULL,                                 -- 0 while open
 	payout_minor INTEGER NOT NULL CHECK (payout_minor >= 0),
-	outcomes     TEXT    NOT NULL,                                 -- one letter a leg, or '' while open
+	outcomes     TEXT    NOT NULL,                                 -- one letter a leg, or '' before a settlement
 	PRIMARY KEY (player_id, bet_id),
-	CHECK ((status = 1) = (version = 0))
+	CHECK (status = 1 OR version > 0),
+	CHECK (status > 1 OR (settled_us = 0 AND payout_minor = 0))
 ) STRICT, WITHOUT ROWID;

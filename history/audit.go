@@ -1,0 +1,279 @@
+package history
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io/fs"
+	"os"
+
+	"matchday/errs"
+	"matchday/internal/sqldb"
+	"matchday/stream"
+)
+
+// AuditOptions say what to audit. The files may be in use meanwhile.
+type AuditOptions struct {
+	Dir    string
+	Shards int        // 0 takes it from the log
+	Log    stream.Log // the ledger's
+}
+
+// AuditReport is what was found equal.
+type AuditReport struct{ Shards []ShardAudit }
+
+// ShardAudit is the part of one shard.
+type ShardAudit struct {
+	Shard    int
+	Position int64 // the history was compared with the log up to here
+	Head     int64 // where the log ended when the audit began
+	Bets     int64
+	Open     int64
+}
+
+const (
+	auditPass = 2_000_000 // bets held in memory at a time
+	auditRead = 5_000     // records read from the log at a time
+)
+
+// Audit compares each shard's files with the log, up to the position that the history says it has:
+// every bet that was placed is there, once, as its records say, and nothing else is. The log is read
+// record by record and not through the projection's code. A shard without a file has nothing to
+// compare, since it would be rebuilt.
+//
+// Errors: the first difference, naming bet and sequence.
+func Audit(ctx context.Context, o AuditOptions) (AuditReport, error) {
+	var report AuditReport
+	if o.Log == nil || o.Dir == "" {
+		return report, errors.New("audit history: a folder and a log are required")
+	}
+	if o.Shards == 0 {
+		o.Shards = o.Log.Shards()
+	}
+	for n := range o.Shards {
+		a, err := auditShard(ctx, o, n)
+		if err != nil {
+			return report, fmt.Errorf("audit history shard %d: %w", n, err)
+		}
+		report.Shards = append(report.Shards, a)
+	}
+	return report, nil
+}
+
+// auditShard audits one file, in one snapshot.
+func auditShard(ctx context.Context, o AuditOptions, number int) (ShardAudit, error) {
+	a := ShardAudit{Shard: number, Head: o.Log.Head(number)}
+	path := filePath(o.Dir, number)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return a, nil
+	}
+	db, err := sqldb.Open(path, sqldb.Options{ReadOnly: true, Readers: 1})
+	if err != nil {
+		return a, err
+	}
+	defer func() { _ = db.Close() }()
+	tx, err := db.Read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return a, sqldb.Wrap("begin", err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	const q = `
+		SELECT (SELECT seq FROM sink_position WHERE name = ?),
+		       (SELECT COUNT(*) FROM bet),
+		       (SELECT COUNT(*) FROM bet WHERE status = 1)`
+	if err := tx.QueryRowContext(ctx, q, sinkName).Scan(&a.Position, &a.Bets, &a.Open); err != nil {
+		return a, sqldb.Wrap("read position", err)
+	}
+	if head := o.Log.Head(number); a.Position > head {
+		return a, fmt.Errorf("history at %d, log at %d: %w", a.Position, head, stream.ErrAhead)
+	}
+	passes := uint64(a.Bets/auditPass + 1)
+	for pass := range passes {
+		p := auditor{seed: maphash.MakeSeed(), pass: pass, passes: passes, want: make(map[uint64]auditBet)}
+		if err := p.read(ctx, o.Log, number, a.Position); err != nil {
+			return a, err
+		}
+		if err := p.compare(ctx, tx); err != nil {
+			return a, err
+		}
+	}
+	return a, nil
+}
+
+// auditBet is what the log says of a bet, in little memory.
+type auditBet struct {
+	seq        int64  // of the placement
+	slip       uint64 // hash of what never changes
+	settlement uint64 // hash of the settlement with the highest version
+	version    int
+}
+
+// auditor compares the bets of one pass: a part of them by hash, so that memory is bounded.
+type auditor struct {
+	seed   maphash.Seed
+	pass   uint64
+	passes uint64
+	want   map[uint64]auditBet
+}
+
+// key returns the map's key of a bet, and whether it belongs to this pass. The passes are divided by
+// the bet's own characters, which no seed changes.
+func (p *auditor) key(player, bet, jurisdiction string) (uint64, bool) {
+	var sum uint64
+	for _, c := range []byte(bet) {
+		sum = sum*31 + uint64(c)
+	}
+	return maphash.Comparable(p.seed, [3]string{player, bet, jurisdiction}), sum%p.passes == p.pass
+}
+
+// slipFacts are what never changes of a bet.
+type slipFacts struct {
+	product, currency          string
+	placedUS, stake, potential int64
+	legs                       string
+}
+
+// settlementFacts are what a settlement sets.
+type settlementFacts struct {
+	outcome           string
+	version           int
+	settledUS, payout int64
+	legs              string
+}
+
+// read gathers what the log says up to the position.
+func (p *auditor) read(ctx context.Context, log stream.Log, shard int, position int64) error {
+	for at := int64(0); at < position; {
+		batches, err := log.ReadLog(ctx, shard, at, auditRead)
+		if err != nil {
+			return fmt.Errorf("read log after %d: %w", at, err)
+		}
+		if len(batches) == 0 {
+			return fmt.Errorf("the log ends at %d: %w", at, stream.ErrAhead)
+		}
+		for _, b := range batches {
+			for i := range b.Records {
+				if b.Records[i].Position.Seq > position {
+					return nil
+				}
+				if err := p.note(&b.Records[i]); err != nil {
+					return err
+				}
+			}
+			at = b.Last
+		}
+	}
+	return nil
+}
+
+// note takes one record into account.
+func (p *auditor) note(r *stream.Record) error {
+	key, mine := p.key(string(r.Player), r.Subject, string(r.Jurisdiction))
+	if !mine {
+		return nil
+	}
+	switch r.Type {
+	case stream.TypeBetPlaced:
+		var b placed
+		if err := json.Unmarshal(r.Data, &b); err != nil {
+			return broken(r, "payload: %v", err)
+		}
+		none := settlementFacts{outcome: string(StatusOpen)}
+		p.want[key] = auditBet{seq: r.Position.Seq, settlement: maphash.Comparable(p.seed, none),
+			slip: maphash.Comparable(p.seed, slipFacts{b.Product, b.Currency, r.Time.UnixMicro(), b.StakeMinor, b.PotentialPayoutMinor, string(b.Legs)})}
+	case stream.TypeBetSettled:
+		var b stream.BetSettled
+		if err := json.Unmarshal(r.Data, &b); err != nil {
+			return broken(r, "payload: %v", err)
+		}
+		bet, ok := p.want[key]
+		if !ok {
+			return broken(r, "bet %s was never placed", b.BetID)
+		}
+		if b.Version <= bet.version {
+			return nil
+		}
+		facts := settlementFacts{b.Outcome, b.Version, r.Time.UnixMicro(), b.PayoutMinor, fmt.Sprint(b.LegOutcomes)}
+		if b.Outcome == "" {
+			facts.outcome, facts.settledUS = string(StatusOpen), 0
+		}
+		bet.version, bet.settlement = b.Version, maphash.Comparable(p.seed, facts)
+		p.want[key] = bet
+	}
+	return nil
+}
+
+// compare reads every bet of the file and takes it off the list.
+func (p *auditor) compare(ctx context.Context, tx *sql.Tx) error {
+	const q = `
+		SELECT b.player_id, b.bet_id, b.jurisdiction, b.slip_seq, b.status, b.version, b.settled_us, b.payout_minor, b.outcomes,
+		       s.product, s.currency, s.placed_us, s.stake_minor, s.potential_minor, s.legs
+		FROM bet AS b
+		LEFT JOIN slip AS s ON s.seq = b.slip_seq AND s.jurisdiction = b.jurisdiction
+		ORDER BY b.player_id, b.bet_id`
+	rows, err := tx.QueryContext(ctx, q)
+	if err != nil {
+		return sqldb.Wrap("read bets", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := p.row(rows); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return sqldb.Wrap("read bets", err)
+	}
+	first := int64(0)
+	for _, bet := range p.want {
+		if first == 0 || bet.seq < first {
+			first = bet.seq
+		}
+	}
+	if first > 0 {
+		return errs.New(errs.CodeInternal, "the bet placed at sequence %d is missing, with %d others", first, len(p.want)-1)
+	}
+	return nil
+}
+
+// row checks one bet.
+func (p *auditor) row(rows *sql.Rows) error {
+	var player, bet, jurisdiction, outcomes string
+	var seq int64
+	var st state
+	var settled settlementFacts
+	var product, currency, legs sql.NullString
+	var placedUS, stake, potential sql.NullInt64
+	err := rows.Scan(&player, &bet, &jurisdiction, &seq, &st, &settled.version, &settled.settledUS, &settled.payout, &outcomes,
+		&product, &currency, &placedUS, &stake, &potential, &legs)
+	if err != nil {
+		return sqldb.Wrap("scan bet", err)
+	}
+	key, mine := p.key(player, bet, jurisdiction)
+	if !mine {
+		return nil
+	}
+	want, ok := p.want[key]
+	delete(p.want, key)
+	if settled.outcome = string(statuses[st]); settled.version > 0 {
+		list := make([]string, len(outcomes))
+		for i := range list {
+			list[i] = outcome(outcomes[i])
+		}
+		settled.legs = fmt.Sprint(list)
+	}
+	slip := slipFacts{product.String, currency.String, placedUS.Int64, stake.Int64, potential.Int64, legs.String}
+	switch {
+	case !ok || want.seq != seq:
+		return errs.New(errs.CodeInternal, "bet %s of %s was never placed at sequence %d", bet, player, seq)
+	case maphash.Comparable(p.seed, slip) != want.slip:
+		return errs.New(errs.CodeInternal, "bet %s of %s differs from its placement at sequence %d", bet, player, seq)
+	case settled.version != want.version || maphash.Comparable(p.seed, settled) != want.settlement:
+		return errs.New(errs.CodeInternal, "bet %s of %s shows settlement %d as %s, payout %d; the log's is %d and differs",
+			bet, player, settled.version, settled.outcome, settled.payout, want.version)
+	}
+	return nil
+}
