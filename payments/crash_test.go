@@ -208,6 +208,11 @@ func (w *world) settle() {
 	for range 50 {
 		w.clock.Advance(2 * time.Minute)
 		w.work()
+		var pending int
+		const q = `SELECT COUNT(*) FROM payment WHERE status = 1`
+		if err := w.service.db.Read.QueryRowContext(context.Background(), q).Scan(&pending); err != nil || pending == 0 {
+			return
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"matchday/errs"
 	"matchday/id"
 	"matchday/internal/clock"
+	"matchday/internal/groupcommit"
 	"matchday/internal/sqldb"
 	"matchday/money"
 )
@@ -85,7 +86,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	}
 	return &Service{
 		config: c, clock: d.Clock, log: d.Log, books: d.Books, provider: d.Provider, limits: d.Limits,
-		metrics: m, ids: id.NewSource(d.Clock.Now), db: db, store: store{db: db},
+		metrics: m, ids: id.NewSource(d.Clock.Now), db: db, store: store{db: db, group: groupcommit.New(db)},
 		slots: make(chan struct{}, c.MaxInFlight), queue: make(chan job, c.MaxInFlight),
 		claimed: map[string]bool{},
 	}, nil

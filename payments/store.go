@@ -8,12 +8,17 @@ import (
 
 	"matchday/errs"
 	"matchday/id"
+	"matchday/internal/groupcommit"
 	"matchday/internal/sqldb"
 	"matchday/money"
 )
 
-// store is the SQL of the room.
-type store struct{ db *sqldb.DB }
+// store is the SQL of the room. Writes of single payments share their commits: many are on their
+// way at a time, and each would wait for the disk three times.
+type store struct {
+	db    *sqldb.DB
+	group *groupcommit.Group
+}
 
 // columns is what scan reads, in its order.
 const columns = `id, jurisdiction, player_id, key, direction, amount_minor, currency, method, provider,
@@ -57,10 +62,19 @@ func (s store) insert(ctx context.Context, p Payment, due time.Time) (bool, erro
 		                     provider, status, step, due_us, created_us, updated_us)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (jurisdiction, player_id, key) DO NOTHING`
-	result, err := s.db.Write.ExecContext(ctx, q, p.ID, p.Jurisdiction, p.Player, p.Key, int(p.Direction),
+	return s.write(ctx, "insert payment", q, p.ID, p.Jurisdiction, p.Player, p.Key, int(p.Direction),
 		p.Amount.Minor(), p.Amount.Currency(), p.Method, p.Provider, int(p.Status), int(p.step),
 		due.UnixMicro(), p.CreatedAt.UnixMicro(), p.UpdatedAt.UnixMicro())
-	return oneRow("insert payment", result, err)
+}
+
+// write runs a statement in a shared commit and reports whether it changed its one row.
+func (s store) write(ctx context.Context, op, q string, args ...any) (changed bool, err error) {
+	err = s.group.Do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, q, args...)
+		changed, err = oneRow(op, result, err)
+		return err
+	})
+	return changed, err
 }
 
 func oneRow(op string, result sql.Result, err error) (bool, error) {
@@ -78,9 +92,8 @@ func (s store) save(ctx context.Context, from, to Payment, due time.Time) (bool,
 		UPDATE payment
 		SET status = ?, step = ?, reason = ?, attempts = ?, due_us = ?, updated_us = ?, shard = ?, seq = ?
 		WHERE id = ? AND step = ? AND status = ?`
-	result, err := s.db.Write.ExecContext(ctx, q, int(to.Status), int(to.step), to.Reason, to.attempts, due.UnixMicro(),
+	return s.write(ctx, "save payment", q, int(to.Status), int(to.step), to.Reason, to.attempts, due.UnixMicro(),
 		to.UpdatedAt.UnixMicro(), to.Position.Shard, to.Position.Seq, from.ID, int(from.step), int(StatusPending))
-	return oneRow("save payment", result, err)
 }
 
 // postpone stores the tries so far and when the next is due.
@@ -89,8 +102,8 @@ func (s store) postpone(ctx context.Context, p Payment, due time.Time) error {
 		UPDATE payment
 		SET attempts = ?, due_us = ?
 		WHERE id = ? AND step = ? AND status = ?`
-	_, err := s.db.Write.ExecContext(ctx, q, p.attempts, due.UnixMicro(), p.ID, int(p.step), int(StatusPending))
-	return sqldb.Wrap("postpone payment", err)
+	_, err := s.write(ctx, "postpone payment", q, p.attempts, due.UnixMicro(), p.ID, int(p.step), int(StatusPending))
+	return err
 }
 
 // hurry makes every pending payment due: whoever held it is gone.

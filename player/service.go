@@ -14,6 +14,7 @@ import (
 	"matchday/errs"
 	"matchday/id"
 	"matchday/internal/clock"
+	"matchday/internal/groupcommit"
 	"matchday/internal/sqldb"
 )
 
@@ -74,7 +75,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	}
 	return &Service{
 		config: c, clock: d.Clock, log: d.Log, rules: d.Rules, metrics: m,
-		ids: id.NewSource(d.Clock.Now), db: db, store: store{db: db},
+		ids: id.NewSource(d.Clock.Now), db: db, store: store{db: db, group: groupcommit.New(db)},
 		hasher: newHasher(c, m), cache: newCache(c.CacheSize),
 	}, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"matchday/errs"
 	"matchday/id"
+	"matchday/internal/groupcommit"
 	"matchday/internal/sqldb"
 )
 
@@ -18,8 +19,12 @@ const (
 	sweepFailures = 16
 )
 
-// store is the SQL of the room. Exported behaviour lives in Service.
-type store struct{ db *sqldb.DB }
+// store is the SQL of the room. Sign-ups, sign-ins and failures share their commits, because they
+// come in crowds.
+type store struct {
+	db    *sqldb.DB
+	group *groupcommit.Group
+}
 
 func micros(us sql.NullInt64) time.Time {
 	if !us.Valid {
@@ -50,8 +55,11 @@ func (s store) insertPlayer(ctx context.Context, p Player, birth time.Time, hash
 	const q = `
 		INSERT INTO player (id, jurisdiction, email, display_name, birth_date, password_hash, status, created_us)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
-	_, err := s.db.Write.ExecContext(ctx, q, p.ID, p.Jurisdiction, p.Email, p.DisplayName,
-		birth.Format(time.DateOnly), hash, int(p.Status), p.CreatedAt.UnixMicro())
+	err := s.group.Do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, q, p.ID, p.Jurisdiction, p.Email, p.DisplayName,
+			birth.Format(time.DateOnly), hash, int(p.Status), p.CreatedAt.UnixMicro())
+		return err
+	})
 	if sqldb.IsUnique(err) {
 		return errEmailTaken // ids are random: only the address can clash
 	}
@@ -301,7 +309,7 @@ func (s store) addFailure(ctx context.Context, subject [sha256.Size]byte, now, f
 			)`
 	)
 	var failures int
-	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
+	err := s.group.Do(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		forget := forgetBefore.UnixMicro()
 		if err := tx.QueryRowContext(ctx, count, subject[:], now.UnixMicro(), forget).Scan(&failures); err != nil {
 			return sqldb.Wrap("count failure", err)

@@ -29,7 +29,7 @@ func (s store) insertSession(ctx context.Context, hash tokenHash, session Sessio
 	)
 	var dropped []tokenHash
 	now := session.CreatedAt.UnixMicro()
-	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
+	err := s.group.Do(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if err := s.noteSignIn(ctx, tx, session, p); err != nil {
 			return err
 		}
@@ -114,19 +114,14 @@ func (s store) makeRoom(ctx context.Context, tx *sql.Tx, session Session, most i
 	return old, nil
 }
 
-// execer is a connection or a DBTx.
-type execer interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-}
-
-func deleteHash(ctx context.Context, x execer, h tokenHash) error {
+func deleteHash(ctx context.Context, tx *sql.Tx, h tokenHash) error {
 	const q = `DELETE FROM session WHERE token_hash = ?`
-	_, err := x.ExecContext(ctx, q, h[:])
+	_, err := tx.ExecContext(ctx, q, h[:])
 	return sqldb.Wrap("delete session", err)
 }
 
 func (s store) deleteSession(ctx context.Context, h tokenHash) error {
-	return deleteHash(ctx, s.db.Write, h)
+	return s.group.Do(ctx, func(ctx context.Context, tx *sql.Tx) error { return deleteHash(ctx, tx, h) })
 }
 
 // deleteSessions deletes and returns all sessions of a player.
