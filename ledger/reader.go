@@ -29,7 +29,8 @@ func OpenReader(dir string) (*Reader, error) {
 	if len(names) == 0 {
 		return nil, errs.New(errs.CodeNotFound, "there are no books in %s", dir)
 	}
-	r := &Reader{shards: shardReaders{place: newPlacement(len(names))}, never: make(chan struct{})}
+	place := newPlacement(len(names))
+	r := &Reader{shards: shardReaders{place: &place}, never: make(chan struct{})}
 	for n := range names {
 		db, err := sqldb.Open(shardFile(dir, n), sqldb.Options{ReadOnly: true, Readers: 2})
 		if err != nil {

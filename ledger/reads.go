@@ -15,26 +15,17 @@ import (
 // zero and no currency. The balance of a house account is the sum over the shards, each as last
 // committed, and has no position: a house has one account per shard.
 func (s *Service) Balance(ctx context.Context, a Address) (Balance, error) {
-	return s.readers().balance(a, func(r readerStore) (balanceRow, error) { return r.balance(ctx, a) })
+	return s.reads.balance(a, func(r readerStore) (balanceRow, error) { return r.balance(ctx, a) })
 }
 
 // BalanceAt returns the balance as it was after the last commit at or before the time.
 func (s *Service) BalanceAt(ctx context.Context, a Address, at time.Time) (Balance, error) {
-	return s.readers().balance(a, func(r readerStore) (balanceRow, error) { return r.balanceAt(ctx, a, at) })
-}
-
-// readers returns the reading side of the shards.
-func (s *Service) readers() shardReaders {
-	out := shardReaders{place: s.place, stores: make([]readerStore, len(s.shards))}
-	for i, one := range s.shards {
-		out.stores[i] = one.store
-	}
-	return out
+	return s.reads.balance(a, func(r readerStore) (balanceRow, error) { return r.balanceAt(ctx, a, at) })
 }
 
 // shardReaders is the reading side of all shards.
 type shardReaders struct {
-	place  placement
+	place  *placement
 	stores []readerStore
 }
 

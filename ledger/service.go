@@ -86,6 +86,7 @@ type Deps struct {
 type Service struct {
 	clock  clock.Clock
 	place  placement
+	reads  shardReaders
 	shards []*shard
 
 	closing sync.Once
@@ -112,12 +113,14 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 		return nil, fmt.Errorf("register ledger metrics: %w", err)
 	}
 	s := &Service{clock: d.Clock, place: newPlacement(c.shards())}
+	s.reads.place = &s.place
 	for number := range c.shards() {
 		opened, err := openShard(ctx, c, number, d, m)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("open ledger shard %d: %w", number, err), s.Close())
 		}
 		s.shards = append(s.shards, opened)
+		s.reads.stores = append(s.reads.stores, opened.store)
 	}
 	return s, nil
 }
