@@ -2,7 +2,6 @@ package sportsbook
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,15 +20,10 @@ const payoutQueue = "payouts"
 // payoutCommand asks the payer to bring one bet from one settlement version to the next. It says
 // what the version before had done with the money, so that the payer needs no look-up.
 type payoutCommand struct {
-	stream.BetSettled
-	StakeMinor int64 `json:"stake_minor"`
-	WasOpen    bool  `json:"was_open,omitempty"` // the stake is in escrow
-	PaidMinor  int64 `json:"paid_minor,omitempty"`
-}
-
-// payoutMessage is one message of the queue.
-type payoutMessage struct {
-	Commands []payoutCommand `json:"commands"`
+	stream.BetSettled // the version to reach
+	StakeMinor        int64
+	WasOpen           bool  // the stake is in escrow
+	PaidMinor         int64 // the payout of the version before
 }
 
 // maxPayoutCommands bounds the commands of one message.
@@ -51,24 +45,21 @@ type payer struct {
 // queue then forgets the message, and the sender asks again for what is missing. Only a ledger that
 // is unavailable is an error.
 func (p *payer) handle(ctx context.Context, payload []byte) error {
-	var m payoutMessage
-	if err := json.Unmarshal(payload, &m); err != nil || len(m.Commands) > maxPayoutCommands {
+	commands, err := parsePayouts(payload)
+	if err != nil {
 		p.metrics.refused.Inc()
-		p.log.Error("payout message is not readable", "bytes", len(payload), "commands", len(m.Commands), "error", err)
+		p.log.ErrorContext(ctx, "payout message is not readable", "bytes", len(payload), "error", err)
 		return nil
 	}
-	transfers := make([]ledger.Transfer, len(m.Commands))
-	for i := range m.Commands {
-		var err error
-		if transfers[i], err = m.Commands[i].transfer(); err != nil {
-			return fmt.Errorf("pay bet %s: %w", m.Commands[i].BetID, err)
-		}
+	transfers := make([]ledger.Transfer, len(commands))
+	for i := range commands {
+		transfers[i] = commands[i].transfer()
 	}
 	results, err := p.ledger.CommitBatch(ctx, ledger.LaneBulk, transfers)
 	if err != nil {
 		return fmt.Errorf("pay %d bets: %w", len(transfers), err)
 	}
-	owed, err := p.sift(ctx, m.Commands, results)
+	owed, err := p.sift(ctx, commands, results)
 	if err != nil || len(owed) == 0 {
 		return err
 	}
@@ -102,7 +93,7 @@ func (p *payer) sift(ctx context.Context, commands []payoutCommand, results []le
 			p.metrics.superseded.Inc() // another command has settled this version; the log tells the sender
 		default:
 			p.metrics.refused.Inc()
-			p.log.Error("payout refused", "bet_id", c.BetID, "version", c.Version, "code", code, "error", r.Err)
+			p.log.ErrorContext(ctx, "payout refused", "bet_id", c.BetID, "version", c.Version, "code", code, "error", r.Err)
 		}
 	}
 	return owed, firstLine(unavailable)
@@ -131,10 +122,7 @@ func (p *payer) refusedBefore(ctx context.Context, c *payoutCommand) (bool, erro
 func (p *payer) owe(ctx context.Context, commands []payoutCommand) error {
 	transfers := make([]ledger.Transfer, len(commands))
 	for i := range commands {
-		var err error
-		if transfers[i], err = commands[i].owedTransfer(); err != nil {
-			return fmt.Errorf("owe bet %s: %w", commands[i].BetID, err)
-		}
+		transfers[i] = commands[i].owedTransfer()
 	}
 	results, err := p.ledger.CommitBatch(ctx, ledger.LaneBulk, transfers)
 	if err != nil {
@@ -151,7 +139,7 @@ func (p *payer) owe(ctx context.Context, commands []payoutCommand) error {
 			p.metrics.superseded.Inc()
 		default:
 			p.metrics.refused.Inc()
-			p.log.Error("payout refused", "bet_id", c.BetID, "version", c.Version, "code", code, "error", r.Err)
+			p.log.ErrorContext(ctx, "payout refused", "bet_id", c.BetID, "version", c.Version, "code", code, "error", r.Err)
 		}
 	}
 	return nil
@@ -163,13 +151,13 @@ func settleKey(bet id.Bet, version int) string {
 }
 
 // transfer returns the transfer that does what the command asks.
-func (c *payoutCommand) transfer() (ledger.Transfer, error) {
+func (c *payoutCommand) transfer() ledger.Transfer {
 	return c.transferTo(settleKey(c.BetID, c.Version), ledger.PlayerCash(c.PlayerID, c.Jurisdiction))
 }
 
 // owedTransfer returns the same with the player's debt in place of the player's cash. What a player
 // receives goes to cash all the same.
-func (c *payoutCommand) owedTransfer() (ledger.Transfer, error) {
+func (c *payoutCommand) owedTransfer() ledger.Transfer {
 	account := ledger.PlayerOwed(c.PlayerID, c.Jurisdiction)
 	if c.cashMinor() >= 0 {
 		account = ledger.PlayerCash(c.PlayerID, c.Jurisdiction)
@@ -182,7 +170,7 @@ func (c *payoutCommand) cashMinor() int64 { return c.PayoutMinor - c.PaidMinor }
 
 // transferTo moves the difference between the version before and this one: escrow holds the stake
 // while the bet is open; of a settled bet the player has the payout, and revenue the rest.
-func (c *payoutCommand) transferTo(key string, player ledger.Address) (ledger.Transfer, error) {
+func (c *payoutCommand) transferTo(key string, player ledger.Address) ledger.Transfer {
 	isOpen := c.Outcome == outcomeOpen
 	var escrow int64
 	if c.WasOpen {
@@ -205,10 +193,7 @@ func (c *payoutCommand) transferTo(key string, player ledger.Address) (ledger.Tr
 	if len(postings) == 0 { // another outcome, the same money: push to void, for example
 		postings = append(postings, ledger.Posting{Account: player}, ledger.Posting{Account: revenue})
 	}
-	data, err := json.Marshal(c.BetSettled)
-	if err != nil {
-		return ledger.Transfer{}, err
-	}
+	data := appendSettled(make([]byte, 0, 256), &c.BetSettled)
 	return ledger.Transfer{
 		Key:          key,
 		Kind:         c.kind(),
@@ -218,7 +203,7 @@ func (c *payoutCommand) transferTo(key string, player ledger.Address) (ledger.Tr
 		Postings:     postings,
 		Record:       &stream.Draft{Type: stream.TypeBetSettled, Subject: string(c.BetID), Data: data},
 		Request:      c.digest(),
-	}, nil
+	}
 }
 
 // kind returns the ledger's word for the command.

@@ -2,7 +2,6 @@ package sportsbook
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -312,18 +311,15 @@ func (w *shardSettler) dropFlights() {
 func (w *shardSettler) send(ctx context.Context, flights []*flight) error {
 	for len(flights) > 0 {
 		n := min(len(flights), w.t.cfg.MessageBets)
-		m := payoutMessage{Commands: make([]payoutCommand, n)}
+		commands := make([]payoutCommand, n)
 		w.mu.Lock()
 		for i, f := range flights[:n] {
-			m.Commands[i] = f.command
+			commands[i] = f.command
 			w.flights[f.bet.id] = f
 		}
 		w.t.metrics.flights(w.shard, len(w.flights))
 		w.mu.Unlock()
-		payload, err := json.Marshal(m)
-		if err != nil {
-			return fmt.Errorf("encode payouts: %w", err)
-		}
+		payload := appendPayouts(make([]byte, 0, 160*n), commands)
 		if err := w.t.commands.Send(ctx, w.shard, w.t.ids.New("cmd"), payload); err != nil {
 			return fmt.Errorf("send payouts: %w", err)
 		}

@@ -26,21 +26,22 @@ const testNJ id.Jurisdiction = "US-NJ"
 // book is a whole sportsbook of one test: real ledger, real streams, real databases.
 type book struct {
 	*Service
-	t       testing.TB
-	dir     string
-	config  SettlementConfig
-	ids     *id.Source
-	ledger  *ledger.Service
-	streams *stream.Embedded
-	keys    int
-	stop    func() // ends it, as a shutdown does; may be called twice
+	t        testing.TB
+	dir      string
+	config   SettlementConfig
+	ids      *id.Source
+	ledger   *ledger.Service
+	streams  *stream.Embedded
+	keys     int
+	patience time.Duration
+	stop     func() // ends it, as a shutdown does; may be called twice
 }
 
 // openBook starts a sportsbook in a fresh folder with games g1 to g4: moneyline +100/-110,
 // spread home -3 at -110, total 44.5 at -110.
 func openBook(t testing.TB, change ...func(*SettlementConfig)) *book {
 	t.Helper()
-	b := &book{t: t, dir: t.TempDir(), ids: id.NewSource(time.Now), config: SettlementConfig{RedriveAfter: 300 * time.Millisecond}}
+	b := &book{t: t, dir: t.TempDir(), patience: 30 * time.Second, ids: id.NewSource(time.Now), config: SettlementConfig{RedriveAfter: 300 * time.Millisecond}}
 	for _, f := range change {
 		f(&b.config)
 	}
@@ -252,7 +253,7 @@ func (b *book) eventually(what string, holds func() bool) {
 	b.t.Helper()
 	ticker := time.NewTicker(2 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(b.patience)
 	for !holds() {
 		select {
 		case <-ticker.C:
