@@ -136,7 +136,7 @@ func TestConfigRefusesWhatMakesNoSense(t *testing.T) {
 		{"a lower-case code", func(e *Entry) { e.Code = "us-nj" }, "jurisdictions[0].code"},
 		{"a code without subdivision", func(e *Entry) { e.Code = "US" }, "jurisdictions[0].code"},
 		{"no name", func(e *Entry) { e.Name = "" }, "jurisdictions[0].name"},
-		{"an unknown currency", func(e *Entry) { e.Currency = "XXX" }, "jurisdictions[0].currency"},
+		{"an unknown currency", func(e *Entry) { e.Currency = "ZZZ" }, "jurisdictions[0].currency"},
 		{"an age below 18", func(e *Entry) { e.MinAge = 17 }, "jurisdictions[0].min_age"},
 		{"an age above 25", func(e *Entry) { e.MinAge = 26 }, "jurisdictions[0].min_age"},
 		{"an unknown zone", func(e *Entry) { e.Zone = "Mars/Olympus" }, "jurisdictions[0].zone"},
