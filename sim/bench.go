@@ -27,18 +27,25 @@ func inTempDir(parent string, f func(dir string) error) (err error) {
 	return f(dir)
 }
 
-// profiled runs f under the profiles that the options ask for.
-func profiled(o BenchOptions, f func() error) (err error) {
+// measured runs the part of a benchmark that its figures are about, the first time under the profiles
+// that the options ask for.
+func (r *BenchReport) measured(o BenchOptions, f func() error) (err error) {
+	if r.profiled || (o.CPUProfile == "" && o.MemProfile == "") {
+		return f()
+	}
+	r.profiled = true
 	if o.CPUProfile != "" {
 		file, err := os.Create(o.CPUProfile)
 		if err != nil {
 			return fmt.Errorf("cpu profile: %w", err)
 		}
-		defer func() { err = errors.Join(err, file.Close()) }()
 		if err := pprof.StartCPUProfile(file); err != nil {
-			return fmt.Errorf("cpu profile: %w", err)
+			return errors.Join(fmt.Errorf("cpu profile: %w", err), file.Close())
 		}
-		defer pprof.StopCPUProfile()
+		defer func() {
+			pprof.StopCPUProfile()
+			err = errors.Join(err, file.Close())
+		}()
 	}
 	if err := f(); err != nil || o.MemProfile == "" {
 		return err
@@ -53,17 +60,11 @@ func profiled(o BenchOptions, f func() error) (err error) {
 
 // bench runs measure o.Runs times, each in its own data folder, and prints the report.
 func bench(ctx context.Context, o BenchOptions, r *BenchReport, out io.Writer, measure func(ctx context.Context, dir string, run int) error) error {
-	err := profiled(o, func() error {
-		for run := range o.Runs {
-			err := inTempDir(o.Dir, func(dir string) error { return measure(ctx, dir, run) })
-			if err != nil {
-				return fmt.Errorf("bench %s, run %d: %w", r.Name, run+1, err)
-			}
+	for run := range o.Runs {
+		err := inTempDir(o.Dir, func(dir string) error { return measure(ctx, dir, run) })
+		if err != nil {
+			return fmt.Errorf("bench %s, run %d: %w", r.Name, run+1, err)
 		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
 	return r.write(out, o.JSON)
 }

@@ -53,10 +53,13 @@ func measureBets(ctx context.Context, o BenchOptions, r *BenchReport, p *platfor
 	r.add("place_p99_ms", at.percentiles().P99)
 	r.add("place_p50_ms", at.percentiles().P50)
 	before, start, cpu := h.accepted.Load(), time.Now(), cpuTime()
-	if err := h.placeFor(ctx, o.length()); err != nil {
-		return err
-	}
-	if err := h.caughtUp(ctx); err != nil {
+	err = r.measured(o, func() error {
+		if err := h.placeFor(ctx, o.length()); err != nil {
+			return err
+		}
+		return h.caughtUp(ctx)
+	})
+	if err != nil {
 		return err
 	}
 	n := h.accepted.Load() - before
@@ -212,7 +215,7 @@ func (h *betHouse) place(ctx context.Context, w *worker, n int) (*receipt, *bett
 	player := rng.IntN(len(h.crowd.players))
 	p := &h.crowd.players[player]
 	shown := h.board.at(p.territory)
-	legs := drawLegs(rng)
+	legs := drawLegs(rng, 70)
 	s := slip{player: player, stake: drawStake(rng, legs), policy: "none", key: "n" + strconv.Itoa(n)}
 	for _, g := range rng.Perm(len(shown.games))[:legs] {
 		s.legs = append(s.legs, drawSelection(rng, shown.games[g]))

@@ -26,6 +26,10 @@ func benchLedgerHTTP(ctx context.Context, o BenchOptions, r *BenchReport, dir st
 		if err := measureBatches(ctx, o, r, p, run); err != nil {
 			return err
 		}
+		err := poll(ctx, "projections to catch up", 5*time.Minute, func() (bool, error) { return p.historyShowsAll(), nil })
+		if err != nil {
+			return err
+		}
 		debits := newDebits(o, p, run)
 		if err := debits.play(ctx, o.length()); err != nil {
 			return err
@@ -161,7 +165,7 @@ func measureReads(ctx context.Context, o BenchOptions, r *BenchReport, p *platfo
 		return err
 	}
 	var n atomic.Int64
-	elapsed, err := h.closedLoop(ctx, o.length(), func(ctx context.Context, w *worker, draw int) error {
+	read := func(ctx context.Context, w *worker, draw int) error {
 		path := "/v1/me/balance"
 		if draw%4 == 3 {
 			path = "/v1/me/bets?limit=20"
@@ -172,6 +176,11 @@ func measureReads(ctx context.Context, o BenchOptions, r *BenchReport, p *platfo
 		}
 		n.Add(1)
 		return nil
+	}
+	var elapsed time.Duration
+	err = r.measured(o, func() (err error) {
+		elapsed, err = h.closedLoop(ctx, o.length(), read)
+		return err
 	})
 	if err != nil {
 		return err

@@ -54,15 +54,15 @@ func benchLedgerInProcess(ctx context.Context, o BenchOptions, r *BenchReport, d
 	ctx, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- books.Run(ctx) }()
-	err = measureLedger(ctx, o, r, books, run)
+	err = fund(ctx, books, workload.NewLedger("fund-", o.Accounts, o.Seed))
+	if err == nil {
+		err = r.measured(o, func() error { return measureLedger(ctx, o, r, books, run) })
+	}
 	stop()
 	return errors.Join(err, <-ended, books.Close())
 }
 
 func measureLedger(ctx context.Context, o BenchOptions, r *BenchReport, books *ledger.Service, run int) error {
-	if err := fund(ctx, books, workload.NewLedger("fund-", o.Accounts, o.Seed)); err != nil {
-		return err
-	}
 	var committed atomic.Int64
 	ctx, cancel := context.WithTimeout(ctx, warmUp+o.length())
 	defer cancel()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -120,10 +119,13 @@ func surge(ctx context.Context, o BenchOptions, r *BenchReport, p *platform, run
 	quiet := debits.latency.percentiles()
 	lag := newLatency()
 	start, cpu := time.Now(), cpuTime()
-	if err := enterHomeWin(ctx, p); err != nil {
+	var done time.Time
+	err := r.measured(o, func() (err error) {
+		if err = enterHomeWin(ctx, p); err == nil {
+			done, err = awaitPayouts(ctx, p, lag, all)
+		}
 		return err
-	}
-	done, err := awaitPayouts(ctx, p, lag, all)
+	})
 	if err != nil {
 		return fmt.Errorf("%d of %d bets paid and visible: %w", visible.Load(), o.Bets, err)
 	}
@@ -173,8 +175,8 @@ func enterHomeWin(ctx context.Context, p *platform) error {
 	}
 	client := wire.New(p.addr, requestTimeout)
 	defer client.Close()
-	path := "/v1/operator/events/" + url.PathEscape(slate.Games[0].ID) + "/result"
-	if err := call(ctx, client, &wire.Request{Method: "POST", Path: path, Token: p.staff, Body: []byte(`{"home_score":24,"away_score":10}`)}, nil); err != nil {
+	request := resultRequest(slate.Games[0].ID, 24, 10, p.staff)
+	if err := call(ctx, client, &request, nil); err != nil {
 		return fmt.Errorf("enter the result: %w", err)
 	}
 	return nil

@@ -165,17 +165,12 @@ func drawStake(rng *rand.Rand, legs int) int64 {
 	return stakes[rng.IntN(len(stakes))]
 }
 
-// drawLegs returns how many legs a bet has: singles seven times in ten, else two to four.
-func drawLegs(rng *rand.Rand) int {
-	switch n := rng.IntN(100); {
-	case n < 70:
+// drawLegs returns how many legs a bet has: singles times in a hundred one, else two to four.
+func drawLegs(rng *rand.Rand, singles int) int {
+	if rng.IntN(100) < singles {
 		return 1
-	case n < 88:
-		return 2
-	case n < 96:
-		return 3
 	}
-	return 4
+	return [...]int{2, 2, 2, 2, 2, 2, 3, 3, 3, 4}[rng.IntN(10)]
 }
 
 // drawPolicy returns which price changes a player accepts.

@@ -25,6 +25,10 @@ func (s *sunday) draws(kind, n int) *rand.Rand {
 	return rand.New(rand.NewPCG(s.seed, uint64(kind)<<40|uint64(n))) // #nosec: not for secrets
 }
 
+// singlesOfTheDay is the share of singles while there are games enough for parlays. Over the whole day,
+// with its night game, seven bets in ten are singles.
+const singlesOfTheDay = 62
+
 // maxAttempts bounds how many bets one arrival tries before it gives up.
 const maxAttempts = 10
 
@@ -55,7 +59,7 @@ func (s *sunday) bet(ctx context.Context, w *worker, n int, due time.Time) {
 // fillIn chooses games that are still open, selections, stake and a player who has the money; the
 // stake is reserved from the player's spare money.
 func (s *sunday) fillIn(ctx context.Context, w *worker, rng *rand.Rand, overdraw bool) (slip, bool) {
-	legs := drawLegs(rng)
+	legs := drawLegs(rng, singlesOfTheDay)
 	stake := drawStake(rng, legs)
 	player := s.crowd.reserve(rng, stake)
 	if player < 0 {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"matchday/app"
 	"matchday/history"
 	"matchday/id"
 	"matchday/ledger"
@@ -217,15 +218,18 @@ func (s *sunday) checkSportsbook(ctx context.Context) error {
 	return nil
 }
 
-// auditLedger audits the files that the stopped platform left.
-func (s *sunday) auditLedger(ctx context.Context, dir string) error {
-	s.progress.line("auditing the ledger: balances, sequences, seals")
-	report, err := ledger.Audit(ctx, ledger.AuditOptions{Dir: filepath.Join(dir, "ledger")})
+// auditFolder runs `matchday audit` on the folder that the stopped platform left.
+func (s *sunday) auditFolder(ctx context.Context, dir string) error {
+	s.progress.line("auditing the books: balances, sequences, seals, bets, history")
+	report, err := app.Audit(ctx, s.p.Config, func(string) {})
 	if err != nil {
-		return fmt.Errorf("ledger audit: %w", err)
+		return fmt.Errorf("audit of %s: %w", dir, err)
 	}
-	s.report.check("ledger audit", len(report.Findings) == 0, "%d shards, %s transfers, %s postings, %s accounts. %v", report.Shards,
-		thousands(report.Transfers), thousands(report.Postings), thousands(report.Accounts), report.Findings)
+	found := "sound"
+	if err := report.Err(); err != nil {
+		found = err.Error()
+	}
+	s.report.check("matchday audit", report.Err() == nil, "%s: %s", strings.Join(strings.Fields(report.String()), " "), found)
 	return nil
 }
 

@@ -35,8 +35,9 @@ type BenchReport struct {
 	Excluded string            `json:"excluded"` // what the figures leave out
 	Figures  map[string]Figure `json:"figures"`
 
-	mu    sync.Mutex
-	order []string
+	mu       sync.Mutex
+	order    []string
+	profiled bool
 }
 
 func newBenchReport(name, commit string, settings map[string]any) *BenchReport {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"matchday/errs"
 	"matchday/sim/internal/wire"
 )
 
@@ -129,14 +130,14 @@ func (s *sunday) setPrice(ctx context.Context, client *wire.Client, shown []sele
 
 // enterPlay sends a score in play, or the result at the final whistle.
 func (s *sunday) enterPlay(ctx context.Context, client *wire.Client, p play) error {
-	path := "/v1/operator/events/" + url.PathEscape(s.day.games[p.game].ID) + "/score"
+	game := s.day.games[p.game].ID
+	request := scoreRequest(game, p.home, p.away, s.p.staff)
 	if p.final {
-		path = "/v1/operator/events/" + url.PathEscape(s.day.games[p.game].ID) + "/result"
+		request = resultRequest(game, p.home, p.away, s.p.staff)
 	}
-	body := fmt.Appendf(nil, `{"home_score":%d,"away_score":%d}`, p.home, p.away)
-	request := wire.Request{Method: "POST", Path: path, Token: s.p.staff, Body: body}
-	if err := persist(ctx, client, &request, nil); err != nil {
-		return fmt.Errorf("enter %d-%d of %s: %w", p.home, p.away, s.day.games[p.game].ID, err)
+	err := persist(ctx, client, &request, nil)
+	if err != nil && (!p.final || !errs.Is(err, errs.CodeConflict)) { // a conflict is our own earlier try
+		return fmt.Errorf("enter %d-%d of %s: %w", p.home, p.away, game, err)
 	}
 	if p.final {
 		s.mu.Lock()
@@ -144,4 +145,20 @@ func (s *sunday) enterPlay(ctx context.Context, client *wire.Client, p play) err
 		s.mu.Unlock()
 	}
 	return nil
+}
+
+// scoreRequest sends a score in play.
+func scoreRequest(game string, home, away int, token string) wire.Request {
+	return wire.Request{
+		Method: "POST", Path: "/v1/operator/events/" + url.PathEscape(game) + "/score", Token: token,
+		Body: fmt.Appendf(nil, `{"home_score":%d,"away_score":%d}`, home, away),
+	}
+}
+
+// resultRequest enters the first result of a game; a second one is refused, so it can be repeated.
+func resultRequest(game string, home, away int, token string) wire.Request {
+	return wire.Request{
+		Method: "POST", Path: "/v1/operator/events/" + url.PathEscape(game) + "/result", Token: token,
+		Body: fmt.Appendf(nil, `{"home_score":%d,"away_score":%d,"expected_result_version":0}`, home, away),
+	}
 }

@@ -159,7 +159,7 @@ func (s *sunday) runIn(ctx context.Context, dir string) error {
 	if err = errors.Join(err, s.p.close()); err != nil {
 		return err
 	}
-	if err := s.phase("audit_s", func() error { return s.auditLedger(ctx, dir) }); err != nil {
+	if err := s.phase("audit_s", func() error { return s.auditFolder(ctx, dir) }); err != nil {
 		return err
 	}
 	s.fillReport()

@@ -235,3 +235,11 @@ func appendCents(b []byte, minor int64) []byte {
 	b = strconv.AppendInt(b, minor/100, 10)
 	return append(b, '.', byte('0'+minor/10%10), byte('0'+minor%10))
 }
+
+// Adjustment returns a transfer that gives a player money, or takes it for a negative amount.
+func Adjustment(key string, p id.Player, t Territory, minor int64) ledger.Transfer {
+	holder := player{id: p, territory: t, cash: ledger.PlayerCash(p, t.Code)}
+	return transfer(key, ledger.KindAdjustment, holder, nil,
+		ledger.Posting{Account: ledger.Adjustments(t.Code), AmountMinor: -minor},
+		ledger.Posting{Account: holder.cash, AmountMinor: minor})
+}

@@ -1,0 +1,584 @@
+package sim
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"matchday/errs"
+	"matchday/id"
+	"matchday/sim/internal/wire"
+	"matchday/sim/workload"
+)
+
+const (
+	crashRounds      = 20
+	crashRoundsShort = 4
+	crashPlayers     = 24
+	crashWorkers     = 10
+	crashWeeks       = 8 // of fictional games, so that every round has results to enter
+	crashLimit       = 4 * time.Minute
+	answerLimit      = 30 * time.Second
+)
+
+// crashConfig lowers the cost of passwords, which is not what the test is about.
+const crashConfig = `
+slate: none
+player:
+  argon2: {memory_kib: 64, passes: 1, lanes: 1}
+api:
+  sign_ins_per_minute: -1
+`
+
+// TestCrash kills the platform with SIGKILL at random moments under load, in some rounds with its
+// streams deleted, and proves after each restart that every acknowledged operation is there once, that
+// retries of unanswered ones have one outcome, and in the end that balances, bets and books agree.
+func TestCrash(t *testing.T) {
+	rounds := crashRounds
+	if testing.Short() {
+		rounds = crashRoundsShort
+		t.Logf("short mode: %d of %d rounds, because a full run takes minutes", rounds, crashRounds)
+	}
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("SEED: %v", err)
+		}
+	}
+	t.Logf("seed %d (SEED=%d repeats the draws)", seed, seed)
+	ctx, cancel := context.WithTimeout(t.Context(), crashLimit)
+	defer cancel()
+	c := newCrash(ctx, t, seed)
+	c.start(ctx)
+	c.open(ctx)
+	for round := range rounds {
+		c.loadUntilKilled(ctx, round)
+		if c.rng.IntN(4) == 0 {
+			t.Logf("round %d: the streams are deleted", round)
+			if err := os.RemoveAll(filepath.Join(c.data, "stream")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.start(ctx)
+		c.resolve(ctx)
+		c.verify(ctx, false)
+		t.Logf("round %d: %d operations acknowledged so far, %d of them after a retry", round, len(c.journal), c.retried)
+	}
+	c.settleAll(ctx)
+	c.verify(ctx, true)
+	c.checkBets(ctx)
+	c.checkBalances(ctx)
+	c.stop()
+	c.audit(ctx)
+}
+
+// crash is the child process and our side's journal of what it acknowledged.
+type crash struct {
+	t          *testing.T
+	rng        *rand.Rand
+	binary     string
+	data       string
+	cmd        *exec.Cmd
+	exited     chan struct{}
+	addr       string
+	staff      string
+	key        string // of the ledger API
+	crowd      *crowd
+	games      []Game
+	board      *board
+	mu         sync.Mutex
+	next       int
+	journal    []*operation // acknowledged
+	unanswered []*operation // unanswered
+	entered    map[string]bool
+	retried    int
+	verified   int // journal entries before this one were repeated in an earlier round
+}
+
+// operation is one request with its key, and its answer once there is one.
+type operation struct {
+	request wire.Request
+	player  int
+	minor   int64 // of a deposit or stake
+	answer  answerOf
+	done    bool
+}
+
+// answerOf is what the test compares of an answer.
+type answerOf struct {
+	ID       string          `json:"id"`
+	Position string          `json:"position"`
+	Status   string          `json:"status"`
+	Replayed bool            `json:"replayed"`
+	Legs     json.RawMessage `json:"legs"`
+	Results  []struct {
+		Key    string `json:"key"`
+		Result *struct {
+			Position string `json:"position"`
+			Replayed bool   `json:"replayed"`
+		} `json:"result"`
+		Error *struct {
+			Code string `json:"code"`
+		} `json:"error"`
+	} `json:"results"`
+}
+
+func newCrash(ctx context.Context, t *testing.T, seed uint64) *crash {
+	t.Helper()
+	dir := t.TempDir()
+	c := &crash{
+		t: t, rng: rand.New(rand.NewPCG(seed, 1)), binary: filepath.Join(dir, "matchday"), data: filepath.Join(dir, "data"),
+		crowd: newCrowd(crashPlayers), entered: make(map[string]bool),
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-o", c.binary, "matchday/cmd/matchday")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(crashConfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if c.cmd != nil {
+			_ = c.cmd.Process.Kill()
+			<-c.exited
+		}
+	})
+	return c
+}
+
+var docsLine = regexp.MustCompile(`http://([0-9.]+:[0-9]+)/docs`)
+
+// start starts the child and signs the staff account in.
+func (c *crash) start(ctx context.Context) {
+	c.t.Helper()
+	cmd := exec.CommandContext(ctx, c.binary, "up", "--data", c.data, "--listen", "127.0.0.1:0", "--config", filepath.Join(filepath.Dir(c.data), "config.yaml"))
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	if err := cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	addr := make(chan string, 1)
+	c.cmd, c.exited = cmd, make(chan struct{})
+	go func(exited chan struct{}) {
+		lines := bufio.NewScanner(stdout)
+		for lines.Scan() {
+			if found := docsLine.FindStringSubmatch(lines.Text()); found != nil {
+				addr <- found[1]
+			}
+		}
+		_ = cmd.Wait() // killed on purpose, or its absence is noticed by the caller
+		close(exited)
+	}(c.exited)
+	select {
+	case c.addr = <-addr:
+	case <-c.exited:
+		c.t.Fatalf("the platform did not start:\n%s", complaints.String())
+	case <-time.After(answerLimit):
+		c.t.Fatalf("the platform was not ready within %s:\n%s", answerLimit, complaints.String())
+	}
+	var secrets struct {
+		StaffPassword string `json:"staff_password"`
+		ServiceKey    string `json:"service_key"`
+	}
+	text, err := os.ReadFile(filepath.Join(c.data, "secrets.json"))
+	if err == nil {
+		err = json.Unmarshal(text, &secrets)
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.key = secrets.ServiceKey
+	if c.staff, err = staffToken(ctx, c.addr, "staff", secrets.StaffPassword); err != nil {
+		c.t.Fatal(err)
+	}
+	if c.board != nil {
+		c.board.addr = c.addr
+	}
+}
+
+// kill ends the child as a power cut of the process would.
+func (c *crash) kill() {
+	if err := c.cmd.Process.Kill(); err != nil {
+		c.t.Fatalf("kill: %v", err)
+	}
+	<-c.exited
+}
+
+// stop ends the child as an operator would.
+func (c *crash) stop() {
+	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		c.t.Fatalf("stop: %v", err)
+	}
+	select {
+	case <-c.exited:
+	case <-time.After(answerLimit):
+		c.t.Fatal("the platform did not stop on SIGTERM")
+	}
+	if code := c.cmd.ProcessState.ExitCode(); code != 0 {
+		c.t.Errorf("exit code %d after SIGTERM, want 0", code)
+	}
+}
+
+// open signs the players up and uploads the games.
+func (c *crash) open(ctx context.Context) {
+	c.t.Helper()
+	client := wire.New(c.addr, answerLimit)
+	defer client.Close()
+	for n := range c.crowd.players {
+		if err := c.crowd.signUp(ctx, client, n); err != nil {
+			c.t.Fatal(err)
+		}
+		p := &c.crowd.players[n]
+		body := append(appendAmount([]byte(`{"amount":`), 2_000_000, p.territory), `,"method":"card"}`...)
+		c.do(ctx, client, &operation{player: n, minor: 2_000_000, request: wire.Request{
+			Method: "POST", Path: "/v1/me/deposits", Token: p.token, Key: "first", Body: body}})
+	}
+	for week := 1; week <= crashWeeks; week++ {
+		slate, err := fictionSlate(week)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		var file bytes.Buffer
+		tomorrow := time.Now().Add(24 * time.Hour)
+		if err := slate.WriteCSV(&file, slate.Games, func(time.Time) time.Time { return tomorrow }); err != nil {
+			c.t.Fatal(err)
+		}
+		request := wire.Request{Method: "POST", Path: "/v1/operator/events/import", Token: c.staff, Type: "text/csv", Body: file.Bytes()}
+		if err := call(ctx, client, &request, nil); err != nil {
+			c.t.Fatal(err)
+		}
+		c.games = append(c.games, slate.Games...)
+	}
+	c.board = newBoard(c.addr, c.games)
+}
+
+// loadUntilKilled runs every kind of operation until the child is killed at a random moment.
+func (c *crash) loadUntilKilled(ctx context.Context, round int) {
+	c.t.Helper()
+	load, stop := context.WithCancel(ctx)
+	client := wire.New(c.addr, answerLimit)
+	for territory := range c.board.offers {
+		if err := c.board.refresh(ctx, client, territory); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	client.Close()
+	var wg sync.WaitGroup
+	for i := range crashWorkers {
+		rng := rand.New(rand.NewPCG(c.rng.Uint64(), uint64(i))) // #nosec: not for secrets
+		wg.Go(func() {
+			client := wire.New(c.addr, answerLimit)
+			defer client.Close()
+			for load.Err() == nil {
+				if !c.do(load, client, c.draw(rng)) {
+					return // the child is gone
+				}
+			}
+		})
+	}
+	wg.Go(func() { c.enterResults(load, round) })
+	pause(ctx, 300*time.Millisecond+time.Duration(c.rng.Int64N(int64(1200*time.Millisecond))))
+	c.kill()
+	stop()
+	wg.Wait()
+}
+
+// draw returns a fresh operation: mostly bets, then ledger batches, deposits and holds.
+func (c *crash) draw(rng *rand.Rand) *operation {
+	c.mu.Lock()
+	c.next++
+	n := c.next
+	c.mu.Unlock()
+	player := rng.IntN(len(c.crowd.players))
+	p := &c.crowd.players[player]
+	key := "k" + strconv.Itoa(n)
+	switch kind := rng.IntN(10); {
+	case kind < 2:
+		method := [...]string{"card", "card", "card-timeout"}[rng.IntN(3)]
+		body := append(appendAmount([]byte(`{"amount":`), 10_00, p.territory), `,"method":"`+method+`"}`...)
+		return &operation{player: player, minor: 10_00, request: wire.Request{Method: "POST", Path: "/v1/me/deposits", Token: p.token, Key: key, Body: body}}
+	case kind < 4:
+		return c.batch(rng, key)
+	}
+	shown := c.board.at(p.territory)
+	s := slip{player: player, stake: drawStake(rng, 1), policy: "any", key: key}
+	legs := drawLegs(rng, 60)
+	for _, g := range rng.Perm(len(shown.games)) {
+		if len(shown.games[g]) > 0 && len(s.legs) < legs {
+			s.legs = append(s.legs, drawSelection(rng, shown.games[g]))
+		}
+	}
+	request, _ := s.request(p, nil)
+	return &operation{player: player, minor: s.stake, request: request}
+}
+
+// batch returns a batch of adjustments that give and take the same money, so that balances stay as
+// bets and deposits leave them.
+func (c *crash) batch(rng *rand.Rand, key string) *operation {
+	b := []byte(`{"transfers":[`)
+	for i := range 20 {
+		p := &c.crowd.players[rng.IntN(len(c.crowd.players))]
+		for j, minor := range []int64{7, -7} {
+			if i+j > 0 {
+				b = append(b, ',')
+			}
+			t := workload.Adjustment(fmt.Sprintf("%s-%d-%d", key, i, j), id.Player(p.id), workload.Territories()[p.territory], minor)
+			b = workload.AppendTransfer(b, &t)
+		}
+	}
+	b = append(b, `]}`...)
+	return &operation{player: -1, request: wire.Request{Method: "POST", Path: "/v1/ledger/transfers/batch", Token: c.key, Body: b}}
+}
+
+// do sends an operation once and files it as acknowledged or unanswered; a refusal is dropped. It
+// returns false if there was no answer.
+func (c *crash) do(ctx context.Context, client *wire.Client, op *operation) bool {
+	err := call(ctx, client, &op.request, &op.answer)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err == nil:
+		op.done = true
+		c.journal = append(c.journal, op)
+	case retryable(err):
+		c.unanswered = append(c.unanswered, op)
+		_, answered := errors.AsType[*problem](err)
+		return answered
+	case !errs.Is(err, errs.CodeSuspended) && !errs.Is(err, errs.CodePriceChanged) && !errs.Is(err, errs.CodeInsufficientFunds) && !errs.Is(err, errs.CodeInvalid):
+		c.t.Errorf("%s %s with key %s: %v", op.request.Method, op.request.Path, op.request.Key, err)
+	}
+	return true
+}
+
+// enterResults enters the results of three games of the round while the load runs.
+func (c *crash) enterResults(ctx context.Context, round int) {
+	client := wire.New(c.addr, answerLimit)
+	defer client.Close()
+	for i := range 3 {
+		pause(ctx, 200*time.Millisecond)
+		g := c.games[(3*round+i)%len(c.games)]
+		request := resultRequest(g.ID, g.HomeScore, g.AwayScore, c.staff)
+		if err := call(ctx, client, &request, nil); err == nil || errs.Is(err, errs.CodeConflict) {
+			c.entered[g.ID] = true
+		}
+	}
+}
+
+// resolve repeats what had no answer, under the same keys, until it has one.
+func (c *crash) resolve(ctx context.Context) {
+	c.t.Helper()
+	client := wire.New(c.addr, answerLimit)
+	defer client.Close()
+	open := c.unanswered
+	c.unanswered = nil
+	for _, op := range open {
+		err := persist(ctx, client, &op.request, &op.answer)
+		switch {
+		case err == nil:
+			op.done = true
+			c.retried++
+			c.journal = append(c.journal, op)
+		case retryable(err):
+			c.t.Fatalf("retry of key %s: %v", op.request.Key, err)
+		}
+	}
+}
+
+// verify repeats acknowledged operations, those of the last round or all of them: each must answer as
+// the first time.
+func (c *crash) verify(ctx context.Context, all bool) {
+	c.t.Helper()
+	client := wire.New(c.addr, answerLimit)
+	defer client.Close()
+	from := c.verified
+	if all {
+		from = 0
+	}
+	for _, op := range c.journal[from:] {
+		var again answerOf
+		if err := persist(ctx, client, &op.request, &again); err != nil {
+			c.t.Fatalf("acknowledged %s %s with key %s is lost: %v", op.request.Method, op.request.Path, op.request.Key, err)
+		}
+		c.compare(op, &again)
+	}
+	c.verified = len(c.journal)
+}
+
+func (c *crash) compare(op *operation, again *answerOf) {
+	c.t.Helper()
+	first := &op.answer
+	if again.ID != first.ID {
+		c.t.Fatalf("key %s was acknowledged as %s and is now %s", op.request.Key, first.ID, again.ID)
+	}
+	if op.request.Path == "/v1/bets" && (again.Position != first.Position || !again.Replayed) {
+		c.t.Fatalf("bet %s was at %s, its repetition at %s (replayed %v)", first.ID, first.Position, again.Position, again.Replayed)
+	}
+	for i, r := range first.Results {
+		switch same := again.Results[i]; {
+		case (r.Error == nil) != (same.Error == nil), r.Error != nil && r.Error.Code != same.Error.Code:
+			c.t.Fatalf("transfer %s answered %+v and then %+v", r.Key, r, same)
+		case r.Result != nil && (same.Result.Position != r.Result.Position || !same.Result.Replayed):
+			c.t.Fatalf("transfer %s was at %s, its repetition at %s (replayed %v)", r.Key, r.Result.Position, same.Result.Position, same.Result.Replayed)
+		}
+	}
+}
+
+// settleAll enters the results that are missing and waits until no bet is open.
+func (c *crash) settleAll(ctx context.Context) {
+	c.t.Helper()
+	client := wire.New(c.addr, answerLimit)
+	defer client.Close()
+	for _, g := range c.games {
+		request := resultRequest(g.ID, g.HomeScore, g.AwayScore, c.staff)
+		if err := persist(ctx, client, &request, nil); err != nil && !errs.Is(err, errs.CodeConflict) {
+			c.t.Fatal(err)
+		}
+	}
+	for n := range c.crowd.players {
+		p := &c.crowd.players[n]
+		err := poll(ctx, "settlement of the bets of "+p.id, time.Minute, func() (bool, error) {
+			var page shownBets
+			err := call(ctx, client, &wire.Request{Method: "GET", Path: "/v1/me/bets?status=open&limit=1", Token: p.token}, &page)
+			return err == nil && len(page.Items) == 0, err
+		})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// shownBets is what the test reads of GET /v1/me/bets.
+type shownBets struct {
+	Items []struct {
+		ID     string `json:"id"`
+		Status string `json:"status"`
+		Payout *struct {
+			Amount string `json:"amount"`
+		} `json:"payout"`
+	} `json:"items"`
+	Next string `json:"next"`
+}
+
+// checkBets compares every player's history with the journal and with our own grading.
+func (c *crash) checkBets(ctx context.Context) {
+	c.t.Helper()
+	client := wire.New(c.addr, answerLimit)
+	defer client.Close()
+	wanted := make(map[string]*operation)
+	for _, op := range c.journal {
+		if op.request.Path == "/v1/bets" {
+			wanted[op.answer.ID] = op
+		}
+	}
+	grade, total := newGrader(c.games), len(wanted)
+	for n := range c.crowd.players {
+		for cursor := ""; ; {
+			var page shownBets
+			if err := call(ctx, client, &wire.Request{Method: "GET", Path: "/v1/me/bets?limit=100" + cursor, Token: c.crowd.players[n].token}, &page); err != nil {
+				c.t.Fatal(err)
+			}
+			for _, b := range page.Items {
+				op := wanted[b.ID]
+				if op == nil || op.player != n {
+					c.t.Fatalf("bet %s of player %d is in history twice, or was never acknowledged", b.ID, n)
+				}
+				delete(wanted, b.ID)
+				c.checkPayout(grade, op, b.Status, b.Payout.Amount)
+			}
+			if page.Next == "" {
+				break
+			}
+			cursor = "&cursor=" + page.Next
+		}
+	}
+	for lost := range wanted {
+		c.t.Fatalf("%d of %d acknowledged bets are not in history, for example %s", len(wanted), total, lost)
+	}
+	c.t.Logf("%d bets, each in history once and graded as the results say", total)
+}
+
+func (c *crash) checkPayout(grade *grader, op *operation, status, paid string) {
+	c.t.Helper()
+	r := receipt{ID: op.answer.ID}
+	if err := json.Unmarshal(op.answer.Legs, &r.Legs); err != nil {
+		c.t.Fatal(err)
+	}
+	b, err := r.tracked(op.player, op.minor)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	outcome, payout, err := grade.bet(b.stake, b.legs)
+	if want := fmt.Sprintf("%s %d.%02d", outcome, payout/100, payout%100); err != nil || status+" "+paid != want {
+		c.t.Fatalf("bet %s is %s %s, want %s (%v)", b.id, status, paid, want, err)
+	}
+	c.crowd.players[op.player].spare.Add(payout - b.stake)
+}
+
+// checkBalances compares every balance with deposits, stakes and payouts.
+func (c *crash) checkBalances(ctx context.Context) {
+	c.t.Helper()
+	client := wire.New(c.addr, answerLimit)
+	defer client.Close()
+	for _, op := range c.journal {
+		if op.request.Path != "/v1/me/deposits" {
+			continue
+		}
+		token := c.crowd.players[op.player].token
+		err := poll(ctx, "deposit "+op.answer.ID, time.Minute, func() (bool, error) {
+			var now payment
+			err := call(ctx, client, &wire.Request{Method: "GET", Path: "/v1/me/deposits/" + op.answer.ID, Token: token}, &now)
+			if now.Status == "completed" {
+				c.crowd.players[op.player].spare.Add(op.minor)
+			}
+			return now.Status == "completed" || now.Status == "declined", err
+		})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	for n := range c.crowd.players {
+		p := &c.crowd.players[n]
+		var balance struct {
+			Posted struct {
+				Amount string `json:"amount"`
+			} `json:"posted"`
+		}
+		if err := call(ctx, client, &wire.Request{Method: "GET", Path: "/v1/me/balance", Token: p.token}, &balance); err != nil {
+			c.t.Fatal(err)
+		}
+		want := p.spare.Load()
+		if got := balance.Posted.Amount; got != fmt.Sprintf("%d.%02d", want/100, want%100) {
+			c.t.Errorf("player %d has %s, want %d.%02d", n, got, want/100, want%100)
+		}
+	}
+}
+
+// audit runs the audit command on what the child left.
+func (c *crash) audit(ctx context.Context) {
+	c.t.Helper()
+	cmd := exec.CommandContext(ctx, c.binary, "audit", "--data", c.data)
+	cmd.Stderr = io.Discard
+	out, err := cmd.Output()
+	if err != nil {
+		c.t.Errorf("audit: %v\n%s", err, out)
+	}
+}
