@@ -269,7 +269,8 @@ func (c *catalogue) change(ctx context.Context, actor string, fn func(*draft) er
 	if len(c.listed())+fresh > maxEvents {
 		return nil, errs.New(errs.CodeTooLarge, "the offer is full: %d events", maxEvents)
 	}
-	if err := c.store.write(ctx, changes, d.decisions); err != nil {
+	// A caller who goes away now must not leave it open whether the change was made.
+	if err := c.store.write(context.WithoutCancel(ctx), changes, d.decisions); err != nil {
 		return nil, err
 	}
 	c.version++

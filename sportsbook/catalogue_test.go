@@ -32,85 +32,103 @@ func TestCreateEventNamesEveryWrongField(t *testing.T) {
 	}
 }
 
+// changePrice makes a price change that is good but for what change does to it.
+func changePrice(d *desk, change func(*PriceChange)) error {
+	c := PriceChange{SelectionID: "gm1:spread:home", Price: american(-120), By: staff}
+	change(&c)
+	return d.SetPrice(context.Background(), c)
+}
+
+// operatorRefusals are changes of the offer that are refused.
+var operatorRefusals = []struct {
+	name string
+	do   func(*testing.T, *desk) error
+	want errs.Code
+}{
+	{"an event that exists", func(_ *testing.T, d *desk) error {
+		_, err := d.CreateEvent(context.Background(), newGame("gm1"), staff)
+		return err
+	}, errs.CodeConflict},
+	{"a price of an unknown selection", func(_ *testing.T, d *desk) error {
+		return changePrice(d, func(c *PriceChange) { c.SelectionID = "gm1:spread:draw" })
+	}, errs.CodeNotFound},
+	{"a price by nobody", func(_ *testing.T, d *desk) error { return changePrice(d, func(c *PriceChange) { c.By.Actor = "" }) }, errs.CodeInvalid},
+	{"no price", func(_ *testing.T, d *desk) error {
+		return changePrice(d, func(c *PriceChange) { c.Price = odds.Price{} })
+	}, errs.CodeInvalid},
+	{"a line for one jurisdiction", func(_ *testing.T, d *desk) error {
+		return changePrice(d, func(c *PriceChange) { c.Jurisdiction, c.Line = nj, lineOf(-400) })
+	}, errs.CodeInvalid},
+	{"a price for no jurisdiction of ours", func(_ *testing.T, d *desk) error {
+		return changePrice(d, func(c *PriceChange) { c.Jurisdiction = "US-XX" })
+	}, errs.CodeInvalid},
+	{"a quarter line", func(_ *testing.T, d *desk) error {
+		return changePrice(d, func(c *PriceChange) { c.Line = lineOf(-375) })
+	}, errs.CodeInvalid},
+	{"an old version of the selection", func(_ *testing.T, d *desk) error {
+		return changePrice(d, func(c *PriceChange) { c.By.ExpectedVersion = 99 })
+	}, errs.CodeConflict},
+	{"a price of a closed market", func(t *testing.T, d *desk) error {
+		must(t, d.SetMarketStatus(context.Background(), "gm1:spread", MarketClosed, staff))
+		return changePrice(d, func(*PriceChange) {})
+	}, errs.CodeConflict},
+	{"prices of an unknown market", func(_ *testing.T, d *desk) error {
+		return d.SetPrices(context.Background(), MarketPrices{MarketID: "gm1:corners", By: staff})
+	}, errs.CodeNotFound},
+	{"a price for a selection of another type", func(_ *testing.T, d *desk) error {
+		return d.SetPrices(context.Background(), MarketPrices{MarketID: "gm1:total", Prices: map[string]odds.Price{CodeHome: american(100)}, By: staff})
+	}, errs.CodeInvalid},
+	{"an unknown status", func(_ *testing.T, d *desk) error {
+		return d.SetMarketStatus(context.Background(), "gm1:total", "void", staff)
+	}, errs.CodeInvalid},
+	{"the status of an unknown market", func(_ *testing.T, d *desk) error {
+		return d.SetMarketStatus(context.Background(), "gm9:total", MarketClosed, staff)
+	}, errs.CodeNotFound},
+	{"opening after the start", func(_ *testing.T, d *desk) error {
+		d.clock.Advance(time.Hour)
+		return d.SetMarketStatus(context.Background(), "gm1:total", MarketOpen, staff)
+	}, errs.CodeConflict},
+	{"opening a void market", func(t *testing.T, d *desk) error {
+		_, err := d.VoidMarket(context.Background(), "gm1:total", "mistake", staff)
+		must(t, err)
+		return d.SetMarketStatus(context.Background(), "gm1:total", MarketOpen, staff)
+	}, errs.CodeConflict},
+	{"suspending an unknown event", func(_ *testing.T, d *desk) error { return d.SuspendEvent(context.Background(), "gm9", true, staff) }, errs.CodeNotFound},
+	{"a negative score", func(_ *testing.T, d *desk) error { return d.UpdateScore(context.Background(), "gm1", -1, 0, staff) }, errs.CodeInvalid},
+	{"a score after the end", func(t *testing.T, d *desk) error {
+		_, err := d.EnterResult(context.Background(), Result{EventID: "gm1", EnteredBy: "trader"})
+		must(t, err)
+		return d.UpdateScore(context.Background(), "gm1", 1, 0, staff)
+	}, errs.CodeConflict},
+	{"a result of an unknown event", func(_ *testing.T, d *desk) error {
+		_, err := d.EnterResult(context.Background(), Result{EventID: "gm9", EnteredBy: "trader"})
+		return err
+	}, errs.CodeNotFound},
+	{"a result by nobody", func(_ *testing.T, d *desk) error {
+		_, err := d.EnterResult(context.Background(), Result{EventID: "gm1"})
+		return err
+	}, errs.CodeInvalid},
+	{"a result beside a correction", func(_ *testing.T, d *desk) error {
+		seen := 1
+		_, err := d.EnterResult(context.Background(), Result{EventID: "gm1", EnteredBy: "trader", ExpectedResultVersion: &seen})
+		return err
+	}, errs.CodeConflict},
+	{"a void without reason", func(_ *testing.T, d *desk) error {
+		_, err := d.VoidMarket(context.Background(), "gm1:total", "", staff)
+		return err
+	}, errs.CodeInvalid},
+	{"a void of an unknown market", func(_ *testing.T, d *desk) error {
+		_, err := d.VoidMarket(context.Background(), "gm9:total", "mistake", staff)
+		return err
+	}, errs.CodeNotFound},
+	{"decisions of an unknown event", func(_ *testing.T, d *desk) error { _, err := d.Decisions(context.Background(), "gm9"); return err }, errs.CodeNotFound},
+	{"changes of an unknown event", func(_ *testing.T, d *desk) error { _, err := d.Changes(context.Background(), "gm9", 1); return err }, errs.CodeNotFound},
+	{"too many changes", func(_ *testing.T, d *desk) error { _, err := d.Changes(context.Background(), "gm1", 501); return err }, errs.CodeInvalid},
+}
+
 func TestOperatorChangesAreRefused(t *testing.T) {
 	t.Parallel()
-	ctx := context.Background()
-	price := func(d *desk, change func(*PriceChange)) error {
-		c := PriceChange{SelectionID: "gm1:spread:home", Price: american(-120), By: staff}
-		change(&c)
-		return d.SetPrice(ctx, c)
-	}
-	tests := []struct {
-		name string
-		do   func(*testing.T, *desk) error
-		want errs.Code
-	}{
-		{"an event that exists", func(_ *testing.T, d *desk) error { _, err := d.CreateEvent(ctx, newGame("gm1"), staff); return err }, errs.CodeConflict},
-		{"a price of an unknown selection", func(_ *testing.T, d *desk) error {
-			return price(d, func(c *PriceChange) { c.SelectionID = "gm1:spread:draw" })
-		}, errs.CodeNotFound},
-		{"a price by nobody", func(_ *testing.T, d *desk) error { return price(d, func(c *PriceChange) { c.By.Actor = "" }) }, errs.CodeInvalid},
-		{"no price", func(_ *testing.T, d *desk) error {
-			return price(d, func(c *PriceChange) { c.Price = odds.Price{} })
-		}, errs.CodeInvalid},
-		{"a line for one jurisdiction", func(_ *testing.T, d *desk) error {
-			return price(d, func(c *PriceChange) { c.Jurisdiction, c.Line = nj, lineOf(-400) })
-		}, errs.CodeInvalid},
-		{"a price for no jurisdiction of ours", func(_ *testing.T, d *desk) error {
-			return price(d, func(c *PriceChange) { c.Jurisdiction = "US-XX" })
-		}, errs.CodeInvalid},
-		{"a quarter line", func(_ *testing.T, d *desk) error { return price(d, func(c *PriceChange) { c.Line = lineOf(-375) }) }, errs.CodeInvalid},
-		{"an old version of the selection", func(_ *testing.T, d *desk) error {
-			return price(d, func(c *PriceChange) { c.By.ExpectedVersion = 99 })
-		}, errs.CodeConflict},
-		{"a price of a closed market", func(t *testing.T, d *desk) error {
-			must(t, d.SetMarketStatus(ctx, "gm1:spread", MarketClosed, staff))
-			return price(d, func(*PriceChange) {})
-		}, errs.CodeConflict},
-		{"prices of an unknown market", func(_ *testing.T, d *desk) error {
-			return d.SetPrices(ctx, MarketPrices{MarketID: "gm1:corners", By: staff})
-		}, errs.CodeNotFound},
-		{"a price for a selection of another type", func(_ *testing.T, d *desk) error {
-			return d.SetPrices(ctx, MarketPrices{MarketID: "gm1:total", Prices: map[string]odds.Price{CodeHome: american(100)}, By: staff})
-		}, errs.CodeInvalid},
-		{"an unknown status", func(_ *testing.T, d *desk) error { return d.SetMarketStatus(ctx, "gm1:total", "void", staff) }, errs.CodeInvalid},
-		{"the status of an unknown market", func(_ *testing.T, d *desk) error { return d.SetMarketStatus(ctx, "gm9:total", MarketClosed, staff) }, errs.CodeNotFound},
-		{"opening after the start", func(_ *testing.T, d *desk) error {
-			d.clock.Advance(time.Hour)
-			return d.SetMarketStatus(ctx, "gm1:total", MarketOpen, staff)
-		}, errs.CodeConflict},
-		{"opening a void market", func(t *testing.T, d *desk) error {
-			_, err := d.VoidMarket(ctx, "gm1:total", "mistake", staff)
-			must(t, err)
-			return d.SetMarketStatus(ctx, "gm1:total", MarketOpen, staff)
-		}, errs.CodeConflict},
-		{"suspending an unknown event", func(_ *testing.T, d *desk) error { return d.SuspendEvent(ctx, "gm9", true, staff) }, errs.CodeNotFound},
-		{"a negative score", func(_ *testing.T, d *desk) error { return d.UpdateScore(ctx, "gm1", -1, 0, staff) }, errs.CodeInvalid},
-		{"a score after the end", func(t *testing.T, d *desk) error {
-			_, err := d.EnterResult(ctx, Result{EventID: "gm1", EnteredBy: "trader"})
-			must(t, err)
-			return d.UpdateScore(ctx, "gm1", 1, 0, staff)
-		}, errs.CodeConflict},
-		{"a result of an unknown event", func(_ *testing.T, d *desk) error {
-			_, err := d.EnterResult(ctx, Result{EventID: "gm9", EnteredBy: "trader"})
-			return err
-		}, errs.CodeNotFound},
-		{"a result by nobody", func(_ *testing.T, d *desk) error { _, err := d.EnterResult(ctx, Result{EventID: "gm1"}); return err }, errs.CodeInvalid},
-		{"a result beside a correction", func(_ *testing.T, d *desk) error {
-			seen := 1
-			_, err := d.EnterResult(ctx, Result{EventID: "gm1", EnteredBy: "trader", ExpectedResultVersion: &seen})
-			return err
-		}, errs.CodeConflict},
-		{"a void without reason", func(_ *testing.T, d *desk) error { _, err := d.VoidMarket(ctx, "gm1:total", "", staff); return err }, errs.CodeInvalid},
-		{"a void of an unknown market", func(_ *testing.T, d *desk) error {
-			_, err := d.VoidMarket(ctx, "gm9:total", "mistake", staff)
-			return err
-		}, errs.CodeNotFound},
-		{"decisions of an unknown event", func(_ *testing.T, d *desk) error { _, err := d.Decisions(ctx, "gm9"); return err }, errs.CodeNotFound},
-		{"changes of an unknown event", func(_ *testing.T, d *desk) error { _, err := d.Changes(ctx, "gm9", 1); return err }, errs.CodeNotFound},
-		{"too many changes", func(_ *testing.T, d *desk) error { _, err := d.Changes(ctx, "gm1", 501); return err }, errs.CodeInvalid},
-	}
-	for _, tt := range tests {
+	for _, tt := range operatorRefusals {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			d := setupDesk(t)

@@ -15,81 +15,88 @@ import (
 	"matchday/odds"
 )
 
+// Legs of the refusals below.
+var (
+	onAway   = LegRequest{SelectionID: "gm1:moneyline:away", Price: american(154)}
+	onSpread = LegRequest{SelectionID: "gm2:spread:home", Price: american(-110), Line: lineOf(-350)}
+)
+
+func legs(l ...LegRequest) []LegRequest { return l }
+
+// placeRefusals are requests that are refused, and what was done to the offer before.
+var placeRefusals = []struct {
+	name  string
+	given func(*testing.T, *desk)
+	ask   func(*PlaceRequest)
+	want  errs.Code
+	field string
+}{
+	{"no player", nil, func(r *PlaceRequest) { r.Player = "" }, errs.CodeInvalid, "player"},
+	{"no key", nil, func(r *PlaceRequest) { r.Key = "" }, errs.CodeInvalid, "key"},
+	{"a key with a space", nil, func(r *PlaceRequest) { r.Key = "a b" }, errs.CodeInvalid, "key"},
+	{"an unknown policy", nil, func(r *PlaceRequest) { r.PriceChange = "maybe" }, errs.CodeInvalid, "price_change"},
+	{"an unknown jurisdiction", nil, func(r *PlaceRequest) { r.Jurisdiction = "US-XX" }, errs.CodeInvalid, "jurisdiction"},
+	{"another currency", nil, func(r *PlaceRequest) { r.Stake = money.New(1000, money.CAD) }, errs.CodeInvalid, "stake.currency"},
+	{"no stake", nil, func(r *PlaceRequest) { r.Stake = money.New(0, money.USD) }, errs.CodeInvalid, "stake.amount"},
+	{"a negative stake", nil, func(r *PlaceRequest) { r.Stake = money.New(-5, money.USD) }, errs.CodeInvalid, "stake.amount"},
+	{"a stake beyond reason", nil, func(r *PlaceRequest) { r.Stake = money.New(1<<62, money.USD) }, errs.CodeInvalid, "stake.amount"},
+	{"no legs", nil, func(r *PlaceRequest) { r.Legs = nil }, errs.CodeInvalid, "legs"},
+	{"too many legs", nil, func(r *PlaceRequest) { r.Legs = slices.Repeat(legs(onAway), 21) }, errs.CodeInvalid, "legs"},
+	{"no price", nil, func(r *PlaceRequest) { r.Legs[0].Price = odds.Price{} }, errs.CodeInvalid, "legs[0].price"},
+	{"an unknown selection", nil, func(r *PlaceRequest) { r.Legs[0].SelectionID = "gm9:moneyline:home" }, errs.CodeInvalid, "legs[0].selection_id"},
+	{"an event of another jurisdiction", nil, func(r *PlaceRequest) { r.Legs[0].SelectionID = "canada:moneyline:away" }, errs.CodeInvalid, "legs[0].selection_id"},
+	{"the same selection twice", nil, func(r *PlaceRequest) { r.Legs = legs(onAway, onAway) }, errs.CodeInvalid, "legs[1].selection_id"},
+	{"two legs of one event", nil, func(r *PlaceRequest) {
+		r.Legs = legs(onAway, onSpread, LegRequest{SelectionID: "gm1:total:over", Price: american(-110), Line: lineOf(4650)})
+	}, errs.CodeInvalid, "legs[2].selection_id"},
+	{"a stake below the least", nil, func(r *PlaceRequest) { r.Stake = money.New(9, money.USD) }, errs.CodeLimitReached, "stake.amount"},
+	{"a stake above the most", nil, func(r *PlaceRequest) { r.Stake = money.New(1_000_001, money.USD) }, errs.CodeLimitReached, "stake.amount"},
+	{"a payout above the most", func(t *testing.T, b *desk) {
+		mustSetPrice(t, b, "gm1:moneyline:away", "", 100_000)
+	}, func(r *PlaceRequest) { r.Legs[0].Price, r.Stake = american(100_000), money.New(1_000_000, money.USD) }, errs.CodeLimitReached, "stake.amount"},
+	{"a suspended market", func(t *testing.T, b *desk) {
+		must(t, b.SetMarketStatus(context.Background(), "gm1:moneyline", MarketSuspended, staff))
+	}, nil, errs.CodeSuspended, "legs[0].selection_id"},
+	{"a closed market", func(t *testing.T, b *desk) {
+		must(t, b.SetMarketStatus(context.Background(), "gm1:moneyline", MarketClosed, staff))
+	}, nil, errs.CodeSuspended, "legs[0].selection_id"},
+	{"a suspended event", func(t *testing.T, b *desk) {
+		must(t, b.SuspendEvent(context.Background(), "gm1", true, staff))
+	}, nil, errs.CodeSuspended, "legs[0].selection_id"},
+	{"a void market", func(t *testing.T, b *desk) {
+		_, err := b.VoidMarket(context.Background(), "gm1:moneyline", "wrong price", staff)
+		must(t, err)
+	}, nil, errs.CodeSuspended, "legs[0].selection_id"},
+	{"an event that starts this moment", func(_ *testing.T, b *desk) { b.clock.Advance(time.Hour) }, nil, errs.CodeSuspended, "legs[0].selection_id"},
+	{"an event in play", func(t *testing.T, b *desk) {
+		must(t, b.UpdateScore(context.Background(), "gm1", 0, 3, staff))
+	}, nil, errs.CodeSuspended, "legs[0].selection_id"},
+	{"a decided event", func(t *testing.T, b *desk) {
+		_, err := b.EnterResult(context.Background(), Result{EventID: "gm1", HomeScore: 1, EnteredBy: "trader"})
+		must(t, err)
+	}, nil, errs.CodeSuspended, "legs[0].selection_id"},
+	{"a parlay with one suspended leg", func(t *testing.T, b *desk) {
+		must(t, b.SuspendEvent(context.Background(), "gm2", true, staff))
+	}, func(r *PlaceRequest) { r.Legs = legs(onAway, onSpread) }, errs.CodeSuspended, "legs[1].selection_id"},
+	{"a worse price", func(t *testing.T, b *desk) { mustSetPrice(t, b, "gm1:moneyline:away", "", 150) }, nil, errs.CodePriceChanged, ""},
+	{"a better price under the policy none", func(t *testing.T, b *desk) { mustSetPrice(t, b, "gm1:moneyline:away", "", 160) }, nil, errs.CodePriceChanged, ""},
+	{"a worse price under the policy better", func(t *testing.T, b *desk) { mustSetPrice(t, b, "gm1:moneyline:away", "", 150) },
+		func(r *PlaceRequest) { r.PriceChange = PriceChangeBetter }, errs.CodePriceChanged, ""},
+	{"a moved line under the policy better", nil, func(r *PlaceRequest) {
+		r.PriceChange, r.Legs = PriceChangeBetter, legs(LegRequest{SelectionID: "gm2:spread:home", Price: american(-120), Line: lineOf(-450)})
+	}, errs.CodePriceChanged, ""},
+	{"a spread without its line", nil, func(r *PlaceRequest) {
+		r.Legs = legs(LegRequest{SelectionID: "gm2:spread:home", Price: american(-110)})
+	}, errs.CodePriceChanged, ""},
+	{"too little money", nil, func(r *PlaceRequest) { r.Stake = money.New(5001, money.USD) }, errs.CodeInsufficientFunds, ""},
+	{"too much exposure", func(_ *testing.T, b *desk) { b.exposure.limits.SelectionPayoutMinor = 2539 }, nil, errs.CodeLimitReached, ""},
+	{"too much exposure on the market", func(_ *testing.T, b *desk) { b.exposure.limits.MarketPayoutMinor = 2539 }, nil, errs.CodeLimitReached, ""},
+	{"not ready yet", func(_ *testing.T, b *desk) { b.ready.Store(false) }, nil, errs.CodeUnavailable, ""},
+}
+
 func TestPlaceRefusesAndChangesNothing(t *testing.T) {
 	t.Parallel()
-	legs := func(l ...LegRequest) []LegRequest { return l }
-	away := LegRequest{SelectionID: "gm1:moneyline:away", Price: american(154)}
-	spread := LegRequest{SelectionID: "gm2:spread:home", Price: american(-110), Line: lineOf(-350)}
-	tests := []struct {
-		name  string
-		given func(*testing.T, *desk)
-		ask   func(*PlaceRequest)
-		want  errs.Code
-		field string
-	}{
-		{"no player", nil, func(r *PlaceRequest) { r.Player = "" }, errs.CodeInvalid, "player"},
-		{"no key", nil, func(r *PlaceRequest) { r.Key = "" }, errs.CodeInvalid, "key"},
-		{"a key with a space", nil, func(r *PlaceRequest) { r.Key = "a b" }, errs.CodeInvalid, "key"},
-		{"an unknown policy", nil, func(r *PlaceRequest) { r.PriceChange = "maybe" }, errs.CodeInvalid, "price_change"},
-		{"an unknown jurisdiction", nil, func(r *PlaceRequest) { r.Jurisdiction = "US-XX" }, errs.CodeInvalid, "jurisdiction"},
-		{"another currency", nil, func(r *PlaceRequest) { r.Stake = money.New(1000, money.CAD) }, errs.CodeInvalid, "stake.currency"},
-		{"no stake", nil, func(r *PlaceRequest) { r.Stake = money.New(0, money.USD) }, errs.CodeInvalid, "stake.amount"},
-		{"a negative stake", nil, func(r *PlaceRequest) { r.Stake = money.New(-5, money.USD) }, errs.CodeInvalid, "stake.amount"},
-		{"a stake beyond reason", nil, func(r *PlaceRequest) { r.Stake = money.New(1<<62, money.USD) }, errs.CodeInvalid, "stake.amount"},
-		{"no legs", nil, func(r *PlaceRequest) { r.Legs = nil }, errs.CodeInvalid, "legs"},
-		{"too many legs", nil, func(r *PlaceRequest) { r.Legs = slices.Repeat(legs(away), 21) }, errs.CodeInvalid, "legs"},
-		{"no price", nil, func(r *PlaceRequest) { r.Legs[0].Price = odds.Price{} }, errs.CodeInvalid, "legs[0].price"},
-		{"an unknown selection", nil, func(r *PlaceRequest) { r.Legs[0].SelectionID = "gm9:moneyline:home" }, errs.CodeInvalid, "legs[0].selection_id"},
-		{"an event of another jurisdiction", nil, func(r *PlaceRequest) { r.Legs[0].SelectionID = "canada:moneyline:away" }, errs.CodeInvalid, "legs[0].selection_id"},
-		{"the same selection twice", nil, func(r *PlaceRequest) { r.Legs = legs(away, away) }, errs.CodeInvalid, "legs[1].selection_id"},
-		{"two legs of one event", nil, func(r *PlaceRequest) {
-			r.Legs = legs(away, spread, LegRequest{SelectionID: "gm1:total:over", Price: american(-110), Line: lineOf(4650)})
-		}, errs.CodeInvalid, "legs[2].selection_id"},
-		{"a stake below the least", nil, func(r *PlaceRequest) { r.Stake = money.New(9, money.USD) }, errs.CodeLimitReached, "stake.amount"},
-		{"a stake above the most", nil, func(r *PlaceRequest) { r.Stake = money.New(1_000_001, money.USD) }, errs.CodeLimitReached, "stake.amount"},
-		{"a payout above the most", func(t *testing.T, b *desk) {
-			mustSetPrice(t, b, "gm1:moneyline:away", "", 100_000)
-		}, func(r *PlaceRequest) { r.Legs[0].Price, r.Stake = american(100_000), money.New(1_000_000, money.USD) }, errs.CodeLimitReached, "stake.amount"},
-		{"a suspended market", func(t *testing.T, b *desk) {
-			must(t, b.SetMarketStatus(context.Background(), "gm1:moneyline", MarketSuspended, staff))
-		}, nil, errs.CodeSuspended, "legs[0].selection_id"},
-		{"a closed market", func(t *testing.T, b *desk) {
-			must(t, b.SetMarketStatus(context.Background(), "gm1:moneyline", MarketClosed, staff))
-		}, nil, errs.CodeSuspended, "legs[0].selection_id"},
-		{"a suspended event", func(t *testing.T, b *desk) {
-			must(t, b.SuspendEvent(context.Background(), "gm1", true, staff))
-		}, nil, errs.CodeSuspended, "legs[0].selection_id"},
-		{"a void market", func(t *testing.T, b *desk) {
-			_, err := b.VoidMarket(context.Background(), "gm1:moneyline", "wrong price", staff)
-			must(t, err)
-		}, nil, errs.CodeSuspended, "legs[0].selection_id"},
-		{"an event that starts this moment", func(_ *testing.T, b *desk) { b.clock.Advance(time.Hour) }, nil, errs.CodeSuspended, "legs[0].selection_id"},
-		{"an event in play", func(t *testing.T, b *desk) {
-			must(t, b.UpdateScore(context.Background(), "gm1", 0, 3, staff))
-		}, nil, errs.CodeSuspended, "legs[0].selection_id"},
-		{"a decided event", func(t *testing.T, b *desk) {
-			_, err := b.EnterResult(context.Background(), Result{EventID: "gm1", HomeScore: 1, EnteredBy: "trader"})
-			must(t, err)
-		}, nil, errs.CodeSuspended, "legs[0].selection_id"},
-		{"a parlay with one suspended leg", func(t *testing.T, b *desk) {
-			must(t, b.SuspendEvent(context.Background(), "gm2", true, staff))
-		}, func(r *PlaceRequest) { r.Legs = legs(away, spread) }, errs.CodeSuspended, "legs[1].selection_id"},
-		{"a worse price", func(t *testing.T, b *desk) { mustSetPrice(t, b, "gm1:moneyline:away", "", 150) }, nil, errs.CodePriceChanged, ""},
-		{"a better price under the policy none", func(t *testing.T, b *desk) { mustSetPrice(t, b, "gm1:moneyline:away", "", 160) }, nil, errs.CodePriceChanged, ""},
-		{"a worse price under the policy better", func(t *testing.T, b *desk) { mustSetPrice(t, b, "gm1:moneyline:away", "", 150) },
-			func(r *PlaceRequest) { r.PriceChange = PriceChangeBetter }, errs.CodePriceChanged, ""},
-		{"a moved line under the policy better", nil, func(r *PlaceRequest) {
-			r.PriceChange, r.Legs = PriceChangeBetter, legs(LegRequest{SelectionID: "gm2:spread:home", Price: american(-120), Line: lineOf(-450)})
-		}, errs.CodePriceChanged, ""},
-		{"a spread without its line", nil, func(r *PlaceRequest) {
-			r.Legs = legs(LegRequest{SelectionID: "gm2:spread:home", Price: american(-110)})
-		}, errs.CodePriceChanged, ""},
-		{"too little money", nil, func(r *PlaceRequest) { r.Stake = money.New(5001, money.USD) }, errs.CodeInsufficientFunds, ""},
-		{"too much exposure", func(_ *testing.T, b *desk) { b.exposure.limits.SelectionPayoutMinor = 2539 }, nil, errs.CodeLimitReached, ""},
-		{"too much exposure on the market", func(_ *testing.T, b *desk) { b.exposure.limits.MarketPayoutMinor = 2539 }, nil, errs.CodeLimitReached, ""},
-		{"not ready yet", func(_ *testing.T, b *desk) { b.ready.Store(false) }, nil, errs.CodeUnavailable, ""},
-	}
-	for _, tt := range tests {
+	for _, tt := range placeRefusals {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			b := setupDesk(t)
