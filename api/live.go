@@ -351,16 +351,6 @@ func (a *API) deliver(ctx context.Context, c *call, me *client, out *liveWriter)
 		}
 	}
 	s := c.caller.session
-	if balance {
-		b, err := a.balanceOfPlayer(ctx, s)
-		if err != nil {
-			a.log.DebugContext(ctx, "live balance not read", "error", err)
-			return false // the client reconnects and asks again
-		}
-		if !out.write(message("balance", b)) {
-			return false
-		}
-	}
 	for bet := range bets {
 		b, err := a.deps.History.Find(ctx, s.Player, s.Jurisdiction, bet, nil)
 		if err != nil && !errs.Is(err, errs.CodeNotFound) {
@@ -371,7 +361,15 @@ func (a *API) deliver(ctx context.Context, c *call, me *client, out *liveWriter)
 			return false
 		}
 	}
-	return true
+	if !balance {
+		return true
+	}
+	b, err := a.balanceOfPlayer(ctx, s)
+	if err != nil {
+		a.log.DebugContext(ctx, "live balance not read", "error", err)
+		return false // the client reconnects and asks again
+	}
+	return out.write(message("balance", b))
 }
 
 // liveWriter writes events and flushes each at once. A write that a client does not take in time
