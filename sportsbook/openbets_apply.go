@@ -3,10 +3,11 @@ package sportsbook
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json" // a third of encoding/json's time per record
 
 	"matchday/id"
 	"matchday/internal/sqldb"
@@ -33,12 +34,21 @@ type applied struct {
 	markets []string // numbered in it
 }
 
+// settlement is what the projection keeps of a BetSettled record.
+type settlement struct {
+	BetID       id.Bet `json:"bet_id"`
+	Version     int    `json:"version"`
+	Outcome     string `json:"outcome"`
+	PayoutMinor int64  `json:"payout_minor"`
+}
+
 // settledRow is the last settlement of a bet among the records of a DBTx.
 type settledRow struct {
-	stream.BetSettled
-	at      time.Time
-	seq     int64
-	wasOpen bool
+	settlement
+	jurisdiction id.Jurisdiction
+	at           time.Time
+	seq          int64
+	wasOpen      bool
 }
 
 // apply is the stream.Projection of open bets. Records are merged per bet, so that a bet that is
@@ -131,8 +141,8 @@ func (o *openBets) marketNumber(ctx context.Context, tx *sql.Tx, marketID string
 
 // addSettled notes a settlement, unless a later version of the bet is known.
 func (o *openBets) addSettled(ctx context.Context, tx *sql.Tx, r *stream.Record, rows map[id.Bet]*settledRow, order []id.Bet) ([]id.Bet, error) {
-	next := settledRow{at: r.Time, seq: r.Position.Seq, wasOpen: true}
-	if err := json.Unmarshal(r.Data, &next.BetSettled); err != nil {
+	next := settledRow{jurisdiction: r.Jurisdiction, at: r.Time, seq: r.Position.Seq, wasOpen: true}
+	if err := json.Unmarshal(r.Data, &next.settlement); err != nil {
 		return nil, err
 	}
 	if last, ok := rows[next.BetID]; ok {
@@ -160,7 +170,7 @@ func (o *openBets) writeSettled(ctx context.Context, tx *sql.Tx, rows map[id.Bet
 	args := make([]any, 0, 6*len(order))
 	for _, betID := range order {
 		r := rows[betID]
-		args = append(args, betID, r.Jurisdiction, r.Version, r.Outcome, r.PayoutMinor, r.at.UnixMicro())
+		args = append(args, betID, r.jurisdiction, r.Version, r.Outcome, r.PayoutMinor, r.at.UnixMicro())
 		o.pending.changes = append(o.pending.changes, betChange{
 			id: betID, seq: r.seq, version: r.Version, outcome: r.Outcome, payoutMinor: r.PayoutMinor, wasOpen: r.wasOpen,
 		})
