@@ -6,19 +6,22 @@ import { drawChart } from './chart.js';
 
 const number = new Intl.NumberFormat('en');
 
+const problems = new Map(); // by panel, of those that are not up to date
+
 // every calls fn again and again, each time ms after it ended, and not while the page is hidden.
 function every(ms, fn) {
   const round = async () => {
-    if (!document.hidden) await fn().then(() => state(''), state);
+    if (!document.hidden) await fn().then(() => problems.delete(fn), (problem) => problems.set(fn, problem));
+    showState();
     setTimeout(round, ms);
   };
   round();
 }
 
-function state(problem) {
-  const node = $('#board-state');
+function showState() {
+  const [problem] = problems.values();
   if (problem?.code === 'unauthenticated') location.href = '/staff/sign-in';
-  node.textContent = problem ? `Not up to date: ${explain(problem)}` : `Live, ${new Date().toLocaleTimeString()}`;
+  $('#board-state').textContent = problem ? `Not up to date: ${explain(problem)}` : `Live, ${new Date().toLocaleTimeString()}`;
 }
 
 async function rates() {
@@ -51,7 +54,7 @@ function addTo(sums, amount) {
 }
 
 async function exposure() {
-  const { items } = await call('GET', '/v1/operator/exposure?limit=200');
+  const { items } = await call('GET', '/v1/operator/exposure');
   const games = new Map();
   for (const row of items) {
     const game = games.get(row.event_id) ?? { id: row.event_id, name: row.event_name || row.event_id, bets: 0, stake: {}, payout: {}, share: 0 };
