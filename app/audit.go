@@ -4,40 +4,105 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
+	"matchday/errs"
+	"matchday/history"
+	"matchday/internal/clock"
 	"matchday/ledger"
+	"matchday/sportsbook"
 )
 
 // AuditReport is what an audit of a data folder found.
 type AuditReport struct {
-	Ledger ledger.AuditReport
+	Ledger     ledger.AuditReport
+	Sportsbook sportsbook.AuditReport
+	History    history.AuditReport
+
+	findings []string
 }
 
-// String returns the report as lines for a terminal.
+// String returns the report as lines for a terminal, the findings last.
 func (r AuditReport) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "ledger     %d shards, %d accounts, %d transfers, %d postings\n",
+	fmt.Fprintf(&b, "ledger      %d shards, %d accounts, %d transfers, %d postings\n",
 		r.Ledger.Shards, r.Ledger.Accounts, r.Ledger.Transfers, r.Ledger.Postings)
+	escrow := "open stakes equal the escrow"
+	if !r.Sportsbook.EscrowCompared {
+		escrow = "open stakes not compared with the escrow: the ledger did not stand still"
+	}
+	fmt.Fprintf(&b, "sportsbook  %d bets, %d of them open; %s\n", r.Sportsbook.Bets, r.Sportsbook.Open, escrow)
+	for _, s := range r.History.Shards {
+		fmt.Fprintf(&b, "history     shard %d: %d bets, %d of them open, compared with the log up to %d of %d\n",
+			s.Shard, s.Bets, s.Open, s.Position, s.Head)
+	}
+	if len(r.findings) == 0 {
+		b.WriteString("The books are sound.\n")
+	}
+	for _, f := range r.findings {
+		b.WriteString("BROKEN      " + f + "\n")
+	}
 	return b.String()
 }
 
-// Err returns the findings as one error, nil if the books are sound.
+// Err returns an error if an invariant is broken.
 func (r AuditReport) Err() error {
-	var problems []error
-	for _, f := range r.Ledger.Findings {
-		problems = append(problems, errors.New(f.String()))
+	if len(r.findings) == 0 {
+		return nil
 	}
-	return errors.Join(problems...)
+	return fmt.Errorf("%d broken invariants; the first: %s", len(r.findings), r.findings[0])
 }
 
-// Audit proves the books of a data folder.
+// Audit proves a data folder, read-only, beside a running process or without one: the ledger's
+// invariants, then that open bets and history say what the ledger's log says. What breaks an
+// invariant is in the report; an error means that the audit could not be made.
 func Audit(ctx context.Context, c Config, progress func(line string)) (AuditReport, error) {
 	c = c.withDefaults()
-	var report AuditReport
+	var r AuditReport
 	var err error
-	report.Ledger, err = ledger.Audit(ctx, ledger.AuditOptions{Dir: c.Ledger.Dir, Progress: func(shard int, seq, head int64) {
+	r.Ledger, err = ledger.Audit(ctx, ledger.AuditOptions{Dir: c.Ledger.Dir, Progress: func(shard int, seq, head int64) {
 		progress(fmt.Sprintf("ledger shard %d: %d of %d", shard, seq, head))
 	}})
-	return report, err
+	if err != nil {
+		return r, err
+	}
+	for _, f := range r.Ledger.Findings {
+		r.findings = append(r.findings, "ledger "+f.String())
+	}
+	books, err := ledger.OpenReader(c.Ledger.Dir)
+	if err != nil {
+		return r, err
+	}
+	err = r.projections(ctx, c, books, progress)
+	return r, errors.Join(err, books.Close())
+}
+
+// projections compares what was derived from the log with the log.
+func (r *AuditReport) projections(ctx context.Context, c Config, books *ledger.Reader, progress func(string)) error {
+	if _, err := os.Stat(filepath.Join(c.Sportsbook.Dir, "catalogue.db")); err == nil {
+		progress("bets against log, results and escrow")
+		r.Sportsbook, err = sportsbook.Audit(ctx, sportsbook.AuditOptions{
+			Dir: c.Sportsbook.Dir, Clock: clock.System{}, Retention: c.Sportsbook.Settlement.Retention, Log: books, Balance: books.Balance,
+		})
+		if err != nil {
+			return err
+		}
+		for _, f := range r.Sportsbook.Findings {
+			r.findings = append(r.findings, fmt.Sprintf("sportsbook shard %d: %s: %s %s: expected %s, found %s",
+				f.Shard, f.Invariant, f.Table, f.Key, f.Expected, f.Found))
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	progress("history against log")
+	var err error
+	r.History, err = history.Audit(ctx, history.AuditOptions{Dir: c.History.Dir, Log: books})
+	if difference, ok := errors.AsType[*errs.Error](err); ok && difference.Code == errs.CodeInternal {
+		r.findings = append(r.findings, err.Error())
+		return nil
+	}
+	return err
 }
