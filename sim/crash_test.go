@@ -23,6 +23,7 @@ import (
 	"matchday/id"
 	"matchday/sim/internal/wire"
 	"matchday/sim/workload"
+	"matchday/stream"
 )
 
 const (
@@ -74,10 +75,13 @@ func TestCrash(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		killed := time.Now()
 		c.start(ctx)
+		ready := time.Now()
 		c.resolve(ctx)
 		c.verify(ctx, false)
-		t.Logf("round %d: %d operations acknowledged so far, %d of them after a retry", round, len(c.journal), c.retried)
+		t.Logf("round %d: ready again after %s, checked in %s; %d operations acknowledged so far, %d of them after a retry",
+			round, ready.Sub(killed).Round(time.Millisecond), time.Since(ready).Round(time.Millisecond), len(c.journal), c.retried)
 	}
 	c.settleAll(ctx)
 	c.verify(ctx, true)
@@ -103,11 +107,12 @@ type crash struct {
 	board      *board
 	mu         sync.Mutex
 	next       int
-	journal    []*operation // acknowledged
-	unanswered []*operation // unanswered
-	entered    map[string]bool
+	journal    []*operation         // acknowledged
+	unanswered []*operation         // unanswered
+	entered    map[string]time.Time // when the first request with a game's result was sent
 	retried    int
 	verified   int // journal entries before this one were repeated in an earlier round
+	late       int // bets that were void because they committed after a result
 }
 
 // operation is one request with its key, and its answer once there is one.
@@ -143,7 +148,7 @@ func newCrash(ctx context.Context, t *testing.T, seed uint64) *crash {
 	dir := t.TempDir()
 	c := &crash{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), binary: filepath.Join(dir, "matchday"), data: filepath.Join(dir, "data"),
-		crowd: newCrowd(crashPlayers), entered: make(map[string]bool),
+		crowd: newCrowd(crashPlayers), entered: make(map[string]time.Time),
 	}
 	build := exec.CommandContext(ctx, "go", "build", "-o", c.binary, "matchday/cmd/matchday")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -376,10 +381,11 @@ func (c *crash) enterResults(ctx context.Context, round int) {
 	for i := range 3 {
 		pause(ctx, 200*time.Millisecond)
 		g := c.games[(3*round+i)%len(c.games)]
-		request := resultRequest(g.ID, g.HomeScore, g.AwayScore, c.staff)
-		if err := call(ctx, client, &request, nil); err == nil || errs.Is(err, errs.CodeConflict) {
-			c.entered[g.ID] = true
+		if _, again := c.entered[g.ID]; !again {
+			c.entered[g.ID] = time.Now()
 		}
+		request := resultRequest(g.ID, g.HomeScore, g.AwayScore, c.staff)
+		_ = call(ctx, client, &request, nil) // settleAll enters what the kill cut off
 	}
 }
 
@@ -468,14 +474,20 @@ func (c *crash) settleAll(ctx context.Context) {
 
 // shownBets is what the test reads of GET /v1/me/bets.
 type shownBets struct {
-	Items []struct {
-		ID     string `json:"id"`
-		Status string `json:"status"`
-		Payout *struct {
-			Amount string `json:"amount"`
-		} `json:"payout"`
-	} `json:"items"`
-	Next string `json:"next"`
+	Items []shownBet `json:"items"`
+	Next  string     `json:"next"`
+}
+
+type shownBet struct {
+	ID       string    `json:"id"`
+	Status   string    `json:"status"`
+	PlacedAt time.Time `json:"placed_at"`
+	Payout   *struct {
+		Amount string `json:"amount"`
+	} `json:"payout"`
+	Legs []struct {
+		Outcome string `json:"outcome"`
+	} `json:"legs"`
 }
 
 // checkBets compares every player's history with the journal and with our own grading.
@@ -502,7 +514,7 @@ func (c *crash) checkBets(ctx context.Context) {
 					c.t.Fatalf("bet %s of player %d is in history twice, or was never acknowledged", b.ID, n)
 				}
 				delete(wanted, b.ID)
-				c.checkPayout(grade, op, b.Status, b.Payout.Amount)
+				c.checkPayout(grade, op, &b)
 			}
 			if page.Next == "" {
 				break
@@ -513,10 +525,12 @@ func (c *crash) checkBets(ctx context.Context) {
 	for lost := range wanted {
 		c.t.Fatalf("%d of %d acknowledged bets are not in history, for example %s", len(wanted), total, lost)
 	}
-	c.t.Logf("%d bets, each in history once and graded as the results say", total)
+	c.t.Logf("%d bets, each in history once and graded as the results say; %d void, placed while the result came in", total, c.late)
 }
 
-func (c *crash) checkPayout(grade *grader, op *operation, status, paid string) {
+// checkPayout grades a bet again. A leg may be void only if the bet committed after the result of its
+// game was sent: it came too late, and counts as never struck.
+func (c *crash) checkPayout(grade *grader, op *operation, shown *shownBet) {
 	c.t.Helper()
 	r := receipt{ID: op.answer.ID}
 	if err := json.Unmarshal(op.answer.Legs, &r.Legs); err != nil {
@@ -526,9 +540,23 @@ func (c *crash) checkPayout(grade *grader, op *operation, status, paid string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	outcome, payout, err := grade.bet(b.stake, b.legs)
-	if want := fmt.Sprintf("%s %d.%02d", outcome, payout/100, payout%100); err != nil || status+" "+paid != want {
-		c.t.Fatalf("bet %s is %s %s, want %s (%v)", b.id, status, paid, want, err)
+	standing := b.legs[:0:0]
+	for i, leg := range b.legs {
+		sent, known := c.entered[leg.Game]
+		if shown.Legs[i].Outcome != stream.OutcomeVoid {
+			standing = append(standing, leg)
+		} else if !known || shown.PlacedAt.Before(sent.Add(-time.Millisecond)) {
+			c.t.Fatalf("bet %s of %s has a void leg on %s, which was open until %s", b.id, shown.PlacedAt, leg.Game, sent)
+		}
+	}
+	outcome, payout := stream.OutcomeVoid, b.stake
+	if len(standing) > 0 {
+		outcome, payout, err = grade.bet(b.stake, standing)
+	} else {
+		c.late++
+	}
+	if got, want := shown.Status+" "+shown.Payout.Amount, fmt.Sprintf("%s %d.%02d", outcome, payout/100, payout%100); err != nil || got != want {
+		c.t.Fatalf("bet %s is %s, want %s (%v)", b.id, got, want, err)
 	}
 	c.crowd.players[op.player].spare.Add(payout - b.stake)
 }
