@@ -214,34 +214,3 @@ func (s *Service) SignOutAll(ctx context.Context, p id.Player) error {
 	s.cache.drop(hashes)
 	return nil
 }
-
-// AddStaff makes or replaces a staff account: password, role and jurisdictions become those given,
-// and its open sessions end.
-//
-// Errors: invalid with every field at fault.
-func (s *Service) AddStaff(ctx context.Context, a StaffAccount) error {
-	orDefault(&a.Role, RoleOperator)
-	var check errs.Check
-	checkStaffName(&check, a.Name)
-	checkPassword(&check, a.Password, a.Name)
-	if a.Role < RoleViewer || a.Role > RoleAdmin {
-		check.Add("role", "is unknown")
-	}
-	if n := len(a.Jurisdictions); n < 1 || n > maxPage {
-		check.Add("jurisdictions", "needs 1 to %d entries", maxPage)
-	}
-	if err := check.Err(); err != nil {
-		return err
-	}
-	hash, err := s.hasher.hash(ctx, a.Password)
-	if err != nil {
-		return fmt.Errorf("add staff: %w", err)
-	}
-	sessions, err := s.store.putStaff(ctx, a, hash, s.clock.Now())
-	if err != nil {
-		return fmt.Errorf("add staff: %w", err)
-	}
-	s.cache.drop(sessions)
-	s.log.InfoContext(ctx, "staff account set", "staff", a.Name, "role", a.Role.String())
-	return nil
-}

@@ -227,6 +227,14 @@ func TestStaffSignIn(t *testing.T) {
 	}
 	wantCode(t, "staff betting", got.MayBet(), errs.CodeForbidden)
 
+	b.reopen(t)
+	if err := b.AddStaff(t.Context(), account); err != nil { // as at every start
+		t.Fatal(err)
+	}
+	if _, err := b.Authenticate(t.Context(), token); err != nil {
+		t.Errorf("a session after the same account was set again = %v", err)
+	}
+
 	account.Password, account.Jurisdictions, account.Role = "a fresh password", []id.Jurisdiction{on}, RoleAdmin
 	if err := b.AddStaff(t.Context(), account); err != nil {
 		t.Fatal(err)
