@@ -43,14 +43,19 @@ func positive(check *errs.Check, location string, a Amount, want money.Currency)
 		check.Add(location+".currency", "is not %s", want)
 		return money.Money{}
 	}
-	m, err := money.Parse(a.Amount, want)
+	return positiveText(check, location+".amount", a.Amount, want)
+}
+
+// positiveText reads an amount above zero.
+func positiveText(check *errs.Check, location, text string, c money.Currency) money.Money {
+	m, err := money.Parse(text, c)
 	switch {
 	case err != nil:
-		check.Add(location+".amount", "is not a decimal amount such as 25.00")
+		check.Add(location, "is not a decimal amount such as 25.00")
 	case m.Minor() <= 0:
-		check.Add(location+".amount", "is not above zero")
+		check.Add(location, "is not above zero")
 	case m.Minor() > money.MaxMinor:
-		check.Add(location+".amount", "is out of range")
+		check.Add(location, "is out of range")
 	}
 	return m
 }

@@ -263,7 +263,7 @@ func (a *API) resolve(kind ledger.Kind) func(context.Context, *call, *ResolveReq
 		case in.Amount != "" && kind != ledger.KindPost:
 			check.Add("amount", "belongs to post: a release gives all of it back")
 		case in.Amount != "":
-			t.AmountMinor = positive(&check, "amount", Amount{in.Amount, string(t.Currency)}, t.Currency).Minor()
+			t.AmountMinor = positiveText(&check, "amount", in.Amount, t.Currency).Minor()
 		}
 		if err := check.Err(); err != nil {
 			return nil, err

@@ -1,0 +1,360 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"matchday/player"
+)
+
+// goodBodies has a valid body for each route that takes JSON: what is wrong in a test is then the one
+// thing the test made wrong.
+func goodBodies() map[string]any {
+	amount := Amount{"10.00", "USD"}
+	score, yes := 3, true
+	somebody := newPlayerID()
+	return map[string]any{
+		"sign-up":           SignUpRequest{Email: "new@example.com", Password: password, DisplayName: "New", BirthDate: "1980-01-01", Jurisdiction: "US-NJ"},
+		"sign-in":           SignInRequest{Email: "new@example.com", Password: password, Jurisdiction: "US-NJ"},
+		"deposit":           PaymentRequest{Amount: amount, Method: "card"},
+		"withdraw":          PaymentRequest{Amount: amount, Method: "card"},
+		"place-bet":         single("game", "USD"),
+		"quote-bet":         single("game", "USD"),
+		"staff-sign-in":     StaffSignInRequest{Name: "trader", Password: password},
+		"create-event":      NewEvent{ID: "another", Sport: "Football", Competition: "Test League", Home: "A", Away: "B", Markets: []NewMarket{}},
+		"suspend-event":     SuspensionRequest{&yes},
+		"update-score":      ScoreRequest{&score, &score},
+		"enter-result":      ResultRequest{HomeScore: &score, AwayScore: &score},
+		"set-market-status": MarketStatusRequest{Status: "suspended"},
+		"set-prices":        SetPricesRequest{Prices: map[string]string{"home": "-200"}},
+		"void-market":       VoidRequest{Reason: "a test"},
+		"set-price":         SetPriceRequest{Price: "-200"},
+		"transfer":          depositOf(somebody, "bad-1", "10.00"),
+		"transfer-batch":    BatchRequest{Transfers: []TransferRequest{depositOf(somebody, "bad-2", "10.00")}},
+		"hold":              HoldRequest{Key: "bad-3", PlayerID: somebody, Jurisdiction: "US-NJ", Currency: "USD", Postings: []PostingJSON{}},
+		"post-hold":         ResolveRequest{Key: "bad-4", PlayerID: somebody, Jurisdiction: "US-NJ", Currency: "USD"},
+		"release-hold":      ResolveRequest{Key: "bad-5", PlayerID: somebody, Jurisdiction: "US-NJ", Currency: "USD"},
+	}
+}
+
+// spoilt returns what can be wrong with the form of any body.
+func spoilt(good string) map[string]string {
+	inner := strings.TrimPrefix(good, "{")
+	firstField, _, _ := strings.Cut(inner, ":")
+	return map[string]string{
+		"no body":                         "",
+		"null":                            "null",
+		"a list":                          "[" + good + "]",
+		"text":                            `"` + strings.ReplaceAll(good, `"`, ``) + `"`,
+		"an unknown field":                `{"unknown_field":1,` + inner,
+		"a repeated field":                `{` + firstField + `:null,` + inner,
+		"cut off":                         good[:len(good)-1],
+		"something behind it":             good + "{}",
+		"a letter behind it":              good + "x",
+		"invalid UTF-8":                   strings.Replace(good, `"`, "\"\xff", 1),
+		"not JSON":                        "amount=10",
+		"a field twice, once in capitals": `{` + strings.ToUpper(firstField) + `:null,` + inner,
+	}
+}
+
+func TestBadFormIsRefusedByEveryRouteAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.game("game")
+	_, aPlayer := s.signUp(nj)
+	tokens := map[who]string{whoPublic: "", whoPlayer: aPlayer, whoStaff: s.trader(), whoService: testKey}
+	before := s.state(aPlayer)
+	good := goodBodies()
+	for _, rt := range s.api.routes {
+		if rt.end.contentType != "application/json" {
+			continue
+		}
+		raw, err := json.Marshal(good[rt.id])
+		if err != nil || good[rt.id] == nil {
+			t.Fatalf("%s has no good body here: %v", rt.id, err)
+		}
+		token, path := tokens[rt.who], samplePath(rt)
+		for name, body := range spoilt(string(raw)) {
+			a := s.do(rt.method, path, token, body, s.key())
+			if a.status != http.StatusUnprocessableEntity {
+				t.Errorf("%s with %s: %d %s, want 422", rt.id, name, a.status, a.body)
+				continue
+			}
+			a.wantCode("invalid")
+		}
+		a := s.do(rt.method, path, token, string(raw), s.key(), header("Content-Type", "text/plain"))
+		if a.wantCode("invalid"); a.status != http.StatusUnsupportedMediaType {
+			t.Errorf("%s as text/plain: %d, want 415", rt.id, a.status)
+		}
+		s.do(rt.method, path, token, string(raw), s.key(), header("Content-Type", "application/json; charset=latin1")).want(http.StatusUnsupportedMediaType)
+		long := `{"` + strings.Repeat("x", int(rt.maxBody)) + `":1}`
+		s.do(rt.method, path, token, long, s.key()).want(http.StatusRequestEntityTooLarge).wantCode("too_large")
+		s.do(rt.method, path+"?surprise=1", token, string(raw), s.key()).wantCode("invalid")
+	}
+	if after := s.state(aPlayer); after != before {
+		t.Errorf("bad bodies changed something:\n%s\nwas\n%s", after, before)
+	}
+}
+
+// badValue is one request whose form is right and whose content is not.
+type badValue struct {
+	name  string
+	route string // id
+	path  string // "" is the route's sample
+	body  any
+	code  string
+	field string // one of the fields that the answer must name; "" is none
+}
+
+func (s *server) refusesAll(t *testing.T, token string, tests []badValue) {
+	t.Helper()
+	before := s.state()
+	for _, tt := range tests {
+		var rt *route
+		for _, r := range s.api.routes {
+			if r.id == tt.route {
+				rt = r
+			}
+		}
+		a := s.do(rt.method, orElse(tt.path, samplePath(rt)), token, tt.body, s.key())
+		var p Problem
+		if err := json.Unmarshal(a.body, &p); err != nil || p.Code != tt.code {
+			t.Errorf("%s with %s: %d %s, want code %s", tt.route, tt.name, a.status, a.body, tt.code)
+			continue
+		}
+		if tt.field != "" && !contains(p.Errors, func(i int) bool { return p.Errors[i].Location == tt.field }) {
+			t.Errorf("%s with %s names %v, want %s", tt.route, tt.name, p.Errors, tt.field)
+		}
+	}
+	if after := s.state(); after != before {
+		t.Errorf("refused requests changed something:\n%s\nwas\n%s", after, before)
+	}
+}
+
+func TestBadValuesOfPlayers(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	up := func(change func(*SignUpRequest)) SignUpRequest {
+		in := SignUpRequest{Email: "new@example.com", Password: password, DisplayName: "New", BirthDate: "1980-01-01", Jurisdiction: "US-NJ"}
+		change(&in)
+		return in
+	}
+	s.refusesAll(t, "", []badValue{
+		{"no address", "sign-up", "", up(func(r *SignUpRequest) { r.Email = "nobody" }), "invalid", "email"},
+		{"a short password", "sign-up", "", up(func(r *SignUpRequest) { r.Password = "short" }), "invalid", "password"},
+		{"a long password", "sign-up", "", up(func(r *SignUpRequest) { r.Password = strings.Repeat("x", 100_000) }), "invalid", "password"},
+		{"an empty name", "sign-up", "", up(func(r *SignUpRequest) { r.DisplayName = "" }), "invalid", "display_name"},
+		{"a day that is none", "sign-up", "", up(func(r *SignUpRequest) { r.BirthDate = "1981-02-29" }), "invalid", "birth_date"},
+		{"a child", "sign-up", "", up(func(r *SignUpRequest) { r.BirthDate = "2020-01-01" }), "excluded", ""},
+		{"no such jurisdiction", "sign-up", "", up(func(r *SignUpRequest) { r.Jurisdiction = "ZZ-ZZ" }), "invalid", "jurisdiction"},
+		{"a wrong password", "sign-in", "", SignInRequest{"nobody@example.com", password, "US-NJ"}, "unauthenticated", ""},
+		{"an empty body", "sign-in", "", SignInRequest{}, "unauthenticated", ""},
+		{"nobody's name", "staff-sign-in", "", StaffSignInRequest{"nobody", password}, "unauthenticated", ""},
+	})
+}
+
+func TestBadValuesOfMoneyAndBets(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.game("game")
+	_, token := s.signUp(nj)
+	s.fund(token, "100.00", "USD")
+	var tests []badValue
+	for name, a := range map[string]Amount{
+		"nothing": {}, "another currency": {"10.00", "CAD"}, "no such currency": {"10.00", "XXX"}, "a small currency": {"10.00", "usd"},
+		"zero": {"0.00", "USD"}, "less than zero": {"-10.00", "USD"}, "2^63": {"9223372036854775808", "USD"},
+		"2^63 minor units": {"92233720368547758.08", "USD"}, "the most of 64 bits": {"92233720368547758.07", "USD"}, "2^64": {"18446744073709551616", "USD"},
+		"three digits": {"10.001", "USD"}, "an exponent": {"1e2", "USD"}, "a plus": {"+10.00", "USD"}, "a space": {" 10.00", "USD"},
+		"a comma": {"1,000.00", "USD"}, "words": {"ten", "USD"}, "other digits": {"１０.00", "USD"}, "a long number": {strings.Repeat("9", 10_000), "USD"},
+	} {
+		field := "amount.amount"
+		if a.Currency != "USD" {
+			field = "amount.currency"
+		}
+		tests = append(tests,
+			badValue{name, "deposit", "", PaymentRequest{Amount: a, Method: "card"}, "invalid", field},
+			badValue{name, "withdraw", "", PaymentRequest{Amount: a, Method: "card"}, "invalid", field},
+			badValue{name, "place-bet", "", BetRequest{Stake: a, Legs: single("game", "USD").Legs}, "invalid", strings.Replace(field, "amount.", "stake.", 1)},
+			badValue{name, "quote-bet", "", BetRequest{Stake: a, Legs: single("game", "USD").Legs}, "invalid", strings.Replace(field, "amount.", "stake.", 1)})
+	}
+	tests = append(tests,
+		badValue{"a method of odd letters", "deposit", "", PaymentRequest{Amount{"10.00", "USD"}, "card\x00"}, "invalid", "method"},
+		badValue{"too little", "deposit", "", PaymentRequest{Amount{"0.01", "USD"}, "card"}, "invalid", "amount"},
+		badValue{"too much", "deposit", "", PaymentRequest{Amount{"1000000.00", "USD"}, "card"}, "limit_reached", ""},
+	)
+	leg := func(l ...LegRequest) BetRequest { return BetRequest{Stake: Amount{"1.00", "USD"}, Legs: l} }
+	good := single("game", "USD").Legs[0]
+	text := func(s string) *string { return &s }
+	for _, route := range []string{"place-bet", "quote-bet"} {
+		tests = append(tests,
+			badValue{"no legs", route, "", leg(), "invalid", "legs"},
+			badValue{"too many legs", route, "", leg(make([]LegRequest, 26)...), "invalid", "legs"},
+			badValue{"no such selection", route, "", leg(LegRequest{SelectionID: "game:moneyline:draw", Price: "-170"}), "invalid", "legs[0].selection_id"},
+			badValue{"an empty selection", route, "", leg(LegRequest{Price: "-170"}), "invalid", "legs[0].selection_id"},
+			badValue{"a long selection", route, "", leg(LegRequest{SelectionID: strings.Repeat("x", 500), Price: "-170"}), "invalid", "legs[0].selection_id"},
+			badValue{"no price", route, "", leg(LegRequest{SelectionID: good.SelectionID}), "invalid", "legs[0].price"},
+			badValue{"a price below 100", route, "", leg(LegRequest{SelectionID: good.SelectionID, Price: "-99"}), "invalid", "legs[0].price"},
+			badValue{"a decimal price", route, "", leg(LegRequest{SelectionID: good.SelectionID, Price: "1.91"}), "invalid", "legs[0].price"},
+			badValue{"a price of 2^63", route, "", leg(LegRequest{SelectionID: good.SelectionID, Price: "9223372036854775808"}), "invalid", "legs[0].price"},
+			badValue{"a line of words", route, "", leg(LegRequest{SelectionID: "game:spread:home", Price: "-110", Line: text("three")}), "invalid", "legs[0].line"},
+			badValue{"a huge line", route, "", leg(LegRequest{SelectionID: "game:spread:home", Price: "-110", Line: text("99999999")}), "invalid", "legs[0].line"},
+			badValue{"the same leg twice", route, "", leg(good, good), "invalid", ""},
+			badValue{"both sides of a game", route, "", leg(good, LegRequest{SelectionID: "game:moneyline:away", Price: "+154"}), "invalid", ""},
+			badValue{"an unknown policy", route, "", BetRequest{Stake: Amount{"1.00", "USD"}, Legs: []LegRequest{good}, PriceChange: "maybe"}, "invalid", "price_change"},
+			badValue{"a stake below the least", route, "", BetRequest{Stake: Amount{"0.01", "USD"}, Legs: []LegRequest{good}}, "limit_reached", ""},
+			badValue{"a stake above the most", route, "", BetRequest{Stake: Amount{"10000000.00", "USD"}, Legs: []LegRequest{good}}, "limit_reached", ""},
+		)
+	}
+	s.refusesAll(t, token, tests)
+}
+
+func TestIdempotencyKeysAreRequiredAndPlain(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.game("game")
+	_, token := s.signUp(nj)
+	before := s.state(token)
+	good := goodBodies()
+	for _, rt := range s.api.routes {
+		if !rt.keyed {
+			continue
+		}
+		for _, key := range []string{"", "with space", "sl/ash", strings.Repeat("k", 65), "ümlaut", "null\\u0000"} {
+			p := s.do(rt.method, rt.path, token, good[rt.id], header("Idempotency-Key", key)).wantCode("invalid")
+			if len(p.Errors) != 1 || p.Errors[0].Location != "header.Idempotency-Key" {
+				t.Errorf("%s with key %q names %v, want the header", rt.id, key, p.Errors)
+			}
+		}
+		s.do(rt.method, rt.path, token, good[rt.id], func(r *http.Request) { r.Header["Idempotency-Key"] = []string{"one", "two"} }).wantCode("invalid")
+		s.do(rt.method, rt.path, token, good[rt.id]).wantCode("invalid")
+	}
+	if after := s.state(token); after != before {
+		t.Error("requests without a key changed something")
+	}
+}
+
+func TestBadValuesOfReads(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	_, token := s.signUp(nj)
+	s.refusesAll(t, token, []badValue{
+		{"a limit of words", "bets", "/v1/me/bets?limit=ten", nil, "invalid", "query.limit"},
+		{"no limit at all", "bets", "/v1/me/bets?limit=0", nil, "invalid", "query.limit"},
+		{"a limit too high", "bets", "/v1/me/bets?limit=201", nil, "invalid", "query.limit"},
+		{"a limit of 2^63", "statement", "/v1/me/statement?limit=9223372036854775808", nil, "invalid", "query.limit"},
+		{"a made-up cursor", "bets", "/v1/me/bets?cursor=x", nil, "invalid", "query.cursor"},
+		{"a made-up cursor", "statement", "/v1/me/statement?cursor=-1", nil, "invalid", "query.cursor"},
+		{"a made-up cursor", "events", "/v1/events?cursor=%00x", nil, "invalid", ""},
+		{"a made-up cursor", "deposits", "/v1/me/deposits?cursor=%00x", nil, "invalid", ""},
+		{"a status that is none", "bets", "/v1/me/bets?status=lucky", nil, "invalid", "query.status"},
+		{"a status that is none", "events", "/v1/events?status=over", nil, "invalid", "query.status"},
+		{"a parameter twice", "bets", "/v1/me/bets?limit=1&limit=2", nil, "invalid", "query.limit"},
+		{"no such event", "event-by-id", "/v1/events/none", nil, "not_found", ""},
+		{"an id too long", "event-by-id", "/v1/events/" + strings.Repeat("x", 300), nil, "not_found", ""},
+		{"an id that is none", "bet-by-id", "/v1/bets/1%20OR%201=1", nil, "not_found", ""},
+		{"another kind of id", "bet-by-id", "/v1/bets/" + newPlayerID(), nil, "not_found", ""},
+		{"an unknown id", "bet-by-id", "/v1/bets/bet_01jb2m7k3v9q8w5x4y6z7a0b1c", nil, "not_found", ""},
+		{"an unknown id", "deposit-by-id", "/v1/me/deposits/pay_01jb2m7k3v9q8w5x4y6z7a0b1c", nil, "not_found", ""},
+		{"an id that is none", "withdrawal-by-id", "/v1/me/withdrawals/x", nil, "not_found", ""},
+	})
+}
+
+func TestBadValuesOfStaff(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.game("game")
+	event := func(change func(*NewEvent)) NewEvent {
+		e := NewEvent{ID: "another", Sport: "Football", Competition: "Test League", Home: "A Town", Away: "B City", StartsAt: s.api.deps.Clock.Now().AddDate(0, 0, 1),
+			Markets: []NewMarket{{Type: "moneyline", Prices: map[string]string{"home": "-110", "away": "-110"}}}}
+		change(&e)
+		return e
+	}
+	n := func(i int) *int { return &i }
+	text := func(s string) *string { return &s }
+	const game, moneyline, home = "/v1/operator/events/game", "/v1/operator/markets/game:moneyline", "/v1/operator/selections/game:moneyline:home/price"
+	s.refusesAll(t, s.trader(), []badValue{
+		{"no id", "create-event", "", event(func(e *NewEvent) { e.ID = "" }), "invalid", "id"},
+		{"an id that is there", "create-event", "", event(func(e *NewEvent) { e.ID = "game" }), "conflict", ""},
+		{"no such jurisdiction", "create-event", "", event(func(e *NewEvent) { e.Jurisdictions = []string{"XX-XX"} }), "invalid", "jurisdictions[0]"},
+		{"a market of no type", "create-event", "", event(func(e *NewEvent) { e.Markets[0].Type = "draw" }), "invalid", ""},
+		{"one price only", "create-event", "", event(func(e *NewEvent) { delete(e.Markets[0].Prices, "home") }), "invalid", ""},
+		{"a price that is none", "create-event", "", event(func(e *NewEvent) { e.Markets[0].Prices["home"] = "evens" }), "invalid", "markets[0].prices.home"},
+		{"an unknown code", "create-event", "", event(func(e *NewEvent) { e.Markets[0].Prices["draw"] = "+300" }), "invalid", "markets[0].prices.draw"},
+		{"too many markets", "create-event", "", event(func(e *NewEvent) { e.Markets = make([]NewMarket, 21) }), "invalid", "markets"},
+		{"neither true nor false", "suspend-event", game + "/suspension", SuspensionRequest{}, "invalid", "suspended"},
+		{"half a score", "update-score", game + "/score", ScoreRequest{HomeScore: n(1)}, "invalid", "away_score"},
+		{"a score below zero", "update-score", game + "/score", ScoreRequest{n(-1), n(0)}, "invalid", "home_score"},
+		{"a score too high", "enter-result", game + "/result", ResultRequest{HomeScore: n(1), AwayScore: n(1000)}, "invalid", "away_score"},
+		{"a score of 2^63", "enter-result", game + "/result", `{"home_score":9223372036854775808,"away_score":0}`, "invalid", "home_score"},
+		{"half a point", "enter-result", game + "/result", `{"home_score":1.5,"away_score":0}`, "invalid", "home_score"},
+		{"another version", "enter-result", game + "/result", ResultRequest{HomeScore: n(1), AwayScore: n(0), ResultVersion: n(7)}, "conflict", ""},
+		{"no such event", "enter-result", "/v1/operator/events/none/result", ResultRequest{HomeScore: n(1), AwayScore: n(0)}, "not_found", ""},
+		{"a status that is none", "set-market-status", moneyline + "/status", MarketStatusRequest{Status: "paused"}, "invalid", "status"},
+		{"a status of the system's", "set-market-status", moneyline + "/status", MarketStatusRequest{Status: "settled"}, "invalid", "status"},
+		{"another version", "set-market-status", moneyline + "/status", MarketStatusRequest{Status: "suspended", Version: 99}, "conflict", ""},
+		{"no such market", "set-market-status", "/v1/operator/markets/none/status", MarketStatusRequest{Status: "open"}, "not_found", ""},
+		{"no reason", "void-market", moneyline + "/void", VoidRequest{}, "invalid", "reason"},
+		{"a long reason", "void-market", moneyline + "/void", VoidRequest{strings.Repeat("x", 201)}, "invalid", "reason"},
+		{"no price", "set-price", home, SetPriceRequest{}, "invalid", "price"},
+		{"a price of no number", "set-price", home, SetPriceRequest{Price: "0"}, "invalid", "price"},
+		{"a line that is none", "set-price", home, SetPriceRequest{Price: "-110", Line: text("NaN")}, "invalid", "line"},
+		{"no such jurisdiction", "set-price", home, SetPriceRequest{Price: "-110", Jurisdiction: "ZZ"}, "invalid", "jurisdictions[0]"},
+		{"another version", "set-price", home, SetPriceRequest{Price: "-110", Version: 99}, "conflict", ""},
+		{"nothing to change", "set-prices", moneyline + "/prices", SetPricesRequest{}, "invalid", "prices"},
+		{"an unknown code", "set-prices", moneyline + "/prices", SetPricesRequest{Prices: map[string]string{"over": "-110"}}, "invalid", ""},
+		{"no file", "import-season", "", nil, "invalid", ""},
+	})
+	viewer := s.staff("viewer", player.RoleViewer, nj, pa, on)
+	s.refusesAll(t, viewer, []badValue{
+		{"the role of a viewer", "set-price", home, SetPriceRequest{Price: "-200"}, "forbidden", ""},
+		{"the role of a viewer", "enter-result", game + "/result", ResultRequest{HomeScore: n(1), AwayScore: n(0)}, "forbidden", ""},
+	})
+}
+
+func TestBadValuesOfServices(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	player := newPlayerID()
+	change := func(f func(*TransferRequest)) TransferRequest {
+		in := depositOf(player, "bad", "10.00")
+		f(&in)
+		return in
+	}
+	tests := []badValue{
+		{"no key", "transfer", "", change(func(r *TransferRequest) { r.Key = "" }), "invalid", "key"},
+		{"a long key", "transfer", "", change(func(r *TransferRequest) { r.Key = strings.Repeat("k", 65) }), "invalid", "key"},
+		{"an unknown kind", "transfer", "", change(func(r *TransferRequest) { r.Kind = "gift" }), "invalid", "kind"},
+		{"a kind with its own path", "transfer", "", change(func(r *TransferRequest) { r.Kind = "hold" }), "invalid", "kind"},
+		{"a kind that may not move this", "transfer", "", change(func(r *TransferRequest) { r.Kind = "stake" }), "invalid", ""},
+		{"no player", "transfer", "", change(func(r *TransferRequest) { r.PlayerID = "" }), "invalid", "player_id"},
+		{"another player's account", "transfer", "", change(func(r *TransferRequest) { r.PlayerID = newPlayerID() }), "invalid", ""},
+		{"no such jurisdiction", "transfer", "", change(func(r *TransferRequest) { r.Jurisdiction = "US-XX" }), "invalid", "jurisdiction"},
+		{"another jurisdiction's account", "transfer", "", change(func(r *TransferRequest) { r.Jurisdiction = "US-PA" }), "invalid", ""},
+		{"another currency", "transfer", "", change(func(r *TransferRequest) { r.Currency = "CAD" }), "invalid", "currency"},
+		{"one posting", "transfer", "", change(func(r *TransferRequest) { r.Postings = r.Postings[:1] }), "invalid", "postings"},
+		{"nine postings", "transfer", "", change(func(r *TransferRequest) { r.Postings = make([]PostingJSON, 9) }), "invalid", "postings"},
+		{"an address that is none", "transfer", "", change(func(r *TransferRequest) { r.Postings[0].Account = "my/pocket" }), "invalid", "postings[0].account"},
+		{"a sum that is not zero", "transfer", "", change(func(r *TransferRequest) { r.Postings[0].Amount = "-9.99" }), "invalid", ""},
+		{"an amount of 2^63", "transfer", "", change(func(r *TransferRequest) { r.Postings[1].Amount = "92233720368547758.08" }), "invalid", "postings[1].amount"},
+		{"amounts that overflow", "transfer", "", change(func(r *TransferRequest) {
+			r.Postings[0].Amount, r.Postings[1].Amount = "-92233720368547758.07", "92233720368547758.07"
+		}), "invalid", "postings[0].amount"},
+		{"an amount of words", "transfer", "", change(func(r *TransferRequest) { r.Postings[1].Amount = "ten" }), "invalid", "postings[1].amount"},
+		{"a record of the platform", "transfer", "", change(func(r *TransferRequest) { r.Record.Type = "matchday.bet.placed" }), "invalid", "record.type"},
+		{"a record without subject", "transfer", "", change(func(r *TransferRequest) { r.Record.Subject = "" }), "invalid", "record.subject"},
+		{"a record that is no object", "transfer", "", change(func(r *TransferRequest) { r.Record.Data = []byte(`"text"`) }), "invalid", "record.data"},
+		{"a record too large", "transfer", "", change(func(r *TransferRequest) {
+			r.Record.Data = []byte(`{"x":"` + strings.Repeat("x", 17<<10) + `"}`)
+		}), "invalid", "record.data"},
+		{"a repeated name in the record", "transfer", "", strings.Replace(string(must(json.Marshal(depositOf(player, "bad", "10.00")))(t)),
+			`{"note":`, `{"note":1,"note":`, 1), "invalid", "record.data.note"},
+		{"one posting", "hold", "", HoldRequest{Key: "h", PlayerID: player, Jurisdiction: "US-NJ", Currency: "USD"}, "invalid", "postings"},
+		{"no end", "hold", "", HoldRequest{Key: "h", PlayerID: player, Jurisdiction: "US-NJ", Currency: "USD"}, "invalid", "expires_at"},
+		{"an amount below zero", "post-hold", "", ResolveRequest{Key: "p", PlayerID: player, Jurisdiction: "US-NJ", Currency: "USD", Amount: "-1.00"}, "invalid", "amount"},
+		{"a bad key in the path", "post-hold", "/v1/ledger/holds/a%20b/post", ResolveRequest{Key: "p", PlayerID: player, Jurisdiction: "US-NJ", Currency: "USD"}, "invalid", "path.key"},
+		{"no such hold", "release-hold", "", ResolveRequest{Key: "p", PlayerID: player, Jurisdiction: "US-NJ", Currency: "USD"}, "not_found", ""},
+	}
+	s.refusesAll(t, testKey, tests)
+}
