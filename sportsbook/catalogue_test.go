@@ -171,7 +171,7 @@ func TestOfferIsTheSameAfterARestart(t *testing.T) {
 	exercise(t, d)
 	offer := func() []Event {
 		var all []Event
-		for _, j := range []id.Jurisdiction{"", nj, on} {
+		for _, j := range []id.Jurisdiction{Everywhere, nj, on} {
 			events, _, err := d.ListEvents(ctx, EventQuery{Jurisdiction: j})
 			must(t, err)
 			all = append(all, events...)
@@ -207,7 +207,7 @@ func TestEveryChangeIsInTheLogAndTold(t *testing.T) {
 	d := setupDesk(t)
 	var told []string
 	cancel := d.Subscribe(func(u Update) {
-		e, err := d.FindEvent(ctx, "", u.EventID)
+		e, err := d.FindEvent(ctx, Everywhere, u.EventID)
 		if err != nil || e.Version < u.Version {
 			t.Errorf("told of version %d while the offer shows %d (%v)", u.Version, e.Version, err)
 		}
@@ -369,10 +369,15 @@ func TestListPagesThroughTheOfferOfAJurisdiction(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("listed %v, want %v", got, want)
 	}
-	if _, err := d.FindEvent(ctx, nj, "gm03"); !errs.Is(err, errs.CodeNotFound) {
-		t.Errorf("an event of another jurisdiction: %v, want not_found", err)
+	for _, j := range []id.Jurisdiction{nj, ""} {
+		if _, err := d.FindEvent(ctx, j, "gm03"); !errs.Is(err, errs.CodeNotFound) {
+			t.Errorf("an event of another jurisdiction, asked for in %q: %v, want not_found", j, err)
+		}
 	}
-	for _, q := range []EventQuery{{Cursor: "!"}, {Cursor: "AAAA"}, {Limit: 201}, {Limit: -1}, {Status: "over"}} {
+	for _, q := range []EventQuery{
+		{}, {Jurisdiction: nj, Cursor: "!"}, {Jurisdiction: nj, Cursor: "AAAA"}, {Jurisdiction: nj, Limit: 201},
+		{Jurisdiction: nj, Limit: -1}, {Jurisdiction: nj, Status: "over"},
+	} {
 		if _, _, err := d.ListEvents(ctx, q); !errs.Is(err, errs.CodeInvalid) {
 			t.Errorf("ListEvents(%+v): %v, want invalid", q, err)
 		}
@@ -414,7 +419,7 @@ func TestBuiltInSlateIsAddedOnce(t *testing.T) {
 		t.Errorf("the last starts in %s, want after a day", late)
 	}
 	must(t, d.AddBuiltInSlate(ctx, now.Add(7*time.Hour)))
-	if events, _, _ = d.ListEvents(ctx, EventQuery{}); len(events) <= len(slateGames) {
+	if events, _, _ = d.ListEvents(ctx, EventQuery{Jurisdiction: Everywhere}); len(events) <= len(slateGames) {
 		t.Errorf("%d events after the first ones started, want new ones", len(events))
 	}
 }

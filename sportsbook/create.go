@@ -43,7 +43,7 @@ func (s *Service) CreateEvent(ctx context.Context, n NewEvent, by By) (Event, er
 	if err != nil {
 		return Event{}, err
 	}
-	return s.FindEvent(ctx, "", n.ID)
+	return s.FindEvent(ctx, Everywhere, n.ID)
 }
 
 // newEventState builds the first state of a checked event.

@@ -94,12 +94,17 @@ type Selection struct {
 	Version  int64
 }
 
+// Everywhere stands for the operator's view: all events, at the prices that hold where no
+// jurisdiction has its own. It has to be asked for by name, so that no query crosses a border
+// because a jurisdiction was forgotten.
+const Everywhere id.Jurisdiction = "*"
+
 // EventQuery selects events of one jurisdiction, in order of start time.
 type EventQuery struct {
-	Jurisdiction id.Jurisdiction
-	Status       EventStatus // empty is any
-	Cursor       string      // Next of the page before
-	Limit        int         // default 50, at most 200
+	Jurisdiction id.Jurisdiction // or Everywhere
+	Status       EventStatus     // empty is any
+	Cursor       string          // Next of the page before
+	Limit        int             // default 50, at most 200
 }
 
 // UpdateKind says what an Update is about.

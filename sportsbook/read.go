@@ -19,12 +19,14 @@ const (
 )
 
 // ListEvents lists the events that a jurisdiction is offered, by start time, and the cursor of the
-// next page, empty at the end. The empty jurisdiction is the operator, who sees all events at the
-// prices that hold everywhere.
+// next page, empty at the end.
 //
 // Errors: invalid.
 func (s *Service) ListEvents(_ context.Context, q EventQuery) ([]Event, string, error) {
 	var check errs.Check
+	if q.Jurisdiction == "" {
+		check.Add("jurisdiction", "is required")
+	}
 	if q.Limit < 0 || q.Limit > maxPage {
 		check.Add("limit", "must be 1 to %d", maxPage)
 	}

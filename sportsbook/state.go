@@ -145,10 +145,13 @@ func (x *selectionState) priceIn(j id.Jurisdiction) odds.Price {
 	return x.price
 }
 
-// offeredIn reports whether a jurisdiction is offered the event. The empty jurisdiction is the
-// operator, who sees all.
+// offeredIn reports whether a jurisdiction is offered the event. The empty jurisdiction, most likely
+// a mistake of the caller, is offered nothing.
 func (e *eventState) offeredIn(j id.Jurisdiction) bool {
-	return j == "" || len(e.jurisdictions) == 0 || slices.Contains(e.jurisdictions, j)
+	if j == "" || j == Everywhere {
+		return j == Everywhere
+	}
+	return len(e.jurisdictions) == 0 || slices.Contains(e.jurisdictions, j)
 }
 
 // clone returns a copy that can be changed without touching the original.
