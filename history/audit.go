@@ -177,7 +177,10 @@ func (p *auditor) note(r *stream.Record) error {
 	}
 	switch r.Type {
 	case stream.TypeBetPlaced:
-		var b placed
+		var b struct {
+			stream.BetPlaced
+			Legs json.RawMessage `json:"legs"`
+		}
 		if err := json.Unmarshal(r.Data, &b); err != nil {
 			return broken(r, "payload: %v", err)
 		}

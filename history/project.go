@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -17,18 +16,6 @@ import (
 
 // maxLegBytes bounds the stored legs of a bet; a record cannot be larger.
 const maxLegBytes = stream.MaxRecordBytes
-
-// placed is stream.BetPlaced with the legs as they came: they are stored, not read.
-type placed struct {
-	BetID                id.Bet          `json:"bet_id"`
-	PlayerID             id.Player       `json:"player_id"`
-	Jurisdiction         id.Jurisdiction `json:"jurisdiction"`
-	Product              string          `json:"product"`
-	Currency             string          `json:"currency"`
-	StakeMinor           int64           `json:"stake_minor"`
-	PotentialPayoutMinor int64           `json:"potential_payout_minor"`
-	Legs                 json.RawMessage `json:"legs"`
-}
 
 // betKey is the primary key of a bet.
 type betKey struct {
@@ -57,7 +44,8 @@ type change struct {
 	jurisdiction id.Jurisdiction
 	placedSeq    int64 // 0 when the bet was placed before
 	placedAt     time.Time
-	slip         placed
+	slip         stream.BetPlaced // without legs
+	legs         []byte           // as they came: they are stored, not read
 	settlement   settlement // of the highest version; version 0 is none
 }
 
@@ -126,8 +114,8 @@ func broken(r *stream.Record, format string, args ...any) error {
 
 // gatherPlaced reads a placement.
 func gatherPlaced(r *stream.Record, at func(betKey, id.Jurisdiction) *change) error {
-	var p placed
-	if err := json.Unmarshal(r.Data, &p); err != nil {
+	p, legs, err := stream.ParseBetPlaced(r.Data)
+	if err != nil {
 		return broken(r, "payload: %v", err)
 	}
 	switch _, err := money.ParseCurrency(p.Currency); {
@@ -135,21 +123,21 @@ func gatherPlaced(r *stream.Record, at func(betKey, id.Jurisdiction) *change) er
 		return broken(r, "%v", err)
 	case p.BetID == "" || p.PlayerID == "" || p.PlayerID != r.Player || p.Jurisdiction == "" || p.Jurisdiction != r.Jurisdiction:
 		return broken(r, "bet, player and jurisdiction differ from the envelope")
-	case len(p.Legs) == 0 || len(p.Legs) > maxLegBytes:
-		return broken(r, "legs of %d bytes", len(p.Legs))
+	case len(legs) == 0 || len(legs) > maxLegBytes:
+		return broken(r, "legs of %d bytes", len(legs))
 	}
 	c := at(betKey{p.PlayerID, p.BetID}, p.Jurisdiction)
 	if c.placedSeq > 0 || c.settlement.version > 0 {
 		return broken(r, "bet %s is placed twice or after its settlement", p.BetID)
 	}
-	c.placedSeq, c.placedAt, c.slip = r.Position.Seq, r.Time, p
+	c.placedSeq, c.placedAt, c.slip, c.legs = r.Position.Seq, r.Time, p, legs
 	return nil
 }
 
 // gatherSettled reads a settlement; the highest version of a bet wins.
 func gatherSettled(r *stream.Record, at func(betKey, id.Jurisdiction) *change) error {
-	var p stream.BetSettled
-	if err := json.Unmarshal(r.Data, &p); err != nil {
+	p, err := stream.ParseBetSettled(r.Data)
+	if err != nil {
 		return broken(r, "payload: %v", err)
 	}
 	to, ok := stateAfter(p.Outcome)

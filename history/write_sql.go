@@ -66,7 +66,7 @@ func insertSlips(ctx context.Context, tx *sql.Tx, changes []*change) error {
 	)
 	_, err := write(ctx, tx, changes, head, row, "", func(args []any, c *change) []any {
 		return append(args, c.placedSeq, string(c.jurisdiction), c.slip.Product, c.slip.Currency,
-			c.placedAt.UnixMicro(), c.slip.StakeMinor, c.slip.PotentialPayoutMinor, string(c.slip.Legs))
+			c.placedAt.UnixMicro(), c.slip.StakeMinor, c.slip.PotentialPayoutMinor, string(c.legs))
 	})
 	return sqldb.Wrap("insert slips", err)
 }

@@ -4,7 +4,7 @@
 //
 // Invariants:
 //   - A shard's log is a gapless sequence from 1; a batch covers First..Last of it without a hole.
-//   - A sink stores the log position, never a stream's own offset, in the same database transaction
+//   - A sink stores the log position, never a stream's own offset, in the same DBTx
 //     as its data. So a stream can be lost and republished and no sink notices.
 //   - A batch is published at least once and applied exactly once.
 //

@@ -96,7 +96,7 @@ func newSinkMetrics(r prometheus.Registerer, name string, shard int, lag func() 
 	return sinkMetrics{
 		position:  position.WithLabelValues(values...),
 		records:   counter("matchday_stream_sink_records_total", "Records applied."),
-		commits:   counter("matchday_stream_sink_commits_total", "Database transactions of the sink."),
+		commits:   counter("matchday_stream_sink_commits_total", "Commits of the sink."),
 		errors:    counter("matchday_stream_sink_errors_total", "Failed attempts to apply; the sink repeats them and skips nothing."),
 		backfills: counter("matchday_stream_sink_backfills_total", "Times the sink read the log itself, because the stream had lost something."),
 		lag:       applied.WithLabelValues(values...),
