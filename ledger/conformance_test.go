@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
 	if !given {
-		_ = flag.Set("rapid.checks", "40") // each opens files; more with -rapid.checks
+		_ = flag.Set("rapid.checks", "25") // each opens files; more with -rapid.checks
 		_ = flag.Set("rapid.shrinktime", "5s")
 	}
 	os.Exit(m.Run())

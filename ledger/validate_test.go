@@ -14,55 +14,56 @@ import (
 	"matchday/stream"
 )
 
+// invalidTests change a good deposit of 100 for p1.
+var invalidTests = []struct {
+	name   string
+	change func(*Transfer)
+	field  string
+}{
+	{"no key", func(t *Transfer) { t.Key = "" }, "key"},
+	{"a long key", func(t *Transfer) { t.Key = strings.Repeat("k", 201) }, "key"},
+	{"a key that is not ASCII", func(t *Transfer) { t.Key = "clé" }, "key"},
+	{"a key of the ledger's own", func(t *Transfer) { t.Key = "expire:x" }, "key"},
+	{"no kind", func(t *Transfer) { t.Kind = 0 }, "kind"},
+	{"an unknown kind", func(t *Transfer) { t.Kind = 200 }, "kind"},
+	{"no player", func(t *Transfer) { t.Player = "" }, "player"},
+	{"no jurisdiction", func(t *Transfer) { t.Jurisdiction = "" }, "jurisdiction"},
+	{"an unknown currency", func(t *Transfer) { t.Currency = "ZZZ" }, "currency"},
+	{"one posting", func(t *Transfer) { t.Postings = t.Postings[:1] }, "postings"},
+	{"nine postings", func(t *Transfer) { t.Postings = make([]Posting, 9) }, "postings"},
+	{"postings that do not balance", func(t *Transfer) { t.Postings[0].AmountMinor = -99 }, "postings"},
+	{"an amount of zero", func(t *Transfer) { t.Postings[0].AmountMinor, t.Postings[1].AmountMinor = 0, 0 }, "postings[0].amount_minor"},
+	{"a huge amount", func(t *Transfer) {
+		t.Postings[0].AmountMinor, t.Postings[1].AmountMinor = -math.MaxInt64, math.MaxInt64
+	}, "postings[0].amount_minor"},
+	{"the least amount", func(t *Transfer) { t.Postings[0].AmountMinor = math.MinInt64 }, "postings[0].amount_minor"},
+	{"a malformed address", func(t *Transfer) { t.Postings[0].Account = "psp/US-NJ" }, "postings[0].account"},
+	{"an account twice", func(t *Transfer) { t.Postings[0] = Posting{PlayerCash("p1", nj), -100} }, "postings[1].account"},
+	{"another player's account", func(t *Transfer) { t.Postings[1].Account = PlayerCash("p2", nj) }, "postings[1].account"},
+	{"another jurisdiction's account", func(t *Transfer) { t.Postings[0].Account = PSP("sandbox", "US-PA") }, "postings[0].account"},
+	{"a kind that may not debit", func(t *Transfer) { t.Kind = KindStake }, "postings[0].account"},
+	{"a kind that may not credit", func(t *Transfer) { t.Postings[1].Account = PlayerWithdrawing("p1", nj) }, "postings[1].account"},
+	{"hold terms without a hold", func(t *Transfer) { t.Hold = &HoldTerms{ExpiresAt: start} }, "hold"},
+	{"a hold without terms", func(t *Transfer) { t.Kind = KindHold }, "hold"},
+	{"a hold key without a post", func(t *Transfer) { t.HoldKey = "h" }, "hold_key"},
+	{"a post with postings", func(t *Transfer) { t.Kind, t.HoldKey = KindPost, "h" }, "postings"},
+	{"a post without hold key", func(t *Transfer) { t.Kind, t.Postings = KindPost, nil }, "hold_key"},
+	{"a release with an amount", func(t *Transfer) {
+		t.Kind, t.Postings, t.HoldKey, t.AmountMinor = KindRelease, nil, "h", 1
+	}, "amount_minor"},
+	{"a record without type", func(t *Transfer) { t.Record = &stream.Draft{Data: json.RawMessage(`{}`)} }, "record.type"},
+	{"a record that is no object", func(t *Transfer) { t.Record = &stream.Draft{Type: "a", Data: json.RawMessage(`[]`)} }, "record.data"},
+	{"a record that is not JSON", func(t *Transfer) { t.Record = &stream.Draft{Type: "a", Data: json.RawMessage(`{`)} }, "record.data"},
+	{"a huge record", func(t *Transfer) {
+		t.Record = &stream.Draft{Type: "a", Data: json.RawMessage(`{"a":"` + strings.Repeat("x", stream.MaxRecordBytes) + `"}`)}
+	}, "record.data"},
+	{"a long request digest", func(t *Transfer) { t.Request = make([]byte, 65) }, "request"},
+}
+
 func TestInvalidTransfersNameTheField(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	cash := PlayerCash("p1", nj)
-	tests := []struct {
-		name   string
-		change func(*Transfer)
-		field  string
-	}{
-		{"no key", func(t *Transfer) { t.Key = "" }, "key"},
-		{"a long key", func(t *Transfer) { t.Key = strings.Repeat("k", 201) }, "key"},
-		{"a key that is not ASCII", func(t *Transfer) { t.Key = "clé" }, "key"},
-		{"a key of the ledger's own", func(t *Transfer) { t.Key = "expire:x" }, "key"},
-		{"no kind", func(t *Transfer) { t.Kind = 0 }, "kind"},
-		{"an unknown kind", func(t *Transfer) { t.Kind = 200 }, "kind"},
-		{"no player", func(t *Transfer) { t.Player = "" }, "player"},
-		{"no jurisdiction", func(t *Transfer) { t.Jurisdiction = "" }, "jurisdiction"},
-		{"an unknown currency", func(t *Transfer) { t.Currency = "XXX" }, "currency"},
-		{"one posting", func(t *Transfer) { t.Postings = t.Postings[:1] }, "postings"},
-		{"nine postings", func(t *Transfer) { t.Postings = make([]Posting, 9) }, "postings"},
-		{"postings that do not balance", func(t *Transfer) { t.Postings[0].AmountMinor = -99 }, "postings"},
-		{"an amount of zero", func(t *Transfer) { t.Postings[0].AmountMinor, t.Postings[1].AmountMinor = 0, 0 }, "postings[0].amount_minor"},
-		{"a huge amount", func(t *Transfer) {
-			t.Postings[0].AmountMinor, t.Postings[1].AmountMinor = -math.MaxInt64, math.MaxInt64
-		}, "postings[0].amount_minor"},
-		{"the least amount", func(t *Transfer) { t.Postings[0].AmountMinor = math.MinInt64 }, "postings[0].amount_minor"},
-		{"a malformed address", func(t *Transfer) { t.Postings[0].Account = "psp/US-NJ" }, "postings[0].account"},
-		{"an account twice", func(t *Transfer) { t.Postings[0] = Posting{cash, -100} }, "postings[1].account"},
-		{"another player's account", func(t *Transfer) { t.Postings[1].Account = PlayerCash("p2", nj) }, "postings[1].account"},
-		{"another jurisdiction's account", func(t *Transfer) { t.Postings[0].Account = PSP("sandbox", "US-PA") }, "postings[0].account"},
-		{"a kind that may not debit", func(t *Transfer) { t.Kind = KindStake }, "postings[0].account"},
-		{"a kind that may not credit", func(t *Transfer) { t.Postings[1].Account = PlayerWithdrawing("p1", nj) }, "postings[1].account"},
-		{"hold terms without a hold", func(t *Transfer) { t.Hold = &HoldTerms{ExpiresAt: start} }, "hold"},
-		{"a hold without terms", func(t *Transfer) { t.Kind = KindHold }, "hold"},
-		{"a hold key without a post", func(t *Transfer) { t.HoldKey = "h" }, "hold_key"},
-		{"a post with postings", func(t *Transfer) { t.Kind, t.HoldKey = KindPost, "h" }, "postings"},
-		{"a post without hold key", func(t *Transfer) { t.Kind, t.Postings = KindPost, nil }, "hold_key"},
-		{"a release with an amount", func(t *Transfer) {
-			t.Kind, t.Postings, t.HoldKey, t.AmountMinor = KindRelease, nil, "h", 1
-		}, "amount_minor"},
-		{"a record without type", func(t *Transfer) { t.Record = &stream.Draft{Data: json.RawMessage(`{}`)} }, "record.type"},
-		{"a record that is no object", func(t *Transfer) { t.Record = &stream.Draft{Type: "a", Data: json.RawMessage(`[]`)} }, "record.data"},
-		{"a record that is not JSON", func(t *Transfer) { t.Record = &stream.Draft{Type: "a", Data: json.RawMessage(`{`)} }, "record.data"},
-		{"a huge record", func(t *Transfer) {
-			t.Record = &stream.Draft{Type: "a", Data: json.RawMessage(`{"a":"` + strings.Repeat("x", stream.MaxRecordBytes) + `"}`)}
-		}, "record.data"},
-		{"a long request digest", func(t *Transfer) { t.Request = make([]byte, 65) }, "request"},
-	}
-	for _, tt := range tests {
+	for _, tt := range invalidTests {
 		t.Run(tt.name, func(t *testing.T) {
 			transfer := deposit("d", "p1", 100)
 			tt.change(&transfer)

@@ -22,6 +22,7 @@ type Engine func(t T, dir string, c clock.Clock) (s *ledger.Service, stop func()
 // T is what an engine needs of a test.
 type T interface {
 	Helper()
+	Context() context.Context
 	Fatalf(format string, args ...any)
 }
 
@@ -47,7 +48,7 @@ func Run(t *testing.T, open Engine, fresh func() string) {
 // againstModel runs a random list of operations on the engine and on the model, compares every
 // answer, restarts the engine now and then, and compares all balances at the end.
 func againstModel(t *rapid.T, open Engine, dir string) {
-	ctx := context.Background()
+	ctx := t.Context()
 	now := clock.NewManual(Start)
 	s, stop := open(t, dir, now)
 	defer func() { stop() }()
@@ -106,7 +107,7 @@ func compare(t *rapid.T, asked *ledger.Transfer, got ledger.Result, want Answer)
 func sameLog(t T, s *ledger.Service) {
 	for shard := range s.Shards() {
 		for after := int64(0); after < s.Head(shard); {
-			list, err := s.ReadLog(context.Background(), shard, after, 3)
+			list, err := s.ReadLog(t.Context(), shard, after, 3)
 			if err != nil || len(list) == 0 {
 				t.Fatalf("read log of shard %d after %d: %d batches, %v", shard, after, len(list), err)
 			}
@@ -128,7 +129,7 @@ func sameKeyAtOnce(t *testing.T, open Engine, dir string) {
 	var wg sync.WaitGroup
 	for i := range callers {
 		wg.Go(func() {
-			results[i], _ = s.Commit(context.Background(), ledger.LaneInteractive, Deposit("once", "plr_a", 100))
+			results[i], _ = s.Commit(t.Context(), ledger.LaneInteractive, Deposit("once", "plr_a", 100))
 		})
 	}
 	wg.Wait()
@@ -150,7 +151,7 @@ func sameKeyAtOnce(t *testing.T, open Engine, dir string) {
 func racingDebits(t *testing.T, open Engine, dir string) {
 	s, stop := open(t, dir, clock.NewManual(Start))
 	defer stop()
-	ctx := context.Background()
+	ctx := t.Context()
 	if _, err := s.Commit(ctx, ledger.LaneInteractive, Deposit("d", "plr_a", 100)); err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +181,7 @@ func racingDebits(t *testing.T, open Engine, dir string) {
 }
 
 func fencing(t *testing.T, open Engine, dir string) {
-	ctx := context.Background()
+	ctx := t.Context()
 	now := clock.NewManual(Start)
 	first, stopFirst := open(t, dir, now)
 	defer stopFirst()
@@ -200,7 +201,7 @@ func fencing(t *testing.T, open Engine, dir string) {
 
 func wantPosted(t *testing.T, s *ledger.Service, a ledger.Address, want int64) {
 	t.Helper()
-	got, err := s.Balance(context.Background(), a)
+	got, err := s.Balance(t.Context(), a)
 	if err != nil || got.PostedMinor != want {
 		t.Errorf("balance of %s: got %d (%v), want %d", a, got.PostedMinor, err, want)
 	}
