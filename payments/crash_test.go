@@ -15,6 +15,7 @@ import (
 	"matchday/errs"
 	"matchday/id"
 	"matchday/internal/clock"
+	"matchday/internal/sqldb"
 	"matchday/stream"
 )
 
@@ -151,10 +152,11 @@ func (w *world) restart() {
 	if w.service != nil {
 		_ = w.service.Close()
 	}
-	s, err := Open(context.Background(), Config{Dir: w.dir, Wait: time.Millisecond, MaxInFlight: 64}, Deps{
+	// Without waiting for the disk: it is the process that dies here, not the machine.
+	s, err := open(context.Background(), Config{Dir: w.dir, Wait: time.Millisecond, MaxInFlight: 64}, Deps{
 		Clock: w.clock, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 		Books: w, Provider: w, Limits: testLimits{},
-	})
+	}, sqldb.Options{WithoutSync: true})
 	if err != nil {
 		w.t.Fatalf("Open = %v", err)
 	}

@@ -285,6 +285,7 @@ func TestConcurrentRequestsOfOneKeyMakeOnePayment(t *testing.T) {
 	if cash, _ := b.books.balance(t, p); len(ids) != 1 || cash != 5000 {
 		t.Errorf("%d payments, cash %d, want one of 5000", len(ids), cash)
 	}
+	b.stop()
 	if len(b.slots) != 0 || len(b.claimed) != 0 {
 		t.Errorf("%d slots and %d claims are still held", len(b.slots), len(b.claimed))
 	}

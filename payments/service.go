@@ -66,6 +66,11 @@ type Service struct {
 
 // Open opens or creates payments.db in the configured folder.
 func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
+	return open(ctx, c, d, sqldb.Options{Durability: sqldb.Durable})
+}
+
+// open is Open with the choice of how durable the database is.
+func open(ctx context.Context, c Config, d Deps, o sqldb.Options) (*Service, error) {
 	if d.Clock == nil || d.Log == nil || d.Metrics == nil || d.Books == nil || d.Provider == nil || d.Limits == nil {
 		return nil, errors.New("payments: a dependency is missing")
 	}
@@ -77,7 +82,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := sqldb.Open(filepath.Join(c.Dir, "payments.db"), sqldb.Options{Durability: sqldb.Durable})
+	db, err := sqldb.Open(filepath.Join(c.Dir, "payments.db"), o)
 	if err != nil {
 		return nil, fmt.Errorf("open payments: %w", err)
 	}

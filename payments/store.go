@@ -116,32 +116,35 @@ func (s store) hurry(ctx context.Context, now time.Time) error {
 	return sqldb.Wrap("hurry payments", err)
 }
 
+// countDue returns how many payments are due, at most limit.
+func (s store) countDue(ctx context.Context, now time.Time, limit int) (int, error) {
+	const q = `
+		SELECT COUNT(*)
+		FROM (
+			SELECT 1
+			FROM payment
+			WHERE status = 1 AND due_us <= ?
+			LIMIT ?
+		)`
+	var n int
+	err := s.db.Read.QueryRowContext(ctx, q, now.UnixMicro(), limit).Scan(&n)
+	return n, sqldb.Wrap("count due payments", err)
+}
+
 // takeDue returns payments that are due, the longest due first, and leases them until then.
 func (s store) takeDue(ctx context.Context, now, until time.Time, limit int) ([]Payment, error) {
-	const (
-		look = `
-			SELECT EXISTS (
-				SELECT 1
-				FROM payment
-				WHERE status = 1 AND due_us <= ?
-			)`
-		take = `
-			UPDATE payment
-			SET due_us = ?
-			WHERE id IN (
-				SELECT id
-				FROM payment
-				WHERE status = 1 AND due_us <= ?
-				ORDER BY due_us
-				LIMIT ?
-			)
-			RETURNING ` + columns
-	)
-	var any bool
-	if err := s.db.Read.QueryRowContext(ctx, look, now.UnixMicro()).Scan(&any); err != nil || !any {
-		return nil, sqldb.Wrap("look for due payments", err)
-	}
-	page, err := scanAll(s.db.Write.QueryContext(ctx, take, until.UnixMicro(), now.UnixMicro(), limit))
+	const q = `
+		UPDATE payment
+		SET due_us = ?
+		WHERE id IN (
+			SELECT id
+			FROM payment
+			WHERE status = 1 AND due_us <= ?
+			ORDER BY due_us
+			LIMIT ?
+		)
+		RETURNING ` + columns
+	page, err := scanAll(s.db.Write.QueryContext(ctx, q, until.UnixMicro(), now.UnixMicro(), limit))
 	return page, sqldb.Wrap("take due payments", err)
 }
 

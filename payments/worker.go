@@ -77,10 +77,16 @@ func (s *Service) poll(ctx context.Context) {
 	}
 }
 
-// pickUp queues payments that are due, as many as there are free slots, and returns how many.
+// pickUp queues payments that are due, as many as there are free slots, and returns how many. It
+// takes no more slots than it needs: the others are for new requests.
 func (s *Service) pickUp(ctx context.Context) (int, error) {
+	now := s.clock.Now()
+	waiting, err := s.store.countDue(ctx, now, pollMost)
+	if err != nil {
+		return 0, err
+	}
 	slots := 0
-	for slots < pollMost && s.takeSlot() {
+	for slots < waiting && s.takeSlot() {
 		slots++
 	}
 	defer func() {
@@ -91,7 +97,6 @@ func (s *Service) pickUp(ctx context.Context) (int, error) {
 	if slots == 0 {
 		return 0, nil
 	}
-	now := s.clock.Now()
 	due, err := s.store.takeDue(ctx, now, now.Add(lease), slots)
 	if err != nil {
 		return 0, err
