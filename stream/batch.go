@@ -1,6 +1,27 @@
 package stream
 
-import "slices"
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// readAfter reads what follows a sequence in the log, which may lie inside a batch: a large batch
+// is published in several messages. A log that does not go on right after the sequence is an error.
+func readAfter(ctx context.Context, log Log, shard int, after int64, maxRecords int) ([]Batch, error) {
+	batches, err := log.ReadLog(ctx, shard, after, maxRecords)
+	if err != nil {
+		return nil, fmt.Errorf("read log %d after %d: %w", shard, after, err)
+	}
+	if len(batches) == 0 {
+		return nil, nil
+	}
+	if first := batches[0].First; first > after+1 {
+		return nil, fmt.Errorf("read log %d after %d: it goes on at %d", shard, after, first)
+	}
+	batches[0] = batches[0].After(after)
+	return batches, nil
+}
 
 // After returns the part of the batch that follows the sequence seq: the whole of it if it starts
 // later.

@@ -3,10 +3,12 @@ package stream_test
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,7 +45,11 @@ var faults = []struct {
 		if err != nil {
 			return err
 		}
-		return s.DeleteMsg(ctx, s.CachedInfo().State.LastSeq)
+		last, err := s.GetLastMsgForSubject(ctx, "matchday.ledger.0")
+		if err != nil {
+			return err
+		}
+		return s.DeleteMsg(ctx, last.Sequence)
 	}},
 }
 
@@ -180,6 +186,46 @@ func TestTwoRelaysPublishEveryBatchOnce(t *testing.T) {
 		}
 	}
 	w.onStream()
+	var end int64
+	for _, p := range w.positions() {
+		var first, last int64
+		if _, err := fmt.Sscanf(p, "%d-%d", &first, &last); err != nil || first != end+1 {
+			t.Fatalf("batch %s follows %d", p, end)
+		}
+		end = last
+	}
+}
+
+func TestRelayGoesOnInsideABatch(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	big := make([]stream.Record, 1500)
+	for i := range big {
+		big[i] = record(i)
+		big[i].Data = json.RawMessage(`"` + strings.Repeat("x", 1000) + `"`)
+	}
+	w.log.Append(0, w.deps.Clock.Now(), 3, big...)
+	stop := w.start(w.relay().Run)
+	w.onStream()
+	whole := w.positions()
+	if len(whole) < 4 {
+		t.Fatalf("a batch of 1.5 MB is published as %v, want several messages", whole)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := faults[3].harm(context.Background(), w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.commit(1)
+	w.start(w.relay().Run)
+	w.onStream()
+	db := openDB(t, w.dir)
+	s := w.sink(db, nil)
+	w.start(s.Run)
+	w.caughtUp(s, db)
 	var end int64
 	for _, p := range w.positions() {
 		var first, last int64

@@ -152,7 +152,7 @@ func (t *jetTransport) Consume(ctx context.Context, shard int, after int64, fn f
 	if err != nil {
 		return unavailable(err, "consume "+logStream(shard))
 	}
-	start, err := t.seek(ctx, s, after)
+	start, err := seek(ctx, s, logSubject(shard), after)
 	if err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func pull(ctx context.Context, c jetstream.Consumer, most int, fn func(jetstream
 
 // seek returns the stream sequence of the first message that ends after the log position, by
 // bisection: within a stream, log positions only increase. A negative position is the stream's end.
-func (t *jetTransport) seek(ctx context.Context, s jetstream.Stream, after int64) (uint64, error) {
+func seek(ctx context.Context, s jetstream.Stream, subject string, after int64) (uint64, error) {
 	info, err := s.Info(ctx)
 	if err != nil {
 		return 0, unavailable(err, "stream information")
@@ -231,9 +231,9 @@ func (t *jetTransport) seek(ctx context.Context, s jetstream.Stream, after int64
 	}
 	for low < high {
 		middle := low + (high-low)/2
-		raw, err := s.GetMsg(ctx, middle)
-		if errors.Is(err, jetstream.ErrMsgNotFound) { // it has just gone, with all before it
-			low = middle + 1
+		raw, err := s.GetMsg(ctx, middle, jetstream.WithGetMsgSubject(subject)) // or the next one after a hole
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			high = middle
 			continue
 		}
 		if err != nil {
@@ -241,12 +241,12 @@ func (t *jetTransport) seek(ctx context.Context, s jetstream.Stream, after int64
 		}
 		m, err := parseHeaders(raw.Header)
 		if err != nil {
-			return 0, fmt.Errorf("message %d: %w", middle, err)
+			return 0, fmt.Errorf("message %d: %w", raw.Sequence, err)
 		}
 		if m.Last > after {
 			high = middle
 		} else {
-			low = middle + 1
+			low = raw.Sequence + 1
 		}
 	}
 	return low, nil

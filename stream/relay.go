@@ -93,9 +93,9 @@ func (r *Relay) session(ctx context.Context, wait *backoff) error {
 	var sent flight
 	for {
 		changed := r.source.Changed(r.shard)
-		batches, err := r.source.ReadLog(ctx, r.shard, tail.Last, relayRead)
+		batches, err := readAfter(ctx, r.source, r.shard, tail.Last, relayRead)
 		if err != nil {
-			return fmt.Errorf("relay shard %d after %d: %w", r.shard, tail.Last, err)
+			return fmt.Errorf("relay shard %d: %w", r.shard, err)
 		}
 		for _, m := range pack(batches) {
 			if len(sent) == relayInFlight {

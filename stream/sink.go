@@ -277,19 +277,15 @@ func (s *Sink) stalled(ctx context.Context, end int64) ([]Batch, error) {
 
 // backfill reads the log itself.
 func (s *Sink) backfill(ctx context.Context, after int64, reason string) ([]Batch, error) {
-	batches, err := s.source.ReadLog(ctx, s.config.Shard, after, sinkRecords)
+	batches, err := readAfter(ctx, s.source, s.config.Shard, after, sinkRecords)
 	if err != nil {
 		return nil, fmt.Errorf("sink %s: %w", s.config.Name, err)
 	}
 	if len(batches) == 0 {
 		return nil, fmt.Errorf("sink %s after %d-%d: %w", s.config.Name, s.config.Shard, after, ErrAhead)
 	}
-	if batches[0].First > after+1 {
-		return nil, fmt.Errorf("sink %s: the log has nothing between %d and %d", s.config.Name, after, batches[0].First)
-	}
 	s.metrics.backfills.Inc()
 	s.log.Info("sink reads the log", "position", after, "reason", reason)
-	batches[0] = batches[0].After(after)
 	return batches, nil
 }
 
