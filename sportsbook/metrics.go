@@ -75,3 +75,6 @@ func (m *metrics) changed(diffs []difference, events int) {
 
 // setGauge shows a count.
 func setGauge(g prometheus.Gauge, n int) { g.Set(float64(n)) }
+
+// passBuckets are for settlement passes: 20 ms to some minutes.
+func passBuckets() []float64 { return prometheus.ExponentialBuckets(0.02, 2, 15) }

@@ -130,7 +130,7 @@ func newSettler(ctx context.Context, s *Service) (_ *settler, err error) {
 	if t.commands, err = stream.NewCommands(s.deps.Transport, payoutQueue, deps); err != nil {
 		return nil, err
 	}
-	if t.db, err = sqldb.Open(filepath.Join(s.cfg.Dir, "settlement.db"), sqldb.Options{Readers: 1}); err != nil {
+	if t.db, err = sqldb.Open(settlementPath(s.cfg.Dir), sqldb.Options{Readers: 1}); err != nil {
 		return nil, err
 	}
 	files, err := fs.Sub(settlementMigrations, "migrations_settlement")
@@ -150,9 +150,12 @@ func newSettler(ctx context.Context, s *Service) (_ *settler, err error) {
 	return t, t.load(ctx)
 }
 
+// settlementPath is where the passes are kept.
+func settlementPath(dir string) string { return filepath.Join(dir, "settlement.db") }
+
 // load queues the passes of every decision that are not done.
 func (t *settler) load(ctx context.Context) error {
-	known, err := t.loadPasses(ctx)
+	known, err := loadPasses(ctx, t.db)
 	if err != nil {
 		return err
 	}
@@ -304,11 +307,11 @@ func progress(passes []*pass) SettlementProgress {
 }
 
 // loadPasses returns what is stored of the passes, by settlement id and shard.
-func (t *settler) loadPasses(ctx context.Context) (map[string]map[int]*pass, error) {
+func loadPasses(ctx context.Context, db *sqldb.DB) (map[string]map[int]*pass, error) {
 	const q = `
 		SELECT settlement_id, shard, head_seq, bets, settled, paid, started_us, COALESCE(done_us, 0)
 		FROM settlement_pass`
-	rows, err := t.db.Read.QueryContext(ctx, q)
+	rows, err := db.Read.QueryContext(ctx, q)
 	if err != nil {
 		return nil, sqldb.Wrap("load settlement passes", err)
 	}

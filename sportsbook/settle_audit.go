@@ -1,11 +1,12 @@
 package sportsbook
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -33,6 +34,7 @@ type AuditReport struct {
 	Bets     int64 // in the projections
 	Open     int64 // of them
 	Records  int64 // of bets in the log
+	Waiting  int64 // bets whose settlement is under way; a stopped process goes on with it when it starts
 	Findings []Finding
 
 	// EscrowCompared says whether open stakes were compared with the ledger's escrow. That needs a
@@ -55,7 +57,7 @@ type Finding struct {
 // escrow. It reports the first row of each shard that breaks one of them.
 func (s *Service) Audit(ctx context.Context) (AuditReport, error) {
 	a := auditor{
-		facts: func(context.Context) (factFunc, error) { return s.marketFact, nil }, log: s.deps.Ledger, balance: s.deps.Ledger.Balance,
+		facts: s.auditFacts, log: s.deps.Ledger, balance: s.deps.Ledger.Balance,
 		retiredBefore: s.deps.Clock.Now().Add(-s.settler.cfg.Retention),
 		caughtUp: func(ctx context.Context, shard int) error {
 			return s.settler.shards[shard].sink.WaitFor(ctx, s.deps.Ledger.Head(shard))
@@ -69,20 +71,21 @@ func (s *Service) Audit(ctx context.Context) (AuditReport, error) {
 
 // Audit proves the same on the files, read-only, beside a running process or without one.
 func Audit(ctx context.Context, o AuditOptions) (_ AuditReport, err error) {
-	cfg := SettlementConfig{Retention: o.Retention}.withDefaults()
-	store, err := sqldb.Open(filepath.Join(o.Dir, "catalogue.db"), sqldb.Options{ReadOnly: true, Readers: 1})
-	if err != nil {
-		return AuditReport{}, fmt.Errorf("audit sportsbook: %w", err)
+	if o.Clock == nil || o.Log == nil || o.Balance == nil {
+		return AuditReport{}, errors.New("audit sportsbook: clock, log and balance are required")
 	}
+	cfg := SettlementConfig{Retention: o.Retention}.withDefaults()
 	a := auditor{log: o.Log, balance: o.Balance, retiredBefore: o.Clock.Now().Add(-cfg.Retention)}
-	a.facts = func(ctx context.Context) (factFunc, error) { return storedFacts(ctx, catalogueStore{store}) }
+	a.facts = func(ctx context.Context) (auditFacts, error) { return storedFacts(ctx, o.Dir, o.Log.Shards()) }
 	defer func() {
-		err = errors.Join(err, store.Close())
 		for _, b := range a.shards {
 			err = errors.Join(err, b.close())
 		}
 	}()
 	for shard := range o.Log.Shards() {
+		if _, err := os.Stat(openBetsPath(o.Dir, shard)); err != nil {
+			return AuditReport{}, fmt.Errorf("audit sportsbook: %w", err)
+		}
 		db, err := sqldb.Open(openBetsPath(o.Dir, shard), sqldb.Options{ReadOnly: true, Readers: 1})
 		if err != nil {
 			return AuditReport{}, fmt.Errorf("audit sportsbook: %w", err)
@@ -99,25 +102,93 @@ func Audit(ctx context.Context, o AuditOptions) (_ AuditReport, err error) {
 	return a.run(ctx)
 }
 
-// factFunc looks up what is known of a market.
-type factFunc = func(marketID string) (marketFact, bool)
+// auditFacts are the decisions as they are at one moment.
+type auditFacts struct {
+	fact func(marketID string) (marketFact, bool)
 
-// storedFacts reads what is known of all markets from the catalogue's database.
-func storedFacts(ctx context.Context, store catalogueStore) (factFunc, error) {
-	events, err := store.load(ctx)
+	// passed holds per event and shard the sequence up to which bets must have been settled by what
+	// was decided of the event: 0 while a pass is under way.
+	passed map[string][]int64
+}
+
+// auditFacts returns what the running service knows.
+func (s *Service) auditFacts(ctx context.Context) (auditFacts, error) {
+	decisions, err := s.decisions(ctx)
 	if err != nil {
-		return nil, err
+		return auditFacts{}, err
 	}
-	facts := map[string]marketFact{}
-	for _, e := range events {
-		for i := range e.markets {
-			facts[e.markets[i].id] = factOf(e, &e.markets[i])
+	t := s.settler
+	known := map[string]map[int]*pass{}
+	t.mu.Lock()
+	for settlementID, passes := range t.passes {
+		known[settlementID] = map[int]*pass{}
+		for shard, p := range passes {
+			row := *p
+			known[settlementID][shard] = &row
 		}
 	}
-	return func(marketID string) (marketFact, bool) {
-		f, ok := facts[marketID]
-		return f, ok
-	}, nil
+	t.mu.Unlock()
+	return auditFacts{fact: s.marketFact, passed: passedUpTo(decisions, known, len(t.shards))}, nil
+}
+
+// storedFacts reads the same from the files.
+func storedFacts(ctx context.Context, dir string, shards int) (_ auditFacts, err error) {
+	db, err := sqldb.Open(settlementPath(dir), sqldb.Options{ReadOnly: true, Readers: 1})
+	if err != nil {
+		return auditFacts{}, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	known, err := loadPasses(ctx, db)
+	if err != nil {
+		return auditFacts{}, err
+	}
+	offer, err := readCatalogue(ctx, dir)
+	if err != nil {
+		return auditFacts{}, err
+	}
+	defer func() { err = errors.Join(err, offer.close()) }()
+	decisions, err := offer.store.decisions(ctx, "")
+	if err != nil {
+		return auditFacts{}, err
+	}
+	return auditFacts{fact: offer.marketFact, passed: passedUpTo(decisions, known, shards)}, nil
+}
+
+// passedUpTo returns auditFacts.passed: the head of the last decision's pass, if all are done.
+func passedUpTo(decisions []Decision, known map[string]map[int]*pass, shards int) map[string][]int64 {
+	passed := map[string][]int64{}
+	for _, d := range decisions { // oldest first
+		heads, ok := passed[d.EventID]
+		if !ok {
+			heads = make([]int64, shards)
+			passed[d.EventID] = heads
+		}
+		for shard := range heads {
+			p := known[d.SettlementID][shard]
+			switch {
+			case p == nil || p.doneUS == 0:
+				heads[shard] = -1
+			case heads[shard] >= 0:
+				heads[shard] = p.head
+			}
+		}
+	}
+	return passed
+}
+
+// isWaiting reports whether a bet may not be settled yet as graded: a decision of one of its events
+// is being settled, or it came after that had been done and is being settled by itself.
+func (f auditFacts) isWaiting(j *judge, shard int, b *bet) bool {
+	legs, err := j.parser.parse(b.legs)
+	if err != nil {
+		return false
+	}
+	for _, l := range legs {
+		if heads, ok := f.passed[l.eventID]; ok && heads[shard] < b.seq {
+			return true
+		}
+	}
+	return false
 }
 
 // Bounds of an audit.
@@ -131,7 +202,7 @@ const (
 
 // auditor is one run of an audit.
 type auditor struct {
-	facts         func(ctx context.Context) (factFunc, error) // as they are now
+	facts         func(ctx context.Context) (auditFacts, error) // as they are now
 	log           stream.Log
 	balance       func(ctx context.Context, a ledger.Address) (ledger.Balance, error)
 	caughtUp      func(ctx context.Context, shard int) error // unavailable while the projection is behind
@@ -270,11 +341,11 @@ func settlementText(version int, outcome string, payoutMinor int64) string {
 
 // checkGrades grades every bet again. Bets that are just being settled are looked at a second time.
 func (a *auditor) checkGrades(ctx context.Context, b *openBets) (*Finding, error) {
-	fact, err := a.facts(ctx)
+	facts, err := a.facts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	j := judge{fact: fact}
+	j := judge{fact: facts.fact}
 	var suspects []int64
 	var chunk []bet
 	var after int64
@@ -302,9 +373,13 @@ func (a *auditor) checkGrades(ctx context.Context, b *openBets) (*Finding, error
 // checkSuspects looks at the bets again until they are settled as graded, or the tries are used up.
 func (a *auditor) checkSuspects(ctx context.Context, b *openBets, suspects []int64) (*Finding, error) {
 	for try := 1; ; try++ {
-		f, err := a.firstSuspect(ctx, b, suspects)
-		if f == nil || err != nil || try == auditTries {
-			return f, err
+		f, waiting, err := a.recheck(ctx, b, suspects)
+		if err != nil || f == nil && waiting == 0 {
+			return nil, err
+		}
+		if try == auditTries {
+			a.report.Waiting += waiting
+			return f, nil
 		}
 		if !pause(ctx, auditPause) {
 			return nil, ctx.Err()
@@ -312,24 +387,33 @@ func (a *auditor) checkSuspects(ctx context.Context, b *openBets, suspects []int
 	}
 }
 
-// firstSuspect returns the finding of the first bet that is still not settled as graded.
-func (a *auditor) firstSuspect(ctx context.Context, b *openBets, seqs []int64) (*Finding, error) {
-	fact, err := a.facts(ctx)
-	if err != nil || len(seqs) == 0 {
-		return nil, err
+// recheck returns the finding of the first bet that is still not settled as graded, and how many
+// bets may well be so because their settlement is under way.
+func (a *auditor) recheck(ctx context.Context, b *openBets, seqs []int64) (first *Finding, waiting int64, err error) {
+	if len(seqs) == 0 {
+		return nil, 0, nil
+	}
+	facts, err := a.facts(ctx)
+	if err != nil {
+		return nil, 0, err
 	}
 	bets, err := b.bySeq(ctx, seqs)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	j := judge{fact: fact}
-	slices.SortFunc(bets, func(x, y bet) int { return int(x.seq - y.seq) })
+	slices.SortFunc(bets, func(x, y bet) int { return cmp.Compare(x.seq, y.seq) })
+	j := judge{fact: facts.fact}
 	for i := range bets {
-		if f := gradeFinding(&j, &bets[i]); f != nil {
-			return f, nil
+		f := gradeFinding(&j, &bets[i])
+		switch {
+		case f == nil:
+		case facts.isWaiting(&j, b.shard, &bets[i]):
+			waiting++
+		case first == nil:
+			first = f
 		}
 	}
-	return nil, nil
+	return first, waiting, nil
 }
 
 // gradeFinding returns what is wrong with how a bet is settled, or nil.

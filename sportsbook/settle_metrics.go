@@ -42,7 +42,7 @@ func newSettleMetrics(r prometheus.Registerer) (*settleMetrics, error) {
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "matchday_sportsbook_settlement_pass_duration_seconds",
 			Help:    "From decision to last bet of the shard seen settled.",
-			Buckets: prometheus.ExponentialBuckets(0.05, 2, 14),
+			Buckets: passBuckets(),
 		}),
 		redriven:   counter("payouts_redriven_total", "Bets sent to the payer again because the log did not show them."),
 		late:       counter("late_bets_total", "Bets that reached the log after their market was decided."),
@@ -74,7 +74,7 @@ func (m *settleMetrics) paid(replayed bool) {
 
 // flights notes how many bets of a shard are on their way.
 func (m *settleMetrics) flights(shard, n int) {
-	m.inFlight.WithLabelValues(strconv.Itoa(shard)).Set(float64(n))
+	setGauge(m.inFlight.WithLabelValues(strconv.Itoa(shard)), n)
 }
 
 // passDone notes a finished pass.

@@ -169,6 +169,14 @@ func (b *book) move(kind ledger.Kind, p id.Player, key string, minor int64, from
 // place places a bet on the selections at any price.
 func (b *book) place(p id.Player, stakeMinor int64, selections ...string) Receipt {
 	b.t.Helper()
+	r, err := b.tryPlace(p, stakeMinor, selections...)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return r
+}
+
+func (b *book) tryPlace(p id.Player, stakeMinor int64, selections ...string) (Receipt, error) {
 	b.keys++
 	req := PlaceRequest{
 		Player: p, Jurisdiction: testNJ, Key: fmt.Sprintf("k%d", b.keys), Stake: money.New(stakeMinor, money.USD), PriceChange: PriceChangeAny,
@@ -176,11 +184,7 @@ func (b *book) place(p id.Player, stakeMinor int64, selections ...string) Receip
 	for _, s := range selections {
 		req.Legs = append(req.Legs, LegRequest{SelectionID: s})
 	}
-	r, err := b.Place(context.Background(), req)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return r
+	return b.Place(context.Background(), req)
 }
 
 // placeBehind commits a bet as a process would that has not heard that its market closed.
@@ -315,6 +319,9 @@ func (b *book) wantSound() {
 	}
 	for _, f := range report.Findings {
 		b.t.Errorf("audit: %+v", f)
+	}
+	if !report.EscrowCompared || report.Waiting != 0 {
+		b.t.Errorf("audit compared the escrow: %v, bets waiting: %d, want true, 0", report.EscrowCompared, report.Waiting)
 	}
 }
 
