@@ -163,7 +163,7 @@ func TestBadValuesOfMoneyAndBets(t *testing.T) {
 	s.fund(token, "100.00", "USD")
 	var tests []badValue
 	for name, a := range map[string]Amount{
-		"nothing": {}, "another currency": {"10.00", "CAD"}, "no such currency": {"10.00", "XXX"}, "a small currency": {"10.00", "usd"},
+		"nothing": {}, "another currency": {"10.00", "CAD"}, "no such currency": {"10.00", "XYZ"}, "a small currency": {"10.00", "usd"},
 		"zero": {"0.00", "USD"}, "less than zero": {"-10.00", "USD"}, "2^63": {"9223372036854775808", "USD"},
 		"2^63 minor units": {"92233720368547758.08", "USD"}, "the most of 64 bits": {"92233720368547758.07", "USD"}, "2^64": {"18446744073709551616", "USD"},
 		"three digits": {"10.001", "USD"}, "an exponent": {"1e2", "USD"}, "a plus": {"+10.00", "USD"}, "a space": {" 10.00", "USD"},

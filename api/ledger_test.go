@@ -72,7 +72,7 @@ func TestABatchAnswersItemByItem(t *testing.T) {
 		depositOf(players[2], "b-2", "11.00"),
 		{Key: "b-5", Kind: "stake", PlayerID: players[1], Jurisdiction: "US-NJ", Currency: "USD", Postings: []PostingJSON{
 			{Account: "player/" + players[1] + "/US-NJ/cash", Amount: "-1.00"}, {Account: "bets/US-NJ/sportsbook", Amount: "1.00"}}},
-		{Key: "bad key", Kind: "magic", PlayerID: "x", Jurisdiction: "XX", Currency: "XXX", Record: &RecordJSON{Type: "matchday.bet.placed", Data: []byte(`1`)}},
+		{Key: "bad key", Kind: "magic", PlayerID: "x", Jurisdiction: "XX", Currency: "XYZ", Record: &RecordJSON{Type: "matchday.bet.placed", Data: []byte(`1`)}},
 	}}
 	got := into[BatchResult](s.do("POST", "/v1/ledger/transfers/batch", testKey, batch).want(http.StatusOK))
 	if got.Committed != 3 || got.Failed != 4 || len(got.Results) != 7 {

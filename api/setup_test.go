@@ -46,15 +46,25 @@ const (
 
 // server is the whole platform without pages, assembled by hand, behind a real HTTP server.
 type server struct {
-	t        testing.TB
-	dir      string
+	t       testing.TB
+	dir     string
+	log     *slog.Logger
+	metrics *prometheus.Registry
+	clock   clock.System
+	rules   *jurisdiction.Registry
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	closers []func() error
+
+	streams *stream.Embedded
+	ledger  *ledger.Service
+	players *player.Service
+	pay     *payments.Service
+	book    *sportsbook.Service
+	history *history.Service
+	api     *API
+
 	url      string
-	api      *API
-	ledger   *ledger.Service
-	players  *player.Service
-	book     *sportsbook.Service
-	history  *history.Service
-	pay      *payments.Service
 	http     *http.Client
 	doc      *huma.OpenAPI
 	patterns *http.ServeMux // tells which route a request is for
@@ -65,63 +75,86 @@ type server struct {
 // newServer starts everything; it stops with the test.
 func newServer(t testing.TB, change ...func(*Config)) *server {
 	t.Helper()
-	s := &server{t: t, dir: t.TempDir()}
-	log := slog.New(slog.DiscardHandler)
-	registry := prometheus.NewRegistry()
-	clk := clock.System{}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	var closers []func() error
-	t.Cleanup(func() {
-		cancel()
-		running.Wait()
-		for i := len(closers) - 1; i >= 0; i-- {
-			if err := closers[i](); err != nil {
-				t.Errorf("close: %v", err)
-			}
+	s := &server{t: t, dir: t.TempDir(), log: slog.New(slog.DiscardHandler), metrics: prometheus.NewRegistry(), clock: clock.System{},
+		rules: must(jurisdiction.New(jurisdiction.Default()))(t)}
+	var ctx context.Context
+	ctx, s.cancel = context.WithCancel(context.Background())
+	t.Cleanup(s.stop)
+	s.openBooks(ctx)
+	s.openRooms(ctx)
+	s.openEdge(ctx, change)
+	select {
+	case <-s.book.Ready():
+	case <-time.After(20 * time.Second):
+		t.Fatal("the sportsbook is not ready after 20 s")
+	}
+	return s
+}
+
+// stop ends what runs, then closes in reverse.
+func (s *server) stop() {
+	s.cancel()
+	s.running.Wait()
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		if err := s.closers[i](); err != nil {
+			s.t.Errorf("close: %v", err)
+		}
+	}
+}
+
+func (s *server) run(ctx context.Context, name string, fn func(context.Context) error) {
+	s.running.Go(func() {
+		if err := fn(ctx); err != nil && ctx.Err() == nil {
+			s.t.Errorf("%s: %v", name, err)
 		}
 	})
-	run := func(name string, fn func(context.Context) error) {
-		running.Go(func() {
-			if err := fn(ctx); err != nil && ctx.Err() == nil {
-				t.Errorf("%s: %v", name, err)
-			}
-		})
-	}
-	for _, room := range []string{"player", "sandbox", "payments"} {
-		if err := os.MkdirAll(filepath.Join(s.dir, room), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	rules := must(jurisdiction.New(jurisdiction.Default()))(t)
-	streams := must(stream.StartEmbedded(stream.EmbeddedConfig{Dir: filepath.Join(s.dir, "streams")}, log))(t)
-	closers = append(closers, streams.Close)
-	ledgerDir := filepath.Join(s.dir, "ledger")
-	s.ledger = must(ledger.Open(ctx, ledger.Config{Dir: ledgerDir}, ledger.Deps{Clock: clk, Log: log, Metrics: registry}))(t)
-	closers = append(closers, s.ledger.Close)
-	run("ledger", s.ledger.Run)
-	for shard := range s.ledger.Shards() {
-		relay := must(stream.NewRelay(s.ledger, shard, streams.Transport(), stream.Deps{Clock: clk, Log: log, Metrics: registry}))(t)
-		run("relay", relay.Run)
-	}
-	s.players = must(player.Open(ctx, player.Config{Dir: filepath.Join(s.dir, "player"), Argon2: player.Argon2{MemoryKiB: 8, Passes: 1, Lanes: 1}},
-		player.Deps{Clock: clk, Log: log, Metrics: registry, Rules: rules}))(t)
-	closers = append(closers, s.players.Close)
-	sandbox := must(payments.OpenSandbox(ctx, payments.SandboxConfig{Dir: filepath.Join(s.dir, "sandbox"), Latency: time.Millisecond}, clk))(t)
-	closers = append(closers, sandbox.Close)
-	s.pay = must(payments.Open(ctx, payments.Config{Dir: filepath.Join(s.dir, "payments")},
-		payments.Deps{Clock: clk, Log: log, Metrics: registry, Books: books{s.ledger}, Provider: sandbox, Limits: rules}))(t)
-	closers = append(closers, s.pay.Close)
-	run("payments", s.pay.Run)
-	s.book = must(sportsbook.Open(ctx, sportsbook.Config{Dir: filepath.Join(s.dir, "sportsbook")},
-		sportsbook.Deps{Clock: clk, Log: log, Metrics: registry, Ledger: s.ledger, Jurisdictions: rules, Transport: streams.Transport()}))(t)
-	closers = append(closers, s.book.Close)
-	run("sportsbook", s.book.Run)
-	s.history = must(history.Open(ctx, history.Config{Dir: filepath.Join(s.dir, "history"), Shards: s.ledger.Shards()},
-		history.Deps{Clock: clk, Log: log, Metrics: registry, Transport: streams.Transport(), Source: s.ledger, ShardOf: s.ledger.ShardOf}))(t)
-	closers = append(closers, s.history.Close)
-	run("history", s.history.Run)
+}
 
+// folder is a room's own.
+func (s *server) folder(room string) string {
+	dir := filepath.Join(s.dir, room)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	return dir
+}
+
+// openBooks starts ledger, streams and relays.
+func (s *server) openBooks(ctx context.Context) {
+	s.streams = must(stream.StartEmbedded(stream.EmbeddedConfig{Dir: s.folder("streams")}, s.log))(s.t)
+	s.closers = append(s.closers, s.streams.Close)
+	s.ledger = must(ledger.Open(ctx, ledger.Config{Dir: s.folder("ledger")}, ledger.Deps{Clock: s.clock, Log: s.log, Metrics: s.metrics}))(s.t)
+	s.closers = append(s.closers, s.ledger.Close)
+	s.run(ctx, "ledger", s.ledger.Run)
+	for shard := range s.ledger.Shards() {
+		relay := must(stream.NewRelay(s.ledger, shard, s.streams.Transport(), stream.Deps{Clock: s.clock, Log: s.log, Metrics: s.metrics}))(s.t)
+		s.run(ctx, "relay", relay.Run)
+	}
+}
+
+// openRooms starts players, payments, sportsbook and history.
+func (s *server) openRooms(ctx context.Context) {
+	s.players = must(player.Open(ctx, player.Config{Dir: s.folder("player"), Argon2: player.Argon2{MemoryKiB: 8, Passes: 1, Lanes: 1}},
+		player.Deps{Clock: s.clock, Log: s.log, Metrics: s.metrics, Rules: s.rules}))(s.t)
+	s.closers = append(s.closers, s.players.Close)
+	sandbox := must(payments.OpenSandbox(ctx, payments.SandboxConfig{Dir: s.folder("sandbox"), Latency: time.Millisecond}, s.clock))(s.t)
+	s.closers = append(s.closers, sandbox.Close)
+	s.pay = must(payments.Open(ctx, payments.Config{Dir: s.folder("payments")},
+		payments.Deps{Clock: s.clock, Log: s.log, Metrics: s.metrics, Books: books{s.ledger}, Provider: sandbox, Limits: s.rules}))(s.t)
+	s.closers = append(s.closers, s.pay.Close)
+	s.run(ctx, "payments", s.pay.Run)
+	s.book = must(sportsbook.Open(ctx, sportsbook.Config{Dir: s.folder("sportsbook")}, sportsbook.Deps{Clock: s.clock, Log: s.log,
+		Metrics: s.metrics, Ledger: s.ledger, Jurisdictions: s.rules, Transport: s.streams.Transport()}))(s.t)
+	s.closers = append(s.closers, s.book.Close)
+	s.run(ctx, "sportsbook", s.book.Run)
+	s.history = must(history.Open(ctx, history.Config{Dir: s.folder("history"), Shards: s.ledger.Shards()}, history.Deps{Clock: s.clock,
+		Log: s.log, Metrics: s.metrics, Transport: s.streams.Transport(), Source: s.ledger, ShardOf: s.ledger.ShardOf}))(s.t)
+	s.closers = append(s.closers, s.history.Close)
+	s.run(ctx, "history", s.history.Run)
+}
+
+// openEdge starts the API behind a server of its own.
+func (s *server) openEdge(ctx context.Context, change []func(*Config)) {
 	sum := sha256.Sum256([]byte(testKey))
 	pennsylvania := sha256.Sum256([]byte(testKey + " in Pennsylvania"))
 	cfg := Config{SignInsPerMinute: -1, LiveHeartbeat: 50 * time.Millisecond, Keys: []ServiceKey{
@@ -131,12 +164,11 @@ func newServer(t testing.TB, change ...func(*Config)) *server {
 	for _, f := range change {
 		f(&cfg)
 	}
-	s.api = must(New(cfg, Deps{Clock: clk, Log: log, Metrics: registry, Gatherer: registry, Ledger: s.ledger, LedgerDir: ledgerDir,
-		Players: s.players, Jurisdictions: rules, Payments: s.pay, Sportsbook: s.book, History: s.history}))(t)
-	closers = append(closers, s.api.Close)
-	run("api", s.api.Run)
+	s.api = must(New(cfg, Deps{Clock: s.clock, Log: s.log, Metrics: s.metrics, Gatherer: s.metrics, Ledger: s.ledger, LedgerDir: s.folder("ledger"),
+		Players: s.players, Jurisdictions: s.rules, Payments: s.pay, Sportsbook: s.book, History: s.history}))(s.t)
+	s.run(ctx, "api", s.api.Run)
 	web := httptest.NewServer(s.api.Handler())
-	t.Cleanup(func() { _ = s.api.Close(); web.Close() }) // before the rooms
+	s.t.Cleanup(func() { _ = s.api.Close(); web.Close() }) // before the rooms
 	s.url, s.http = web.URL, web.Client()
 	s.doc, s.patterns = s.api.document(), http.NewServeMux()
 	for _, rt := range s.api.routes {
@@ -144,12 +176,6 @@ func newServer(t testing.TB, change ...func(*Config)) *server {
 			s.patterns.HandleFunc(rt.method+" "+orElse(rt.mux, rt.path), http.NotFound)
 		}
 	}
-	select {
-	case <-s.book.Ready():
-	case <-time.After(20 * time.Second):
-		t.Fatal("the sportsbook is not ready after 20 s")
-	}
-	return s
 }
 
 // must ends the test if what made a value failed.
