@@ -223,6 +223,96 @@ func TestBrowserLeadsToADepositWhenTheBalanceIsTooLow(t *testing.T) {
 	b.untilText("#balance", "$85.00")
 }
 
+func TestBrowserPlacesABetOnceThoughTheAnswerIsLost(t *testing.T) {
+	p := startProduct(t)
+	e := p.game(0)
+	_, token := p.member("noa", 5000)
+	b := p.openBrowser().as(token)
+	b.open("/")
+	b.do("lose the answers to five bets", chromedp.Evaluate[chromedp.Void](`(() => {
+		const real = window.fetch;
+		window.keys = [];
+		window.fetch = async (path, options) => {
+			const answer = await real(path, options);
+			if (path !== '/v1/bets') return answer;
+			window.keys.push(options.headers['Idempotency-Key']);
+			if (window.keys.length <= 5) throw new TypeError('connection reset');
+			return answer;
+		};
+	})()`))
+	b.click(selection(e, sportsbook.Moneyline, "home"))
+	b.fill(".stake-in", "8")
+	b.click("#place")
+	b.untilText("[data-note]", "We have not heard back yet")
+	b.untilText("#place", "Ask again")
+	b.until("the stake is locked meanwhile", `document.querySelector('.stake-in').disabled`)
+	b.click("#place")
+	b.untilText(".receipt", "Bet accepted")
+	b.untilText("#balance", "$42.00")
+	b.until("all attempts had one key", `window.keys.length === 6 && new Set(window.keys).size === 1`)
+	b.open("/bets")
+	if got := value[int](b, `document.querySelectorAll('[data-bet]').length`); got != 1 {
+		t.Errorf("%d bets, want 1", got)
+	}
+}
+
+func TestBrowserStaffRunTheOffer(t *testing.T) {
+	p := startProduct(t)
+	e := p.game(0)
+	p.member("vi", 0)
+	b := p.openBrowser()
+	b.open("/staff/events")
+	b.until("the sign-in is there", `document.querySelector('#password')`)
+	b.fill("#name", "staff", "#password", "wrong password")
+	b.click("main form button[type=submit]")
+	b.untilText("[role=alert]", "do not match")
+	b.fill("#name", "staff", "#password", p.Secrets.StaffPassword)
+	b.click("main form button[type=submit]")
+	row := fmt.Sprintf(`[data-row="%s"]`, e.ID)
+	b.untilText(row, e.Name)
+
+	find := func() sportsbook.Event {
+		t.Helper()
+		now, err := p.Sportsbook.FindEvent(t.Context(), "US-NJ", e.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return now
+	}
+	b.click(row + " td:last-child button")
+	b.untilText(row, "3 suspended")
+	if got := find().Markets[0].Status; got != sportsbook.MarketSuspended {
+		t.Errorf("the market is %s, want suspended", got)
+	}
+	b.click(row + " td:last-child button")
+	b.untilText(row, "3 open")
+
+	b.open("/staff/events/" + e.ID)
+	b.untilText("#event-name", e.Name)
+	sel := fmt.Sprintf(`[data-sel-row="%s:moneyline:home"]`, e.ID)
+	b.fill(sel+" input", "-222")
+	b.click(sel + " button")
+	b.untilText("#toasts", "−222")
+	if got := price(t, find(), sportsbook.Moneyline, "home").String(); got != "-222" {
+		t.Errorf("the price is %s, want -222", got)
+	}
+	b.fill(sel+" input", "-50")
+	b.click(sel + " button")
+	b.until("a price that is none is refused", `document.querySelector('.toast.bad')`)
+	b.fill("#score-away", "6", "#score-home", "7")
+	b.click("#score-form button")
+	b.untilText("#event-facts", "in play")
+	if got := find(); got.AwayScore != 6 || got.HomeScore != 7 {
+		t.Errorf("the score is %d-%d, want 6-7", got.AwayScore, got.HomeScore)
+	}
+	b.open("/staff/players")
+	b.untilText("#players", "vi@example.com")
+	b.open("/staff")
+	b.click("#audit-start")
+	b.untilText("#audit", "Clean")
+	b.untilText("#board-state", "Live")
+}
+
 func TestBrowserOnAPhone(t *testing.T) {
 	p := startProduct(t)
 	first, second := p.game(0), p.game(1)

@@ -199,4 +199,34 @@ func icon(name string) templ.Component {
 	})
 }
 
+// heroArt is a goal and a ball in the lines of the mark.
+func heroArt() templ.Component {
+	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
+		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
+		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
+			return templ_7745c5c3_CtxErr
+		}
+		templ_7745c5c3_Buffer, templ_7745c5c3_IsBuffer := templruntime.GetBuffer(templ_7745c5c3_W)
+		if !templ_7745c5c3_IsBuffer {
+			defer func() {
+				templ_7745c5c3_BufErr := templruntime.ReleaseBuffer(templ_7745c5c3_Buffer)
+				if templ_7745c5c3_Err == nil {
+					templ_7745c5c3_Err = templ_7745c5c3_BufErr
+				}
+			}()
+		}
+		ctx = templ.InitializeContext(ctx)
+		templ_7745c5c3_Var8 := templ.GetChildren(ctx)
+		if templ_7745c5c3_Var8 == nil {
+			templ_7745c5c3_Var8 = templ.NopComponent
+		}
+		ctx = templ.ClearChildren(ctx)
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 18, "<svg class=\"hero-art\" viewBox=\"0 0 360 300\" fill=\"none\" stroke=\"currentColor\" stroke-linecap=\"round\" stroke-linejoin=\"round\" aria-hidden=\"true\"><path d=\"M0 236H360\" stroke-width=\"2\" opacity=\".35\"></path> <path d=\"M20 236v14M56 236v8M92 236v8M128 236v14M164 236v8M200 236v8M236 236v14M272 236v8M308 236v8M344 236v14\" stroke-width=\"2\" opacity=\".35\"></path> <path d=\"M112 236V82l78 72 78-72v154\" stroke-width=\"15\"></path> <path d=\"M38 214C52 132 96 84 150 70\" stroke-width=\"3\" stroke-dasharray=\"2 12\" opacity=\".6\"></path> <g transform=\"translate(178 56) rotate(-28)\"><path d=\"M-27 0C-15-19 15-19 27 0C15 19-15 19-27 0Z\" fill=\"#fffdf8\" stroke=\"none\"></path> <path d=\"M-10 0H10M-6-4V4M0-4V4M6-4V4\" stroke=\"#0c2a20\" stroke-width=\"2.200\"></path></g></svg>")
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		return nil
+	})
+}
+
 var _ = templruntime.GeneratedTemplate

@@ -21,6 +21,7 @@ type frame struct {
 	Visitor visitor
 	Choices []choice // jurisdictions a visitor may choose from
 	MinAge  int
+	Help    string // where to find help with gambling
 	assets  *assets
 }
 
@@ -30,6 +31,7 @@ func (f frame) Asset(name string) string { return f.assets.path(name) }
 // choice is one entry of a select.
 type choice struct {
 	Value, Label string
+	MinAge       int
 	Selected     bool
 }
 
@@ -134,6 +136,7 @@ type gameView struct {
 	StartsAt             string // RFC 3339
 	Week                 int
 	Live, Ended, Started bool
+	Winner               string // home or away, of an ended game that is no tie
 	Version              string
 	Upper, Lower         [3]priceView // spread, total, winner; away and over above
 	Markets              []marketView
@@ -159,6 +162,12 @@ func game(e sportsbook.Event, now time.Time, zone *time.Location) gameView {
 		When: e.StartsAt.In(zone).Format("3:04 PM"), StartsAt: e.StartsAt.UTC().Format(time.RFC3339),
 		Live: e.Status == sportsbook.EventLive, Ended: e.Status == sportsbook.EventEnded,
 		Version: strconv.FormatInt(e.Version, 10),
+	}
+	if v.Ended && e.HomeScore != e.AwayScore {
+		v.Winner = sportsbook.CodeHome
+		if e.AwayScore > e.HomeScore {
+			v.Winner = sportsbook.CodeAway
+		}
 	}
 	v.Started = !v.Live && !v.Ended && !now.Before(e.StartsAt)
 	for i, column := range columns {
@@ -270,10 +279,10 @@ func groupByDay(events []sportsbook.Event, now time.Time, zone *time.Location) [
 	return append(live, groups...)
 }
 
-// momentText writes a moment for people in a zone: "Sun 28 Nov, 1:04 PM".
+// momentText writes a moment for people in a zone: "Sun Nov 28, 1:04 PM".
 func momentText(t time.Time, zone *time.Location) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.In(zone).Format("Mon 2 Jan, 3:04 PM")
+	return t.In(zone).Format("Mon Jan 2, 3:04 PM")
 }

@@ -79,7 +79,7 @@ func TestGroupByDay(t *testing.T) {
 	for _, g := range groups {
 		got = append(got, g.Name+"/"+g.Note)
 	}
-	want := []string{"In play/", "Today/Union League", "Tomorrow/Union League", "Tomorrow/Cup", "Sun 29 Nov/Union League"}
+	want := []string{"In play/", "Today/Union League", "Tomorrow/Union League", "Tomorrow/Cup", "Sun Nov 29/Union League"}
 	if len(got) != len(want) {
 		t.Fatalf("groups %q, want %q", got, want)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"matchday/errs"
@@ -28,6 +29,7 @@ type visitor struct {
 	Name         string
 	SignedIn     bool
 	Staff        bool
+	Cleared      []id.Jurisdiction // of a member of staff
 	Jurisdiction jurisdiction.Jurisdiction
 	Balance      ledger.Balance
 }
@@ -132,11 +134,10 @@ func (w *Web) staffOnly(next func(http.ResponseWriter, *http.Request, visitor)) 
 			http.Redirect(rw, r, "/staff/sign-in?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
 			return
 		}
-		v := visitor{Session: session, Name: session.Staff, Staff: true, Jurisdiction: w.deps.Jurisdictions.List()[0]}
-		if len(session.Jurisdictions) > 0 {
-			if v.Jurisdiction, err = w.deps.Jurisdictions.Find(session.Jurisdictions[0]); err != nil {
-				w.fail(rw, r, err)
-				return
+		v := visitor{Session: session, Name: session.Staff, Staff: true}
+		for _, j := range w.deps.Jurisdictions.List() { // in the order of the configuration
+			if slices.Contains(session.Jurisdictions, j.Code) {
+				v.Cleared = append(v.Cleared, j.Code)
 			}
 		}
 		next(rw, r, v)

@@ -32,6 +32,10 @@ type Config struct {
 	// TimeZones names the IANA time zone in which a jurisdiction's pages show times; absent means
 	// that of most of its people for the default jurisdictions, and UTC for others.
 	TimeZones map[id.Jurisdiction]string `yaml:"time_zones"`
+
+	// Helplines says, by jurisdiction, where people find help with gambling; it stands on every page.
+	// Absent means those of the default jurisdictions.
+	Helplines map[id.Jurisdiction]string `yaml:"helplines"`
 }
 
 // Validate reports what is wrong with the configuration.

@@ -37,7 +37,7 @@ func loadZones(all []jurisdiction.Jurisdiction, names map[id.Jurisdiction]string
 	return zones, nil
 }
 
-// dayName names a day as people do on a site about games: "Today", "Tomorrow", "Sun 28 Nov".
+// dayName names a day as people do on a site about games: "Today", "Tomorrow", "Sun Nov 28".
 func dayName(day, now time.Time) string {
 	day, now = midnight(day), midnight(now.In(day.Location()))
 	switch {
@@ -48,7 +48,7 @@ func dayName(day, now time.Time) string {
 	case day.Equal(now.AddDate(0, 0, -1)):
 		return "Yesterday"
 	}
-	return day.Format("Mon 2 Jan")
+	return day.Format("Mon Jan 2")
 }
 
 func midnight(t time.Time) time.Time {
