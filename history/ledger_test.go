@@ -1,0 +1,108 @@
+package history_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"matchday/history"
+	"matchday/id"
+	"matchday/internal/clock"
+	"matchday/ledger"
+	"matchday/stream"
+)
+
+// TestBetIsReadAtThePositionOfItsStake plays bets through the real ledger: each player reads at the
+// position that the stake's transfer answered with, and then at the payout's.
+func TestBetIsReadAtThePositionOfItsStake(t *testing.T) {
+	t.Parallel()
+	const players, rounds = 8, 12
+	dir, ctx := t.TempDir(), context.Background()
+	books, err := ledger.Open(ctx, ledger.Config{Dir: filepath.Join(dir, "ledger"), Shards: 2},
+		ledger.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry()})
+	if err != nil {
+		t.Fatalf("open ledger: %v", err)
+	}
+	emb, err := stream.StartEmbedded(stream.EmbeddedConfig{Dir: filepath.Join(dir, "streams")}, quiet())
+	if err != nil {
+		t.Fatalf("start streams: %v", err)
+	}
+	s, err := history.Open(ctx, history.Config{Dir: filepath.Join(dir, "history"), ReadWait: 20 * time.Second}, history.Deps{Clock: clock.System{},
+		Log: quiet(), Metrics: prometheus.NewRegistry(), Transport: emb.Transport(), Source: books, ShardOf: books.ShardOf})
+	if err != nil {
+		t.Fatalf("open history: %v", err)
+	}
+	w := &world{t: t}
+	stops := []func(){w.background(books.Run)}
+	for n := range books.Shards() {
+		relay, err := stream.NewRelay(books, n, emb.Transport(), stream.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stops = append(stops, w.background(relay.Run))
+	}
+	stops = append(stops, w.background(s.Run))
+	var playing sync.WaitGroup
+	for n := range players {
+		playing.Go(func() { playBets(t, books, s, id.Player(fmt.Sprintf("plr_%d", n)), rounds) })
+	}
+	playing.Wait()
+	report, err := history.Audit(ctx, history.AuditOptions{Dir: filepath.Join(dir, "history"), Log: books})
+	if err != nil {
+		t.Errorf("Audit: %v", err)
+	}
+	var bets int64
+	for _, shard := range report.Shards {
+		bets += shard.Bets
+	}
+	if bets != players*rounds {
+		t.Errorf("audit counts %d bets, want %d", bets, players*rounds)
+	}
+	for i := range stops {
+		stops[len(stops)-1-i]()
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := emb.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// playBets places and settles bets of one player and reads each at the position of its write.
+func playBets(t *testing.T, books *ledger.Service, s *history.Service, player id.Player, rounds int) {
+	ctx := context.Background()
+	commit := func(key string, kind ledger.Kind, lane ledger.Lane, from, to ledger.Address, record *stream.Record) (at stream.Position) {
+		transfer := ledger.Transfer{Key: string(player) + key, Kind: kind, Player: player, Jurisdiction: nj, Currency: "USD",
+			Postings: []ledger.Posting{{Account: from, AmountMinor: -100}, {Account: to, AmountMinor: 100}}}
+		if record != nil {
+			transfer.Record = &stream.Draft{Type: record.Type, Subject: record.Subject, Data: record.Data}
+		}
+		result, err := books.Commit(ctx, lane, transfer)
+		if err != nil {
+			t.Errorf("commit %s: %v", transfer.Key, err)
+		}
+		return result.Position
+	}
+	cash, bets := ledger.PlayerCash(player, nj), ledger.Bets(nj, "sportsbook")
+	commit("deposit", ledger.KindDeposit, ledger.LaneInteractive, ledger.PSP("sandbox", nj), cash, nil)
+	for n := range rounds {
+		bet := id.Bet(fmt.Sprintf("bet_%s_%02d", player, n))
+		placed := placedRecord(player, nj, bet, 100)
+		at := commit(fmt.Sprintf("stake%d", n), ledger.KindStake, ledger.LaneInteractive, cash, bets, &placed)
+		page, err := s.List(ctx, history.Query{Player: player, Jurisdiction: nj, At: &at, Limit: 1})
+		if err != nil || len(page.Bets) != 1 || page.Bets[0].ID != bet || page.Bets[0].Status != history.StatusOpen {
+			t.Errorf("after the stake at %s the newest bet is %+v, %v, want %s", at, page.Bets, err, bet)
+		}
+		settled := settledRecord(player, nj, bet, 1, "push", 100)
+		at = commit(fmt.Sprintf("payout%d", n), ledger.KindSettlement, ledger.LaneBulk, bets, cash, &settled)
+		if got, err := s.Find(ctx, player, nj, bet, &at); err != nil || got.Status != history.StatusPush {
+			t.Errorf("after the payout at %s the bet is %+v, %v", at, got, err)
+		}
+	}
+}
