@@ -21,7 +21,7 @@ type gradedLeg struct {
 // Units:  line in hundredths of a point, as the player accepted it; ignored for a moneyline.
 // Errors: a market or selection this sportsbook does not offer. Such a bet is never graded by
 // guess: it stays open and is reported.
-// Source: docs/rules/sportsbook.md, "Moneyline", "Spread", "Total".
+// Source: testdata/grade.txt, which traders keep.
 func gradeLeg(market, selection string, line odds.Line, home, away int) (string, error) {
 	var margin int // of the selection, in hundredths of a point: above zero wins, zero is a tie
 	switch market + " " + selection {
@@ -57,7 +57,7 @@ func gradeLeg(market, selection string, line odds.Line, home, away int) (string,
 // Units:    minor units, stake included in the payout.
 // Rounding: down, once, by [odds.Payout]; the payout never exceeds the accepted potential.
 // Errors:   [odds.ErrRange] and [odds.ErrPrice] for bets that placement could not have accepted.
-// Source:   docs/rules/sportsbook.md, "Parlays".
+// Source:   testdata/grade.txt.
 func gradeBet(stakeMinor, potentialMinor int64, legs []gradedLeg) (outcome string, payoutMinor int64, err error) {
 	var won, pushed, void int
 	for _, l := range legs {

@@ -3,6 +3,7 @@ package sportsbook
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -157,7 +158,11 @@ func (o *openBets) addSettled(ctx context.Context, tx *sql.Tx, r *stream.Record,
 			SELECT outcome = ''
 			FROM bet_settled
 			WHERE bet_id = ?`
-		if err := tx.QueryRowContext(ctx, q, next.BetID).Scan(&next.wasOpen); err != nil {
+		err := tx.QueryRowContext(ctx, q, next.BetID).Scan(&next.wasOpen)
+		if errors.Is(err, sql.ErrNoRows) {
+			err, next.wasOpen = nil, false // the bet has retired
+		}
+		if err != nil {
 			return nil, sqldb.Wrap("read settlement of "+string(next.BetID), err)
 		}
 	}

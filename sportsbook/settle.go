@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -217,7 +218,7 @@ func (t *settler) run(ctx context.Context) error {
 		g.Go(func() error { return w.sink.Run(ctx) })
 	}
 	g.Go(func() error {
-		if err := t.restore(ctx); err != nil {
+		if err := errors.Join(t.restore(ctx), t.showSettled(ctx)); err != nil {
 			return ifRunning(ctx, err)
 		}
 		t.offer.markReady()
@@ -249,6 +250,29 @@ func (t *settler) restore(ctx context.Context) error {
 		}
 		if err := w.restore(ctx, head); err != nil {
 			return fmt.Errorf("restore exposure of shard %d: %w", w.shard, err)
+		}
+	}
+	return nil
+}
+
+// showSettled tells the offer of settlements that were done when the process stopped before it could
+// say so.
+func (t *settler) showSettled(ctx context.Context) error {
+	t.mu.Lock()
+	var done []SettlementProgress
+	for _, passes := range t.passes {
+		if p := progress(passes); !p.DoneAt.IsZero() {
+			done = append(done, p)
+		}
+	}
+	t.mu.Unlock()
+	for _, p := range done {
+		closed := slices.ContainsFunc(t.offer.eventMarkets(p.EventID), func(f marketFact) bool { return f.Status == MarketClosed })
+		if !closed {
+			continue
+		}
+		if err := t.offer.marketsSettled(ctx, p.EventID, p.Version); err != nil {
+			return fmt.Errorf("show settlement %s: %w", p.SettlementID, err)
 		}
 	}
 	return nil

@@ -76,6 +76,10 @@ func (j *judge) gradeFact(l leg, placedUS int64) (outcome, reason string, err er
 
 // settles returns the command that brings the bet to the target, or false if there is nothing to
 // do: it is settled so already, or it waits for more results.
+//
+// A parlay that was lost by one leg, and whose leg is then corrected while others are still to be
+// played, is open again: its stake goes from revenue back to escrow, its exposure counts again, and
+// its player sees an open bet, not one that is called lost and may yet be paid.
 func (b *bet) settles(t target) (payoutCommand, bool) {
 	if b.outcome == t.outcome && (b.isOpen() || b.payoutMinor == t.payoutMinor) {
 		return payoutCommand{}, false
