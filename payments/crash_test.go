@@ -309,7 +309,7 @@ func TestNoMoneyIsLostOrDoubledByFaultsAndCrashes(t *testing.T) {
 		w.players = []id.Player{newPlayer(), newPlayer()}
 		w.restart()
 		defer func() { _ = w.service.Close() }()
-		for range rapid.IntRange(1, 12).Draw(rt, "operations") {
+		for range rapid.IntRange(1, 8).Draw(rt, "operations") {
 			switch rapid.IntRange(0, 3).Draw(rt, "operation") {
 			case 0:
 				w.ask()

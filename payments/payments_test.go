@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -32,8 +33,8 @@ type bench struct {
 // setup opens the room with the sandbox, on the machine's clock, not running yet.
 func setup(t testing.TB, change ...func(*Config, *Deps)) *bench {
 	t.Helper()
-	dir := t.TempDir()
-	b := &bench{books: openBooks(t, dir), stop: func() {}}
+	dir := filepath.Join(t.TempDir(), "fresh")
+	b := &bench{books: openBooks(t, t.TempDir()), stop: func() {}}
 	b.config = Config{Dir: dir, Workers: 8, Poll: 2 * time.Millisecond, RetryFirst: 2 * time.Millisecond, RetryMost: 20 * time.Millisecond}
 	b.openSandbox(t)
 	b.deps = Deps{Clock: clock.System{}, Log: slog.New(slog.DiscardHandler), Books: b.books, Provider: b.sandbox, Limits: testLimits{}}

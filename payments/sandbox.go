@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -82,6 +83,9 @@ func OpenSandbox(ctx context.Context, c SandboxConfig, k clock.Clock) (*Sandbox,
 	}
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open sandbox: %w", err)
 	}
 	// Rebuildable: a killed process loses nothing, and after a power loss a forgotten reference is
 	// one the provider never heard of, which the platform asks for again.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -81,6 +82,9 @@ func open(ctx context.Context, c Config, d Deps, o sqldb.Options) (*Service, err
 	m, err := newMetrics(d.Metrics)
 	if err != nil {
 		return nil, err
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open payments: %w", err)
 	}
 	db, err := sqldb.Open(filepath.Join(c.Dir, "payments.db"), o)
 	if err != nil {

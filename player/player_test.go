@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -48,7 +49,7 @@ var cheap = Argon2{MemoryKiB: 8, Passes: 1, Lanes: 1}
 
 func setup(t testing.TB, change ...func(*Config)) *bench {
 	t.Helper()
-	c := Config{Dir: t.TempDir(), Argon2: cheap}
+	c := Config{Dir: filepath.Join(t.TempDir(), "fresh"), Argon2: cheap}
 	for _, f := range change {
 		f(&c)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -65,6 +66,9 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	m, err := newMetrics(d.Metrics)
 	if err != nil {
 		return nil, err
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open players: %w", err)
 	}
 	db, err := sqldb.Open(filepath.Join(c.Dir, "players.db"), sqldb.Options{Durability: sqldb.Durable})
 	if err != nil {
