@@ -40,7 +40,7 @@ func (s *sunday) bet(ctx context.Context, w *worker, n int, due time.Time) {
 	for attempt := range maxAttempts {
 		slip, ok := s.fillIn(ctx, w, rng, overdraw && attempt == 0)
 		if !ok {
-			break
+			continue
 		}
 		slip.key = "b" + strconv.Itoa(n) + "." + strconv.Itoa(attempt)
 		switch s.place(ctx, w, &slip, due) {
@@ -65,7 +65,11 @@ func (s *sunday) fillIn(ctx context.Context, w *worker, rng *rand.Rand, overdraw
 	if player < 0 {
 		stake = stakes[0]
 		if player = s.crowd.reserve(rng, stake); player < 0 {
-			return slip{}, s.topUp(ctx, w, rng) && false
+			s.topUp(ctx, w, rng)
+			player = s.crowd.reserve(rng, stake)
+		}
+		if player < 0 {
+			return slip{}, false
 		}
 	}
 	p := &s.crowd.players[player]
@@ -87,14 +91,9 @@ func (s *sunday) fillIn(ctx context.Context, w *worker, rng *rand.Rand, overdraw
 	return out, true
 }
 
-// topUp makes a deposit for some player right now: everybody drawn was out of money.
-func (s *sunday) topUp(ctx context.Context, w *worker, rng *rand.Rand) bool {
-	if n := s.crowd.anyFunded(rng); n >= 0 {
-		s.deposit(ctx, w, s.o.Players+rng.IntN(1<<30), time.Now())
-		return true
-	}
-	pause(ctx, 5*time.Millisecond) // the first deposits of the day are still under way
-	return false
+// topUp makes a deposit for some player right now: nobody drawn had the money.
+func (s *sunday) topUp(ctx context.Context, w *worker, rng *rand.Rand) {
+	s.deposit(ctx, w, len(s.crowd.players)+rng.IntN(1<<40), time.Now())
 }
 
 // drawGames returns up to n different games that have not kicked off, the next ones more likely.

@@ -120,7 +120,8 @@ func (s *sunday) setPrice(ctx context.Context, client *wire.Client, shown []sele
 		}
 		body = append(body, '}')
 		request := wire.Request{Method: "POST", Path: "/v1/operator/selections/" + url.PathEscape(sel.id) + "/price", Token: s.p.staff, Body: body}
-		if err := persist(ctx, client, &request, nil); err != nil {
+		err := persist(ctx, client, &request, nil)
+		if err != nil && !errs.Is(err, errs.CodeConflict) { // the market closed before a late move
 			return fmt.Errorf("set the price of %s: %w", sel.id, err)
 		}
 		return nil
