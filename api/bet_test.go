@@ -5,7 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"matchday/id"
 	"matchday/sportsbook"
+	"matchday/stream"
 )
 
 func TestABetsWholeLife(t *testing.T) {
@@ -172,8 +174,10 @@ func TestBetsArePagedNewestFirst(t *testing.T) {
 func TestAPositionThatNeverComesIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	_, token := s.signUp(nj)
+	p, token := s.signUp(nj)
 	s.do("GET", "/v1/me/balance", token, nil, header("Matchday-Position", "0-999999999")).want(http.StatusServiceUnavailable).wantCode("unavailable")
+	mine := s.ledger.ShardOf(id.Player(p.ID))
+	s.do("GET", "/v1/me/bets", token, nil, header("Matchday-Position", stream.Position{Shard: mine, Seq: 999999999}.String())).wantCode("unavailable")
 	s.do("GET", "/v1/me/balance", token, nil, header("Matchday-Position", "99-1")).wantCode("invalid")
 	s.do("GET", "/v1/me/bets", token, nil, header("Matchday-Position", "soon")).wantCode("invalid")
 }

@@ -136,22 +136,22 @@ func (a *API) finish(ctx context.Context, c *call, pattern, code string, took ti
 	if c.route.who == whoPlayer && c.route.method == http.MethodGet && code == "ok" {
 		a.rates.count(rateReads, 1, a.deps.Clock.Now())
 	}
-	switch {
-	case code == string(errs.CodeInternal):
-		a.log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("request_id", c.requestID),
-			slog.String("route", pattern), slog.Any("error", err))
-	case a.log.Enabled(ctx, slog.LevelDebug):
-		attrs := []slog.Attr{slog.String("request_id", c.requestID), slog.String("route", pattern),
-			slog.Int("status", c.status), slog.String("code", code), slog.Duration("took", took),
-			slog.String("jurisdiction", c.caller.label())}
-		if span := trace.SpanContextFromContext(ctx); span.IsValid() {
-			attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))
-		}
-		if err != nil {
-			attrs = append(attrs, slog.Any("error", err))
-		}
-		a.log.LogAttrs(ctx, slog.LevelDebug, "request", attrs...)
+	level := slog.LevelDebug
+	if code == string(errs.CodeInternal) {
+		level = slog.LevelError
 	}
+	if !a.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{slog.String("request_id", c.requestID), slog.String("route", pattern), slog.Int("status", c.status),
+		slog.String("code", code), slog.Duration("took", took), slog.String("jurisdiction", c.caller.label())}
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		attrs = append(attrs, slog.String("trace_id", span.TraceID().String()))
+	}
+	if err != nil {
+		attrs = append(attrs, slog.Any("error", err))
+	}
+	a.log.LogAttrs(ctx, level, "request", attrs...)
 }
 
 // startSpan begins a span under the caller's trace; without a tracer it does nothing.

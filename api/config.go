@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
 	"matchday/id"
@@ -54,10 +55,11 @@ func (c Config) Validate() error {
 		if sum, err := hex.DecodeString(k.SHA256); err != nil || len(sum) != 32 {
 			return fmt.Errorf("api: key %s: sha256 is not 64 hex digits", k.Name)
 		}
-		if names[k.Name] || sums[k.SHA256] {
+		sum := strings.ToLower(k.SHA256)
+		if names[k.Name] || sums[sum] {
 			return fmt.Errorf("api: key %s is listed twice", k.Name)
 		}
-		names[k.Name], sums[k.SHA256] = true, true
+		names[k.Name], sums[sum] = true, true
 	}
 	return nil
 }

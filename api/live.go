@@ -280,6 +280,9 @@ func (h *hub) leave(c *client) {
 // serveLive is GET /v1/live: it ends when the client goes, reads too slowly, its session ends, or
 // the process stops.
 func (a *API) serveLive(ctx context.Context, c *call) error {
+	if c.r.Method != http.MethodGet { // ServeMux takes HEAD for GET, and this one has no end
+		return &statusError{http.StatusMethodNotAllowed, errs.New(errs.CodeInvalid, "this path has the method GET")}
+	}
 	j, err := c.jurisdiction()
 	if err != nil {
 		return err
