@@ -355,8 +355,8 @@ func loadPasses(ctx context.Context, db *sqldb.DB) (map[string]map[int]*pass, er
 	return known, sqldb.Wrap("load settlement passes", rows.Err())
 }
 
-// storePass writes a pass as it stands. A settlement whose last pass is done shows in the offer.
-func (t *settler) storePass(ctx context.Context, p *pass) error {
+// storePass writes a pass as it stands; doneUS is 0 while it runs.
+func (t *settler) storePass(ctx context.Context, p *pass, doneUS int64) error {
 	t.mu.Lock()
 	row := *p
 	t.mu.Unlock()
@@ -370,29 +370,25 @@ func (t *settler) storePass(ctx context.Context, p *pass) error {
 			paid = excluded.paid,
 			started_us = excluded.started_us,
 			done_us = excluded.done_us`
-	done := sql.NullInt64{Int64: row.doneUS, Valid: row.doneUS != 0}
+	done := sql.NullInt64{Int64: doneUS, Valid: doneUS != 0}
 	_, err := t.db.Write.ExecContext(ctx, q, row.SettlementID, row.shard, row.EventID, row.Version, row.head,
 		row.bets, row.settled, row.paid, row.startedUS, done)
 	return sqldb.Wrap("store settlement pass", err)
 }
 
-// finish notes that a pass is done, durably, and tells the offer when it was the last of its
+// finish notes that a pass is done, durably first, and tells the offer when it was the last of its
 // decision.
 func (t *settler) finish(ctx context.Context, p *pass) error {
 	now := t.clock.Now()
-	t.mu.Lock()
-	p.doneUS = now.UnixMicro()
-	last := !progress(t.passes[p.SettlementID]).DoneAt.IsZero()
-	sum := progress(t.passes[p.SettlementID])
-	t.mu.Unlock()
-	if err := t.storePass(ctx, p); err != nil {
-		t.mu.Lock()
-		p.doneUS = 0
-		t.mu.Unlock()
+	if err := t.storePass(ctx, p, now.UnixMicro()); err != nil {
 		return err
 	}
 	t.metrics.passDone(now.Sub(time.UnixMicro(p.startedUS)))
-	if !last {
+	t.mu.Lock()
+	p.doneUS = now.UnixMicro()
+	sum := progress(t.passes[p.SettlementID])
+	t.mu.Unlock()
+	if sum.DoneAt.IsZero() {
 		return nil
 	}
 	t.log.InfoContext(ctx, "settlement done", "event_id", sum.EventID, "version", sum.Version, "settlement_id", sum.SettlementID,

@@ -27,7 +27,7 @@ func (w *shardSettler) makePass(ctx context.Context, p *pass) error {
 			}
 			if now := w.t.clock.Now(); now.Sub(stored) >= storeEvery {
 				stored = now
-				if err := w.t.storePass(ctx, p); err != nil {
+				if err := w.t.storePass(ctx, p, 0); err != nil {
 					return err
 				}
 			}
@@ -49,10 +49,10 @@ func (w *shardSettler) makePass(ctx context.Context, p *pass) error {
 func (w *shardSettler) begin(ctx context.Context, p *pass) error {
 	head := w.t.ledger.Head(w.shard)
 	w.t.mu.Lock()
-	p.head, p.bets, p.settled, p.paid = head, 0, 0, 0
+	p.head, p.bets, p.settled, p.paid, p.doneUS = head, 0, 0, 0, 0
 	p.startedUS = w.t.clock.Now().UnixMicro()
 	w.t.mu.Unlock()
-	if err := w.t.storePass(ctx, p); err != nil {
+	if err := w.t.storePass(ctx, p, 0); err != nil {
 		return err
 	}
 	if err := w.sink.WaitFor(ctx, head); err != nil {
