@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"matchday/id"
 	"matchday/stream"
@@ -37,6 +40,7 @@ func benchCommitBatch(b *testing.B, players int) {
 	const callers, size = 4, 1000
 	var seq atomic.Int64
 	b.ReportAllocs()
+	cpu := cpuTime(b)
 	b.ResetTimer()
 	var wg sync.WaitGroup
 	for c := range callers {
@@ -67,6 +71,82 @@ func benchCommitBatch(b *testing.B, players int) {
 	}
 	wg.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds()*60, "transfers/min")
+	b.ReportMetric(float64((cpuTime(b)-cpu).Microseconds())/float64(b.N), "cpu_us/transfer")
+}
+
+// BenchmarkDebitUnderPayouts measures single durable debits while payouts fill the bulk lane.
+func BenchmarkDebitUnderPayouts(b *testing.B) {
+	w := setup(b, func(c *Config) { c.CachedAccounts = 0 })
+	const players = 5000
+	var list []Transfer
+	for i := range players {
+		p := id.Player(fmt.Sprintf("plr_%06d", i))
+		list = append(list, deposit("d-"+string(p), p, 1_000_000_000))
+	}
+	mustBatch(b, w.Service, list)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	var paid atomic.Int64
+	for range 2 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				list := make([]Transfer, 1000)
+				for i := range list {
+					n := paid.Add(1)
+					p := id.Player(fmt.Sprintf("plr_%06d", n%players))
+					list[i] = stake(fmt.Sprintf("bulk-%09d", n), p, 1)
+				}
+				mustBatch(b, w.Service, list)
+			}
+		})
+	}
+	took := make([]time.Duration, 0, b.N)
+	var mu sync.Mutex
+	b.ResetTimer()
+	b.SetParallelism(8)
+	var n atomic.Int64
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			i := n.Add(1)
+			p := id.Player(fmt.Sprintf("plr_%06d", i*7%players))
+			began := time.Now()
+			if _, err := w.Commit(context.Background(), LaneInteractive, stake(fmt.Sprintf("live-%09d", i), p, 1)); err != nil {
+				b.Error(err)
+			}
+			mu.Lock()
+			took = append(took, time.Since(began))
+			mu.Unlock()
+		}
+	})
+	b.StopTimer()
+	close(stop)
+	wg.Wait()
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99_ms")
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50_ms")
+	b.ReportMetric(float64(paid.Load())/b.Elapsed().Seconds(), "payouts/s")
+}
+
+// BenchmarkBalance measures reads of a player's committed balance.
+func BenchmarkBalance(b *testing.B) {
+	w := setup(b)
+	for i := range 100 {
+		p := id.Player(fmt.Sprintf("plr_%06d", i))
+		w.must(deposit("d-"+string(p), p, 100))
+	}
+	i := 0
+	for b.Loop() {
+		i++
+		a := PlayerCash(id.Player(fmt.Sprintf("plr_%06d", i%100)), nj)
+		if _, err := w.Balance(context.Background(), a); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func mustBatch(b *testing.B, s *Service, list []Transfer) {
@@ -80,4 +160,14 @@ func mustBatch(b *testing.B, s *Service, list []Transfer) {
 			return
 		}
 	}
+}
+
+// cpuTime returns what the process has used so far: unlike wall time it says the same on a busy
+// machine.
+func cpuTime(b *testing.B) time.Duration {
+	var use syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
 }

@@ -31,13 +31,20 @@ func OpenReader(dir string) (*Reader, error) {
 	}
 	place := newPlacement(len(names))
 	r := &Reader{shards: shardReaders{place: &place}, never: make(chan struct{})}
-	for n := range names {
-		db, err := sqldb.Open(shardFile(dir, n), sqldb.Options{ReadOnly: true, Readers: 2})
+	for n, name := range names {
+		if name != shardFile(dir, n) { // opening it would make an empty one
+			return nil, errors.Join(errs.New(errs.CodeNotFound, "shard %d of %d is missing", n, len(names)), r.Close())
+		}
+		db, err := sqldb.Open(name, sqldb.Options{ReadOnly: true, Readers: 2})
 		if err != nil {
 			return nil, errors.Join(err, r.Close())
 		}
 		r.files = append(r.files, db)
-		r.shards.stores = append(r.shards.stores, &sqliteStore{db: db})
+		store, err := newSQLiteReads(db)
+		if err != nil {
+			return nil, errors.Join(err, r.Close())
+		}
+		r.shards.stores = append(r.shards.stores, store)
 	}
 	return r, nil
 }

@@ -22,9 +22,10 @@ var migrations embed.FS
 // statements prepared once: at a dozen rows per transfer the conversions of database/sql would cost
 // more than the inserts.
 type sqliteStore struct {
-	db   *sqldb.DB
-	conn *sql.Conn // the only writing connection
-	w    *sqliteWriter
+	db      *sqldb.DB
+	current *sql.Stmt // reads a balance; prepared, because parsing it takes longer than running it
+	conn    *sql.Conn // the only writing connection; nil when only reading
+	w       *sqliteWriter
 }
 
 // shardFile returns the file of a shard.
@@ -44,11 +45,15 @@ func openSQLite(ctx context.Context, c Config, shard int, now time.Time) (*sqlit
 	if err := db.Migrate(ctx, migrations, now); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
+	s, err := newSQLiteReads(db)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	conn, err := db.Write.Conn(ctx)
 	if err != nil {
 		return nil, errors.Join(sqldb.Wrap("take writing connection", err), db.Close())
 	}
-	s := &sqliteStore{db: db, conn: conn}
+	s.conn = conn
 	err = s.raw(func(c driver.Conn) error {
 		s.w, err = newSQLiteWriter(ctx, c)
 		return err

@@ -13,8 +13,8 @@ import (
 	"matchday/stream"
 )
 
-// balance implements readerStore.
-func (s *sqliteStore) balance(ctx context.Context, a Address) (balanceRow, error) {
+// newSQLiteReads returns the reading side of a shard's file.
+func newSQLiteReads(db *sqldb.DB) (*sqliteStore, error) {
 	const q = `
 		SELECT s.seq, a.currency, p.balance_minor, p.held_minor
 		FROM shard s
@@ -24,7 +24,16 @@ func (s *sqliteStore) balance(ctx context.Context, a Address) (balanceRow, error
 			FROM posting
 			WHERE account_id = a.id)
 		WHERE s.id = 1`
-	return s.balanceRow(ctx, "read balance", q, string(a))
+	current, err := db.Read.Prepare(q)
+	if err != nil {
+		return nil, sqldb.Wrap("prepare balance", err)
+	}
+	return &sqliteStore{db: db, current: current}, nil
+}
+
+// balance implements readerStore.
+func (s *sqliteStore) balance(ctx context.Context, a Address) (balanceRow, error) {
+	return scanBalance("read balance", s.current.QueryRowContext(ctx, string(a)))
 }
 
 // balanceAt implements readerStore. The batch that was last at the time gives the position, the
@@ -44,14 +53,14 @@ func (s *sqliteStore) balanceAt(ctx context.Context, a Address, at time.Time) (b
 			SELECT MAX(seq)
 			FROM posting
 			WHERE account_id = a.id AND seq <= s.seq)`
-	return s.balanceRow(ctx, "read balance at", q, at.UnixMicro(), string(a))
+	return scanBalance("read balance at", s.db.Read.QueryRowContext(ctx, q, at.UnixMicro(), string(a)))
 }
 
-func (s *sqliteStore) balanceRow(ctx context.Context, op, q string, args ...any) (balanceRow, error) {
+func scanBalance(op string, found *sql.Row) (balanceRow, error) {
 	var out balanceRow
 	var currency sql.NullString
 	var posted, held sql.NullInt64
-	err := s.db.Read.QueryRowContext(ctx, q, args...).Scan(&out.seq, &currency, &posted, &held)
+	err := found.Scan(&out.seq, &currency, &posted, &held)
 	if err != nil {
 		return balanceRow{}, sqldb.Wrap(op, err)
 	}

@@ -193,8 +193,9 @@ func (j *job) finish(err error) {
 }
 
 // gather takes what is waiting, up to the batch limits: interactive work first, then bulk work in
-// what room is left. When interactive work has been seen lately, the bulk part is cut to what takes
-// about holdWriter, because a debit that arrives now waits until this batch is done.
+// what room is left. When interactive work has been seen lately, a batch with bulk work is cut to
+// what takes about holdWriter, because a debit that arrives now waits until this batch is done and
+// is then part of the next one.
 //
 // There is no linger: while one batch commits the next one gathers by itself, and an idle shard
 // answers at once.
@@ -224,10 +225,7 @@ func (s *shard) gather(interactive, bulk *job) []*job {
 	}
 	room := limit
 	if s.recent < recentBatches {
-		room = min(limit, rows+s.bulkRoom())
-		if bulk != nil {
-			room = min(limit, max(rows, s.bulkRoom()))
-		}
+		room = min(limit, max(rows+chunkRows, s.bulkRoom())) // a chunk at least: bulk work never starves
 	}
 	for rows < room && bytes < maxBatchBytes {
 		j := s.bulk.take()
@@ -243,10 +241,10 @@ const (
 	maxBatchBytes = 8 << 20
 	// recentBatches is for how many bulk batches a shard expects interactive work after some came.
 	recentBatches = 50
-	// holdWriter is how long the bulk part of a batch may take while interactive work is expected.
-	holdWriter = 5 * time.Millisecond
+	// holdWriter is how long a batch with bulk work may take while interactive work is expected.
+	holdWriter = 3 * time.Millisecond
 	// chunkRows is the most transfers of one job: the grain in which lanes share the writer.
-	chunkRows = 128
+	chunkRows = 64
 	// checkedBatches is how many batches look every key up first after a key was met again: retries
 	// come in swarms, and a look-up is cheaper than a batch built twice.
 	checkedBatches = 32
@@ -257,7 +255,7 @@ func (s *shard) bulkRoom() int {
 	if s.perRowNS == 0 {
 		return chunkRows
 	}
-	return max(chunkRows/2, int(holdWriter.Nanoseconds()/s.perRowNS))
+	return max(chunkRows, int(holdWriter.Nanoseconds()/s.perRowNS))
 }
 
 // write builds, commits and answers one batch. Only the loss of the shard is an error; anything
