@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"matchday/errs"
-	"matchday/id"
 	"matchday/internal/clock"
 	"matchday/internal/sqldb"
 	"matchday/ledger"
@@ -211,4 +210,3 @@ type auditor struct {
 	patience      time.Duration
 	report        AuditReport
 }
-
