@@ -115,10 +115,9 @@ func TestImportErrorsHaveLinesAndChangeNothing(t *testing.T) {
 		{"a control character", swap("The", "\x00"), "line 3, stadium: must be at most 500 bytes of plain UTF-8 text"},
 		{"a line break in quotes", swap("The", "\n"), "line 3, stadium: must be at most 500 bytes of plain UTF-8 text"},
 	}
+	d := setupDesk(t) // one for all: every import leaves it empty
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			d := setupDesk(t)
 			report, err := d.ImportSeason(context.Background(), strings.NewReader(tt.file), ImportOptions{})
 			if !errs.Is(err, errs.CodeInvalid) || len(report.Errors) == 0 {
 				t.Fatalf("import: %v %+v, want invalid with errors", err, report)

@@ -56,7 +56,7 @@ func setupDesk(t testing.TB, change ...func(*Config)) *desk {
 // runLedger starts a ledger that stops with the test.
 func runLedger(t testing.TB, dir string, clk clock.Clock) *ledger.Service {
 	t.Helper()
-	l, err := ledger.Open(context.Background(), ledger.Config{Dir: dir}, ledger.Deps{
+	l, err := ledger.Open(context.Background(), ledger.Config{Dir: dir, Shards: 1}, ledger.Deps{
 		Clock: clk, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
