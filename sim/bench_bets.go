@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -263,7 +262,7 @@ func (h *betHouse) freshness(ctx context.Context, n int) (*latency, error) {
 // moneylineHome returns the id of the home selection of a game's moneyline.
 func (h *betHouse) moneylineHome(game int) (selection, error) {
 	for _, s := range h.board.at(0).games[game] {
-		if s.market == "moneyline" && s.code == "home" && !strings.HasPrefix(s.price, "0") {
+		if s.market == "moneyline" && s.code == "home" {
 			return s, nil
 		}
 	}

@@ -62,7 +62,7 @@ func measureBatches(ctx context.Context, o BenchOptions, r *BenchReport, p *plat
 			failed.note(sendBatches(ctx, p, source, &committed))
 		})
 	}
-	time.Sleep(warmUp)
+	pause(ctx, warmUp)
 	start, before := time.Now(), committed.Load()
 	<-ctx.Done()
 	elapsed, n := time.Since(start), committed.Load()-before

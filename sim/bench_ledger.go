@@ -72,7 +72,7 @@ func measureLedger(ctx context.Context, o BenchOptions, r *BenchReport, books *l
 		source := workload.NewLedger(fmt.Sprintf("run%d-%d-", run, i), o.Accounts, o.Seed+uint64(i)+1) // #nosec: small
 		wg.Go(func() { failures <- submit(ctx, books, source, &committed) })
 	}
-	time.Sleep(warmUp)
+	pause(ctx, warmUp)
 	start, cpu, before := time.Now(), cpuTime(), committed.Load()
 	<-ctx.Done()
 	elapsed, used, n := time.Since(start), cpuTime()-cpu, committed.Load()-before

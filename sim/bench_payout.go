@@ -115,7 +115,7 @@ func surge(ctx context.Context, o BenchOptions, r *BenchReport, p *platform, run
 	defer cancel()
 	debits, ended := newDebits(o, p, run), make(chan error, 1)
 	go func() { ended <- debits.play(load, payoutLimit) }()
-	time.Sleep(beforeResult)
+	pause(ctx, beforeResult)
 	quiet := debits.latency.percentiles()
 	lag := newLatency()
 	start, cpu := time.Now(), cpuTime()

@@ -214,7 +214,11 @@ func (s *sunday) checkSportsbook(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("sportsbook audit: %w", err)
 	}
-	s.report.check("sportsbook audit", len(report.Findings) == 0, "%s bets. %v", thousands(report.Bets), report.Findings)
+	found := "agree with the log, the results and the escrow"
+	if len(report.Findings) > 0 {
+		found = fmt.Sprintf("%+v", report.Findings)
+	}
+	s.report.check("sportsbook audit", len(report.Findings) == 0, "%s bets %s", thousands(report.Bets), found)
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -307,7 +308,7 @@ func (c *crash) loadUntilKilled(ctx context.Context, round int) {
 	wg.Wait()
 }
 
-// draw returns a fresh operation: mostly bets, then ledger batches, deposits and holds.
+// draw returns a fresh operation: mostly bets, then ledger batches, deposits and withdrawals.
 func (c *crash) draw(rng *rand.Rand) *operation {
 	c.mu.Lock()
 	c.next++
@@ -323,6 +324,9 @@ func (c *crash) draw(rng *rand.Rand) *operation {
 		return &operation{player: player, minor: 10_00, request: wire.Request{Method: "POST", Path: "/v1/me/deposits", Token: p.token, Key: key, Body: body}}
 	case kind < 4:
 		return c.batch(rng, key)
+	case kind == 4:
+		body := append(appendAmount([]byte(`{"amount":`), 3_00, p.territory), `,"method":"card"}`...)
+		return &operation{player: player, minor: 3_00, request: wire.Request{Method: "POST", Path: "/v1/me/withdrawals", Token: p.token, Key: key, Body: body}}
 	}
 	shown := c.board.at(p.territory)
 	s := slip{player: player, stake: drawStake(rng, 1), policy: "any", key: key}
@@ -567,20 +571,8 @@ func (c *crash) checkBalances(ctx context.Context) {
 	client := wire.New(c.addr, answerLimit)
 	defer client.Close()
 	for _, op := range c.journal {
-		if op.request.Path != "/v1/me/deposits" {
-			continue
-		}
-		token := c.crowd.players[op.player].token
-		err := poll(ctx, "deposit "+op.answer.ID, time.Minute, func() (bool, error) {
-			var now payment
-			err := call(ctx, client, &wire.Request{Method: "GET", Path: "/v1/me/deposits/" + op.answer.ID, Token: token}, &now)
-			if now.Status == "completed" {
-				c.crowd.players[op.player].spare.Add(op.minor)
-			}
-			return now.Status == "completed" || now.Status == "declined", err
-		})
-		if err != nil {
-			c.t.Fatal(err)
+		if strings.HasPrefix(op.request.Path, "/v1/me/") {
+			c.awaitPayment(ctx, client, op)
 		}
 	}
 	for n := range c.crowd.players {
@@ -597,6 +589,26 @@ func (c *crash) checkBalances(ctx context.Context) {
 		if got := balance.Posted.Amount; got != fmt.Sprintf("%d.%02d", want/100, want%100) {
 			c.t.Errorf("player %d has %s, want %d.%02d", n, got, want/100, want%100)
 		}
+	}
+}
+
+// awaitPayment waits for the end of a deposit or withdrawal and books it on our side.
+func (c *crash) awaitPayment(ctx context.Context, client *wire.Client, op *operation) {
+	c.t.Helper()
+	p, sign := &c.crowd.players[op.player], int64(1)
+	if op.request.Path == "/v1/me/withdrawals" {
+		sign = -1
+	}
+	err := poll(ctx, "end of payment "+op.answer.ID, time.Minute, func() (bool, error) {
+		var now payment
+		err := call(ctx, client, &wire.Request{Method: "GET", Path: op.request.Path + "/" + op.answer.ID, Token: p.token}, &now)
+		if now.Status == "completed" {
+			p.spare.Add(sign * op.minor)
+		}
+		return now.Status != "" && now.Status != "pending", err
+	})
+	if err != nil {
+		c.t.Fatal(err)
 	}
 }
 

@@ -35,19 +35,24 @@ func quotesBeside(slate string) string {
 	return path
 }
 
-// readMoves reads the quotes of the day's games as moves, by game. Odd and missing values are passed
-// over, and so are prices that a trader would not follow.
-func readMoves(path string, games []Game) (map[string][]move, error) {
+// openMoves reads the quote file at path.
+func openMoves(path string, games []Game) (map[string][]move, error) {
 	f, err := os.Open(path) // #nosec: found beside the season file
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // read only
+	return readMoves(f, games)
+}
+
+// readMoves reads the quotes of the day's games as moves, by game. Odd and missing values are passed
+// over, and so are prices that a trader would not follow.
+func readMoves(r io.Reader, games []Game) (map[string][]move, error) {
 	wanted := make(map[string]Game, len(games))
 	for _, g := range games {
 		wanted[g.ID] = g
 	}
-	in := csv.NewReader(f)
+	in := csv.NewReader(r)
 	in.ReuseRecord = true
 	if _, err := in.Read(); err != nil {
 		return nil, err
@@ -62,14 +67,15 @@ func readMoves(path string, games []Game) (map[string][]move, error) {
 			return nil, err
 		}
 		game, ok := wanted[row[0]]
-		if !ok || len(row) < 8 {
+		if !ok || len(row) < quoteColumns {
 			continue
 		}
-		for _, m := range quoted(game, row) {
-			moves[game.ID] = append(moves[game.ID], m)
-		}
+		moves[game.ID] = append(moves[game.ID], quoted(game, row)...)
 	}
 }
+
+// quoteColumns are game, market, selection, book, and line and price at opening and at closing.
+const quoteColumns = 8
 
 // quoted returns the opening and the closing quote of a row.
 func quoted(g Game, row []string) []move {

@@ -31,7 +31,7 @@ type SundayReport struct {
 	Reads       int64                  `json:"reads"`
 	Payouts     int64                  `json:"payouts"`
 	Money       map[string]MoneyTotals `json:"money"`      // by currency
-	Peaks       map[string]float64     `json:"peaks"`      // busiest second of each curve
+	Peaks       map[string]float64     `json:"peaks"`      // busiest step of each curve, and payouts there against their mean
 	Latency     map[string]percentiles `json:"latency_ms"` // from the moment a request was due
 	HistoryLag  percentiles            `json:"history_lag_ms"`
 	Series      SeriesReport           `json:"series"`

@@ -97,7 +97,7 @@ func (r *SundayReport) chart(zone *time.Location, title, unit, note, class strin
 	top, step := niceScale(maxOf(values))
 	c := chart{
 		Title: title, Unit: unit, Note: note, Class: class, Width: chartWidth, Height: chartHeight,
-		Values: values, Peak: number(maxOf(values)),
+		Values: values, Peak: millis(maxOf(values)),
 	}
 	y := func(v float64) float64 {
 		return chartTop + (chartHeight-chartTop-chartBottom)*(1-v/top)

@@ -67,7 +67,7 @@ func (s *sunday) script() ([]action, error) {
 	moves := map[string][]move{}
 	if path := quotesBeside(s.o.Slate); path != "" {
 		var err error
-		if moves, err = readMoves(path, s.day.games); err != nil {
+		if moves, err = openMoves(path, s.day.games); err != nil {
 			return nil, fmt.Errorf("quotes: %w", err)
 		}
 	}

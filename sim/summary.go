@@ -30,13 +30,16 @@ func (s *sunday) fillReport() {
 	}
 	r.HistoryLag = s.history.percentiles()
 	r.Series = SeriesReport{
-		BinSeconds: binWidth.Seconds(), Start: s.day.realStart, End: s.day.realEnd,
+		BinSeconds: s.bin.Seconds(), Start: s.day.realStart, End: s.day.realEnd,
 		Deposits: s.deposits.perSecond(), Bets: s.accepted.perSecond(), Reads: s.reads.perSecond(), Payouts: s.payouts.perSecond(),
 		LagMS: s.lag.values(1000), BetP99MS: s.betP99.values(1000), ReadP99MS: s.readP99.values(1000),
 	}
 	r.Peaks = map[string]float64{
 		"deposits_per_s": maxOf(r.Series.Deposits), "bets_per_s": maxOf(r.Series.Bets),
 		"reads_per_s": maxOf(r.Series.Reads), "payouts_per_s": maxOf(r.Series.Payouts),
+	}
+	if mean := float64(r.Payouts) / s.day.span.Seconds(); mean > 0 {
+		r.Peaks["payouts_over_mean"] = round(r.Peaks["payouts_per_s"] / mean)
 	}
 	for i, g := range s.day.games {
 		shown := GameReport{ID: g.ID, Away: g.Away, Home: g.Home, AwayScore: g.AwayScore, HomeScore: g.HomeScore,

@@ -32,6 +32,7 @@ type sunday struct {
 	bets     *ledgerOfBets
 	report   *SundayReport
 	start    time.Time // of the compressed day
+	bin      time.Duration
 	progress *progress
 
 	deposits, accepted, reads, payouts *meter
@@ -78,8 +79,11 @@ type gameProgress struct {
 	decided int64
 }
 
-// binWidth is the resolution of the report's curves.
-const binWidth = 500 * time.Millisecond
+// binsOfTheDay is how many steps the report's curves have, unless that makes them too short to count in.
+const binsOfTheDay = 600
+
+// binWidth returns the length of one step of the curves.
+func binWidth(span time.Duration) time.Duration { return max(span/binsOfTheDay, 200*time.Millisecond) }
 
 // Sunday plays one game day through the HTTP API of a platform of its own, writes the report and the
 // tables into o.Out, and returns an error if a bet was lost, doubled or graded otherwise than the
@@ -119,7 +123,7 @@ func newSunday(o SundayOptions, out io.Writer) (*sunday, error) {
 	o.Shards, o.Workers = orDefault(o.Shards, 2), orDefault(o.Workers, 96)
 	span := time.Duration(o.Minutes * float64(time.Minute))
 	s := &sunday{
-		o: o, out: out, seed: seed, slate: slate,
+		o: o, out: out, seed: seed, slate: slate, bin: binWidth(span),
 		day:   newGameDay(games, date, span, mathrand.New(mathrand.NewPCG(seed, 1))), // #nosec: not for secrets
 		crowd: newCrowd(o.Players), bets: newLedgerOfBets(o.Bets),
 		refused: make(map[string]int64), pending: make(map[string]pendingDeposit), games: make([]gameProgress, len(games)),
@@ -247,10 +251,10 @@ func (s *sunday) playDay(ctx context.Context) error {
 // makeMeters makes the curves, with room for what comes after the last whistle.
 func (s *sunday) makeMeters() {
 	for _, m := range []**meter{&s.deposits, &s.accepted, &s.reads, &s.payouts} {
-		*m = newMeter(s.start, binWidth, s.day.span)
+		*m = newMeter(s.start, s.bin, s.day.span)
 	}
 	for _, g := range []**gauge{&s.lag, &s.betP99, &s.readP99} {
-		*g = newGauge(s.start, binWidth, s.day.span)
+		*g = newGauge(s.start, s.bin, s.day.span)
 	}
 }
 
@@ -269,10 +273,11 @@ func (s *sunday) pacer() *pacer {
 func (s *sunday) status() string {
 	now := time.Since(s.start)
 	at := s.day.realAt(max(now, 0)).In(s.day.date.Location())
-	bin := max(int(now/binWidth)-1, 0)
+	bins := max(int(time.Second/s.bin), 1)
+	last := int(now / s.bin)
 	rate := func(m *meter) string {
 		sum := int64(0)
-		for i := max(bin-1, 0); i <= bin && i < len(m.bins); i++ {
+		for i := max(last-bins, 0); i < last && i < len(m.bins); i++ {
 			sum += m.bins[i].Load()
 		}
 		return thousands(sum)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -91,7 +92,7 @@ func TestQuotesBecomeMoves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	moves, err := readMoves(quotesBeside("../../shared/data/nfl/season_2019.csv"), games)
+	moves, err := openMoves(quotesBeside("../../shared/data/nfl/season_2019.csv"), games)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,4 +126,20 @@ func TestDrawsRepeatWithTheSeed(t *testing.T) {
 	if singles < 6_800 || singles > 7_200 {
 		t.Errorf("%d singles of 10,000, want 7,000", singles)
 	}
+}
+
+func FuzzReadMoves(f *testing.F) {
+	f.Add("game_id,market,selection,book,open_line,open_price,close_line,close_price\ng,money_line,A,x,0,-190,,-178\n")
+	f.Add("h\ng,spread,H,x,-3.5,-110,-3,\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		moves, err := readMoves(strings.NewReader(text), []Game{{ID: "g", Home: "H", Away: "A"}})
+		if err != nil {
+			return
+		}
+		for _, m := range moves["g"] {
+			if !followable(m.price) {
+				t.Errorf("move to %d", m.price)
+			}
+		}
+	})
 }

@@ -106,7 +106,7 @@ func (s *sunday) decided(bet *trackedBet, now time.Time) {
 func (s *sunday) sample(ctx context.Context) {
 	tick := time.NewTicker(samplePeriod)
 	defer tick.Stop()
-	window := int(binWidth / samplePeriod)
+	window := int(s.bin / samplePeriod)
 	for i := 1; ; i++ {
 		select {
 		case <-tick.C:

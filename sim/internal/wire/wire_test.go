@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -86,6 +87,19 @@ func TestClientRefusesNonsense(t *testing.T) {
 			}
 		})
 	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	f.Add("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
+	f.Add("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		c := New("", time.Second)
+		c.in = bufio.NewReader(strings.NewReader(text))
+		if err := c.read(); err == nil && len(c.answer.Body) > len(text) {
+			t.Errorf("a body of %d bytes from an answer of %d", len(c.answer.Body), len(text))
+		}
+	})
 }
 
 // BenchmarkClients compares what one request costs with this client and with net/http's, server
