@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
@@ -124,6 +126,12 @@ type tab struct {
 // pages that no browser has shown are not tested.
 func (p product) openBrowser() tab {
 	p.t.Helper()
+	return p.openBrowserAt(p.BaseURL())
+}
+
+// openBrowserAt starts a browser for the pages at an address.
+func (p product) openBrowserAt(base string) tab {
+	p.t.Helper()
 	program, err := exec.LookPath("chromium")
 	if err != nil {
 		p.t.Fatal("the browser tests need Chromium: run them with make test, which installs it (Debian package chromium)")
@@ -138,7 +146,7 @@ func (p product) openBrowser() tab {
 	p.t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	p.t.Cleanup(cancel)
-	return tab{t: p.t, ctx: ctx, base: p.BaseURL()}
+	return tab{t: p.t, ctx: ctx, base: base}
 }
 
 // another opens a second tab of the same browser, with the same cookies.
@@ -240,4 +248,23 @@ func value[T any](b tab, expression string) T {
 		b.t.Fatalf("evaluate %.100s: %v", expression, err)
 	}
 	return v
+}
+
+// emulateDark asks pages for their dark look.
+func emulateDark(ctx context.Context, _ *chromedp.Target) error {
+	media := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}
+	_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: media})
+	return err
+}
+
+// picture writes what the tab shows as a PNG.
+func (b tab) picture(dir, name string) {
+	b.t.Helper()
+	png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, name), png, 0o600)
+	}
+	if err != nil {
+		b.t.Fatalf("picture %s: %v", name, err)
+	}
 }

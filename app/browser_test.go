@@ -137,8 +137,10 @@ func TestBrowserAsksWhenThePriceMoves(t *testing.T) {
 		b.click("#price-keep")
 		b.until("nothing was placed", `!document.querySelector('#price-dialog').open && !document.querySelector('.receipt')`)
 		b.click("#place")
+		p.move(e, sportsbook.Moneyline, "away", 350)
+		b.untilText("#price-dialog-list", "+350")
 		b.click("#price-accept")
-		b.untilText(".receipt", "+333")
+		b.untilText(".receipt", "+350")
 		b.untilText("#balance", "$95.00")
 	})
 	t.Run("as the platform refuses", func(t *testing.T) {
@@ -305,6 +307,11 @@ func TestBrowserStaffRunTheOffer(t *testing.T) {
 	if got := find(); got.AwayScore != 6 || got.HomeScore != 7 {
 		t.Errorf("the score is %d-%d, want 6-7", got.AwayScore, got.HomeScore)
 	}
+	b.click(fmt.Sprintf(`[data-market-card="%s:total"] .danger`, e.ID))
+	b.until("the reason is asked for", `document.querySelector('#confirm').open`)
+	b.fill("#confirm-reason", "wrong line")
+	b.click("#confirm-yes")
+	b.untilText(fmt.Sprintf(`[data-market-card="%s:total"]`, e.ID), "void")
 	b.open("/staff/players")
 	b.untilText("#players", "vi@example.com")
 	b.open("/staff")

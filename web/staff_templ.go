@@ -374,7 +374,7 @@ func staffBoardPage(f frame) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "</div><div class=\"panels\"><section class=\"card\" aria-label=\"Exposure by game\"><div class=\"panel-head\"><h2>Exposure by game</h2><span class=\"muted small\" id=\"exposure-sum\"></span></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Game</th><th class=\"num\">Bets</th><th class=\"num\">Staked</th><th class=\"num\">Worst case</th><th>Of limit</th></tr></thead><tbody id=\"exposure\"><tr><td colspan=\"5\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><div class=\"staff-cards\"><section class=\"card\" aria-label=\"Settlements\"><div class=\"panel-head\"><h2>Settlements</h2></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Game</th><th class=\"num\">Bets</th><th>Paid</th><th class=\"num\">Took</th></tr></thead><tbody id=\"settlements\"><tr><td colspan=\"4\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><section class=\"card\" aria-label=\"Shards and history\"><div class=\"panel-head\"><h2>Shards and history</h2></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Shard</th><th class=\"num\">Position</th><th class=\"num\">Queued</th><th class=\"num\">History behind</th></tr></thead><tbody id=\"shards\"><tr><td colspan=\"4\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><section class=\"card\" aria-label=\"Audit\"><div class=\"panel-head\"><h2>Audit</h2><button class=\"btn slim\" type=\"button\" id=\"audit-start\">Start</button></div><div class=\"pad small\" id=\"audit\">Not run yet.</div></section></div></div></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "</div><div class=\"panels\"><section class=\"card\" aria-label=\"Exposure by game\"><div class=\"panel-head\"><h2>Exposure by game</h2><span class=\"muted small\" id=\"exposure-sum\"></span></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Game</th><th class=\"num\">Bets</th><th class=\"num\">Staked</th><th class=\"num\">Worst case</th><th>Of limit</th></tr></thead><tbody id=\"exposure\"><tr><td colspan=\"5\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><div class=\"staff-cards\"><section class=\"card\" aria-label=\"Shards and history\"><div class=\"panel-head\"><h2>Shards and history</h2></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Shard</th><th class=\"num\">Position</th><th class=\"num\">Queued</th><th class=\"num\">History behind</th></tr></thead><tbody id=\"shards\"><tr><td colspan=\"4\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><section class=\"card\" aria-label=\"Settlements\"><div class=\"panel-head\"><h2>Settlements</h2></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Game</th><th class=\"num\">Bets</th><th>Paid</th><th class=\"num\">Took</th></tr></thead><tbody id=\"settlements\"><tr><td colspan=\"4\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><section class=\"card\" aria-label=\"Audit\"><div class=\"panel-head\"><h2>Audit</h2><button class=\"btn slim\" type=\"button\" id=\"audit-start\">Start</button></div><div class=\"pad small\" id=\"audit\">Not run yet.</div></section></div></div></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -578,7 +578,7 @@ func staffEventPage(f frame, eventID string) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 34, "<p class=\"field small muted\">Closes every market, grades every bet and pays the winners. A second result is a correction and settles again.</p><button class=\"btn primary wide\" type=\"submit\">Enter result</button></form></section><section class=\"card\"><div class=\"panel-head\"><h2>Suspension</h2></div><div class=\"pad staff-actions\"><button class=\"btn\" type=\"button\" id=\"suspend\">Suspend all markets</button> <button class=\"btn\" type=\"button\" id=\"resume\">Open again</button></div></section><section class=\"card\"><div class=\"panel-head\"><h2>Exposure</h2></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Selection</th><th class=\"num\">Bets</th><th class=\"num\">Staked</th><th class=\"num\">Worst case</th></tr></thead><tbody id=\"exposure\"><tr><td colspan=\"4\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section></div></div><dialog id=\"confirm\" aria-labelledby=\"confirm-title\"><form method=\"dialog\" class=\"dlg\"><h2 id=\"confirm-title\">Are you sure?</h2><p id=\"confirm-text\"></p><div class=\"dlg-acts\"><button class=\"btn primary\" value=\"yes\">Yes, enter it</button> <button class=\"btn\" value=\"no\">Cancel</button></div></form></dialog></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 34, "<p class=\"field small muted\">Closes every market, grades every bet and pays the winners. A second result is a correction and settles again.</p><button class=\"btn primary wide\" type=\"submit\">Enter result</button></form></section><section class=\"card\"><div class=\"panel-head\"><h2>Suspension</h2></div><div class=\"pad staff-actions\"><button class=\"btn\" type=\"button\" id=\"suspend\">Suspend all markets</button> <button class=\"btn\" type=\"button\" id=\"resume\">Open again</button></div></section><section class=\"card\"><div class=\"panel-head\"><h2>Exposure</h2></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Selection</th><th class=\"num\">Bets</th><th class=\"num\">Staked</th><th class=\"num\">Worst case</th></tr></thead><tbody id=\"exposure\"><tr><td colspan=\"4\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section></div></div><dialog id=\"confirm\" aria-labelledby=\"confirm-title\"><form method=\"dialog\" class=\"dlg\"><h2 id=\"confirm-title\">Are you sure?</h2><p id=\"confirm-text\"></p><div class=\"field\" id=\"confirm-field\" hidden><label for=\"confirm-reason\">Reason</label> <input id=\"confirm-reason\" maxlength=\"200\" autocomplete=\"off\"></div><div class=\"dlg-acts\"><button class=\"btn primary\" value=\"yes\" id=\"confirm-yes\">Yes</button> <button class=\"btn\" value=\"no\" formnovalidate>Cancel</button></div></form></dialog></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -620,7 +620,7 @@ func scoreFields(prefix string) templ.Component {
 		var templ_7745c5c3_Var25 string
 		templ_7745c5c3_Var25, templ_7745c5c3_Err = templ.JoinStringErrs(prefix + "-away")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 230, Col: 32}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 234, Col: 32}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var25))
 		if templ_7745c5c3_Err != nil {
@@ -633,7 +633,7 @@ func scoreFields(prefix string) templ.Component {
 		var templ_7745c5c3_Var26 string
 		templ_7745c5c3_Var26, templ_7745c5c3_Err = templ.JoinStringErrs(prefix + "-away")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 231, Col: 31}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 235, Col: 31}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var26))
 		if templ_7745c5c3_Err != nil {
@@ -646,7 +646,7 @@ func scoreFields(prefix string) templ.Component {
 		var templ_7745c5c3_Var27 string
 		templ_7745c5c3_Var27, templ_7745c5c3_Err = templ.JoinStringErrs(prefix + "-home")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 234, Col: 32}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 238, Col: 32}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var27))
 		if templ_7745c5c3_Err != nil {
@@ -659,7 +659,7 @@ func scoreFields(prefix string) templ.Component {
 		var templ_7745c5c3_Var28 string
 		templ_7745c5c3_Var28, templ_7745c5c3_Err = templ.JoinStringErrs(prefix + "-home")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 235, Col: 31}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 239, Col: 31}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var28))
 		if templ_7745c5c3_Err != nil {

@@ -263,8 +263,20 @@ function takeEvent(event) {
 
 // ---- the dialogue about moved prices
 
+let asked = new Map(); // what the dialogue shows, by selection id: {price, line}
+
 function askAboutPrices(picks) {
+  drawQuestion(picks);
   const dialog = $('#price-dialog');
+  dialog.returnValue = '';
+  dialog.showModal();
+  $('#price-dialog-title').focus();
+}
+
+// drawQuestion lists what has moved. It is drawn again while it stands open and prices move on: what
+// is accepted is what was shown.
+function drawQuestion(picks) {
+  asked = new Map(picks.map((pick) => [pick.id, { price: nowPrice(pick), line: nowLine(pick) }]));
   const gone = picks.filter((pick) => !isOpen(pick));
   $('#price-dialog-text').textContent = gone.length > 0
     ? 'One of your selections is no longer on offer.'
@@ -279,16 +291,10 @@ function askAboutPrices(picks) {
   const sum = wanted.reduce((total, bet) => total + (bet.picks.every((pick) => nowPrice(pick)) ? returns(bet) : 0n), 0n);
   $('#price-accept').textContent = sum > 0n ? `Accept and place, to return ${amountText(sum)}` : 'Accept and place';
   $('#price-accept').disabled = gone.length > 0;
-  dialog.returnValue = '';
-  dialog.showModal();
-  $('#price-dialog-title').focus();
 }
 
 function acceptPrices() {
-  for (const pick of state.picks) {
-    pick.price = nowPrice(pick);
-    pick.line = nowLine(pick);
-  }
+  for (const [id, shown] of asked) Object.assign(pickOf(id) ?? {}, shown);
   $('#price-dialog').close();
   changed();
   place();
@@ -480,16 +486,18 @@ function setInert(inert) {
 function followOffer() {
   on('price', (change) => {
     const pick = pickOf(change.selection_id);
-    if (!pick || busy) return;
+    if (!pick) return;
     pick.nowPrice = change.price;
     pick.nowLine = change.line;
+    if (busy) return;
     if (moved(pick)) say(`${pick.name}: price now ${priceText(change.price)}`);
+    if ($('#price-dialog')?.open) drawQuestion(state.picks.filter((one) => moved(one) || asked.has(one.id)));
     changed();
   });
   on('market', (change) => {
     const touched = state.picks.filter((pick) => pick.market === change.market_id);
-    if (touched.length === 0 || busy) return;
     for (const pick of touched) pick.status = change.status;
+    if (touched.length === 0 || busy) return;
     shout(change.status === 'open' ? `${touched[0].name} is open again` : `${touched[0].name} is suspended`);
     changed();
   });
@@ -516,6 +524,11 @@ export function startSlip() {
   $('#price-keep')?.addEventListener('click', () => $('#price-dialog').close());
   document.addEventListener('keydown', (event) => {
     if (event.key === 'Escape' && !$('#price-dialog')?.open) closeSheet();
+  });
+  addEventListener('storage', (event) => { // another tab changed the slip
+    if (event.key !== storeName || busy) return;
+    load();
+    render();
   });
   narrow.addEventListener('change', closeSheet);
   document.addEventListener('region', render);

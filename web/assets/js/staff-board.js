@@ -39,14 +39,10 @@ async function rates() {
 
 const emptyRow = (columns, text) => el('tr', {}, el('td', { colspan: columns, class: 'muted' }, text));
 
-// currencies has the sum of a column by currency: a dollar of Ontario is not one of New Jersey.
-function sumText(sums) {
-  return Object.entries(sums).map(([code, minor]) => apiAmountText({ amount: decimalOf(minor), currency: code })).join(' + ');
-}
-
-function decimalOf(minor) {
-  const text = String(minor).padStart(3, '0');
-  return `${text.slice(0, -2)}.${text.slice(-2)}`;
+// sumNodes shows the sum of a column by currency, in whole units: a dollar of Ontario is not one of
+// New Jersey.
+function sumNodes(sums) {
+  return Object.entries(sums).sort().reverse().map(([code, minor]) => el('span', { class: 'sums' }, apiAmountText({ amount: String(minor / 100n), currency: code })));
 }
 
 function addTo(sums, amount) {
@@ -71,15 +67,15 @@ async function exposure() {
     meter.firstChild.style.width = `${Math.min(100, Math.max(game.share * 100, game.share > 0 ? 1.5 : 0))}%`;
     return el('tr', {},
       el('td', {}, el('a', { href: `/staff/events/${encodeURIComponent(game.id)}` }, game.name)),
-      el('td', { class: 'num' }, number.format(game.bets)), el('td', { class: 'num' }, sumText(game.stake)),
-      el('td', { class: 'num' }, sumText(game.payout)), el('td', {}, meter));
+      el('td', { class: 'num' }, number.format(game.bets)), el('td', { class: 'num' }, ...sumNodes(game.stake)),
+      el('td', { class: 'num' }, ...sumNodes(game.payout)), el('td', {}, el('div', { class: 'share' }, meter, el('span', {}, `${(game.share * 100).toFixed(game.share < 0.1 ? 1 : 0)}%`))));
   })));
   $('#exposure-sum').textContent = rows.length > 0 ? `${rows.length} games with open bets` : '';
 }
 
 async function settlements() {
   const { items } = await call('GET', '/v1/operator/settlements');
-  const rows = items.slice().sort((a, b) => b.started_at.localeCompare(a.started_at)).slice(0, 12);
+  const rows = items.slice().sort((a, b) => b.started_at.localeCompare(a.started_at)).slice(0, 8);
   $('#settlements').replaceChildren(...(rows.length === 0 ? [emptyRow(4, 'No results entered yet.')] : rows.map((one) => {
     const share = one.bets > 0 ? one.paid / one.bets : 1;
     const done = Boolean(one.done_at);

@@ -86,6 +86,23 @@ function eventRow(event, reload) {
     el('td', { class: 'num' }, el('span', { class: 'edit' }, toggle, el('a', { class: 'btn slim primary', href }, event.status === 'ended' ? 'Correct' : 'Result'))));
 }
 
+// confirm asks before something that cannot be taken back; with reason it asks for that too.
+function confirm({ title, text, yes, reason = false }, then) {
+  const dialog = $('#confirm');
+  $('#confirm-title').textContent = title;
+  $('#confirm-text').textContent = text;
+  $('#confirm-yes').textContent = yes;
+  $('#confirm-field').hidden = !reason;
+  const input = $('#confirm-reason');
+  input.required = reason;
+  input.value = '';
+  dialog.returnValue = '';
+  dialog.onclose = () => {
+    if (dialog.returnValue === 'yes') then(input.value.trim());
+  };
+  dialog.showModal();
+}
+
 // score reads two inputs as the API wants them; it throws what failed can show.
 function score(away, home) {
   const values = [away, home].map((input) => (/^\d{1,3}$/.test(input.value.trim()) ? Number(input.value) : null));
@@ -123,14 +140,11 @@ export function startEvent() {
       failed(problem);
       return;
     }
-    const dialog = $('#confirm');
-    const names = [...$$('#result-form label')].map((label) => label.textContent);
-    $('#confirm-text').textContent = `${names[0]} ${body.away_score}, ${names[1]} ${body.home_score}. Every open bet on this game is graded and paid.`;
-    dialog.returnValue = '';
-    dialog.showModal();
-    dialog.onclose = () => {
-      if (dialog.returnValue === 'yes') run($('button', e.target), 'Result entered. Bets are being settled.', () => call('POST', `${path}/result`, { body }), load);
-    };
+    const names = $$('#result-form label').map((label) => label.textContent);
+    confirm({
+      title: 'Enter this result?', yes: 'Enter result',
+      text: `${names[0]} ${body.away_score}, ${names[1]} ${body.home_score}. Every open bet on this game is graded and paid.`,
+    }, () => run($('button', e.target), 'Result entered. Bets are being settled.', () => call('POST', `${path}/result`, { body }), load));
   });
   load();
 }
@@ -161,10 +175,8 @@ function marketCard(market, reload) {
   if (market.status !== 'void') {
     const button = el('button', {
       type: 'button', class: 'btn slim danger',
-      onclick: () => {
-        const reason = prompt('Why is this market void? Every stake on it goes back.');
-        if (reason) run(button, 'Market void', () => call('POST', `/v1/operator/markets/${encodeURIComponent(market.id)}/void`, { body: { reason } }), reload);
-      },
+      onclick: () => confirm({ title: `Void ${marketNames[market.type] ?? market.type}?`, text: 'Every stake on it goes back. This cannot be undone.', yes: 'Void the market', reason: true },
+        (reason) => run(button, 'Market void', () => call('POST', `/v1/operator/markets/${encodeURIComponent(market.id)}/void`, { body: { reason } }), reload)),
     }, 'Void');
     actions.append(button);
   }
