@@ -49,14 +49,33 @@ function addTo(sums, amount) {
   sums[amount.currency] = (sums[amount.currency] ?? 0n) + (parseAmount(amount.amount, 2) ?? 0n);
 }
 
+// worstCase is what a game can cost: one selection of each market wins, the dearest one.
+function worstCase(rows) {
+  const dearest = new Map();
+  for (const row of rows) {
+    const key = `${row.market_id} ${row.jurisdiction}`;
+    const minor = parseAmount(row.payout.amount, 2) ?? 0n;
+    if (minor >= (dearest.get(key)?.minor ?? 0n)) dearest.set(key, { minor, currency: row.payout.currency });
+  }
+  const sums = {};
+  for (const { minor, currency } of dearest.values()) sums[currency] = (sums[currency] ?? 0n) + minor;
+  return sums;
+}
+
+// shareText is a share as staff read it; what is not nothing is not shown as nothing.
+function shareText(share) {
+  if (share > 0 && share < 0.001) return '<0.1%';
+  return `${(share * 100).toFixed(share < 0.1 ? 1 : 0)}%`;
+}
+
 async function exposure() {
   const { items } = await call('GET', '/v1/operator/exposure');
   const games = new Map();
   for (const row of items) {
-    const game = games.get(row.event_id) ?? { id: row.event_id, name: row.event_name || row.event_id, bets: 0, stake: {}, payout: {}, share: 0 };
+    const game = games.get(row.event_id) ?? { id: row.event_id, name: row.event_name || row.event_id, bets: 0, stake: {}, markets: [], share: 0 };
     game.bets += row.bets;
     addTo(game.stake, row.stake);
-    addTo(game.payout, row.payout);
+    game.markets.push(row);
     const limit = Number(row.limit.amount);
     if (limit > 0) game.share = Math.max(game.share, Number(row.payout.amount) / limit);
     games.set(row.event_id, game);
@@ -68,7 +87,7 @@ async function exposure() {
     return el('tr', {},
       el('td', {}, el('a', { href: `/staff/events/${encodeURIComponent(game.id)}` }, game.name)),
       el('td', { class: 'num' }, number.format(game.bets)), el('td', { class: 'num' }, ...sumNodes(game.stake)),
-      el('td', { class: 'num' }, ...sumNodes(game.payout)), el('td', {}, el('div', { class: 'share' }, meter, el('span', {}, `${(game.share * 100).toFixed(game.share < 0.1 ? 1 : 0)}%`))));
+      el('td', { class: 'num' }, ...sumNodes(worstCase(game.markets))), el('td', {}, el('div', { class: 'share' }, meter, el('span', {}, shareText(game.share)))));
   })));
   $('#exposure-sum').textContent = rows.length > 0 ? `${rows.length} games with open bets` : '';
 }
