@@ -31,7 +31,8 @@ type SettlementConfig struct {
 	// WindowBets bounds, per shard, the bets that were sent to the payer and that the log does not
 	// show yet. 0 is 20,000.
 	WindowBets int `yaml:"window_bets"`
-	// RedriveAfter is how long nothing may arrive in the log before bets are sent again. 0 is 5 s.
+	// RedriveAfter is how long nothing may arrive in the log before bets are sent again. 0 is 10 s:
+	// commands are lost only with their stream, and sending them again under load adds to it.
 	RedriveAfter time.Duration `yaml:"redrive_after"`
 	// Retention is how long settled bets can be graded again. 0 is 35 days.
 	Retention time.Duration `yaml:"retention"`
@@ -66,7 +67,7 @@ func (c SettlementConfig) withDefaults() SettlementConfig {
 	orDefault(&c.MessageBets, 500)
 	orDefault(&c.WindowBets, 20_000)
 	if c.RedriveAfter == 0 {
-		c.RedriveAfter = 5 * time.Second
+		c.RedriveAfter = 10 * time.Second
 	}
 	if c.Retention == 0 {
 		c.Retention = 35 * 24 * time.Hour
