@@ -46,7 +46,7 @@ type change struct {
 	placedAt     time.Time
 	slip         stream.BetPlaced // without legs
 	legs         []byte           // as they came: they are stored, not read
-	settlement   settlement // of the highest version; version 0 is none
+	settlement   settlement       // of the highest version; version 0 is none
 }
 
 // project is the sink's projection.

@@ -51,7 +51,7 @@ func (c EmbeddedConfig) withDefaults() EmbeddedConfig {
 }
 
 const (
-	maxPayload   = 16 << 20
+	maxPayload   = 8 << 20   // several times our largest message; the server warns of more
 	maxPending   = 256 << 20 // bytes on the way to our one connection, for all its consumers
 	startTimeout = 30 * time.Second
 	maxStore     = 1 << 42 // the streams have bounds of their own; the disk is the last one
