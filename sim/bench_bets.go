@@ -196,7 +196,7 @@ func (h *betHouse) placeFor(ctx context.Context, length time.Duration) error {
 func (h *betHouse) placeSteadily(ctx context.Context, rate int, length time.Duration) (*latency, error) {
 	at := newLatency()
 	var failed firstError
-	pool := newPool(ctx, h.p.addr, h.o.Workers, requestTimeout)
+	pool := newPool(ctx, h.p.addr, openLoopConnections(h.o), requestTimeout)
 	base := int(h.next.Add(int64(rate)*int64(length/time.Second) + 1))
 	p := pacer{start: time.Now(), pool: pool, tracks: []track{{curve: steady(rate, length), run: func(ctx context.Context, w *worker, n int, due time.Time) {
 		_, _, err := h.place(ctx, w, base-1-n)

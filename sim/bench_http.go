@@ -115,12 +115,16 @@ func newDebits(o BenchOptions, p *platform, run int) *debits {
 
 // play sends the debits at the rate of the options for the length and waits for the last answer.
 func (d *debits) play(ctx context.Context, length time.Duration) error {
-	pool := newPool(ctx, d.p.addr, d.o.Workers, requestTimeout)
+	pool := newPool(ctx, d.p.addr, openLoopConnections(d.o), requestTimeout)
 	p := pacer{start: time.Now(), pool: pool, tracks: []track{{curve: steady(d.o.Rate, length), run: d.one}}}
 	p.play(ctx, length)
 	pool.close()
 	return d.failed.err()
 }
+
+// openLoopConnections is how many requests an open loop has under way at most: enough that a slow
+// answer does not hold back the next request.
+func openLoopConnections(o BenchOptions) int { return max(o.Workers, 256) }
 
 // one sends one debit.
 func (d *debits) one(ctx context.Context, w *worker, _ int, due time.Time) {

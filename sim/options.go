@@ -19,7 +19,7 @@ type SundayOptions struct {
 	Seed    uint64  // 0 draws one
 	Dir     string  // data folder of the platform; "" is a temporary one, removed at the end
 	Shards  int     // ledger shards; 0 is 2
-	Workers int     // connections of the load generator; 0 is 96
+	Workers int     // connections of the load generator; 0 is 192
 }
 
 // Validate returns what is wrong with the options, every field at once.
@@ -53,7 +53,7 @@ type BenchOptions struct {
 	Accounts   int    // players with money; 0 is 10,000
 	Bets       int    // bench payout: winning bets; 0 is 1,000,000
 	Rate       int    // open-loop requests a second for latency figures; 0 is 1,000
-	Workers    int    // connections of the load generator; 0 is 64
+	Workers    int    // connections of a closed loop; 0 is 64. Open loops have 256 or more
 	Seed       uint64 // 0 is 1
 	JSON       bool   // print one JSON object instead of a table
 	Dir        string // parent of the temporary data folders; "" is the system's

@@ -120,7 +120,7 @@ func newSunday(o SundayOptions, out io.Writer) (*sunday, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Shards, o.Workers = orDefault(o.Shards, 2), orDefault(o.Workers, 96)
+	o.Shards, o.Workers = orDefault(o.Shards, 2), orDefault(o.Workers, 192)
 	span := time.Duration(o.Minutes * float64(time.Minute))
 	s := &sunday{
 		o: o, out: out, seed: seed, slate: slate, bin: binWidth(span),

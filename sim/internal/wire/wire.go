@@ -67,7 +67,8 @@ func (c *Client) Close() {
 	}
 }
 
-// Do sends the request and returns the response. After an error the outcome of the request is
+// Do sends the request and returns the response. A done ctx keeps it from starting; once started it ends
+// by its answer or by the client's timeout. After an error the outcome of the request is
 // unknown, and the next request takes a new connection.
 func (c *Client) Do(ctx context.Context, r *Request) (*Response, error) {
 	if err := ctx.Err(); err != nil {
