@@ -2,6 +2,7 @@ package web
 
 import (
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -136,6 +137,7 @@ type gameView struct {
 	StartsAt             string // RFC 3339
 	Week                 int
 	Live, Ended, Started bool
+	Closed               bool   // no market takes bets any more
 	Winner               string // home or away, of an ended game that is no tie
 	Version              string
 	Upper, Lower         [3]priceView // spread, total, winner; away and over above
@@ -170,6 +172,9 @@ func game(e sportsbook.Event, now time.Time, zone *time.Location) gameView {
 		}
 	}
 	v.Started = !v.Live && !v.Ended && !now.Before(e.StartsAt)
+	v.Closed = (v.Live || v.Started || v.Ended) && !slices.ContainsFunc(e.Markets, func(m sportsbook.Market) bool {
+		return m.Status == sportsbook.MarketOpen || m.Status == sportsbook.MarketSuspended
+	})
 	for i, column := range columns {
 		v.Upper[i] = priceView{Market: column, Missing: true}
 		v.Lower[i] = priceView{Market: column, Missing: true, Lower: true}

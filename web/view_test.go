@@ -93,6 +93,30 @@ func TestGroupByDay(t *testing.T) {
 	}
 }
 
+func TestGameIsClosedWhenNoMarketTakesBets(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		status sportsbook.MarketStatus
+		starts time.Duration
+		want   bool
+	}{
+		{"open before the start", sportsbook.MarketOpen, time.Hour, false},
+		{"closed by staff before the start stays on the board", sportsbook.MarketClosed, time.Hour, false},
+		{"closed after the start", sportsbook.MarketClosed, -time.Hour, true},
+		{"suspended after the start may open again", sportsbook.MarketSuspended, -time.Hour, false},
+	}
+	for _, tt := range tests {
+		e := makeEvent(t, 1, "A", "B", now.Add(tt.starts))
+		for i := range e.Markets {
+			e.Markets[i].Status = tt.status
+		}
+		if got := game(e, now, time.UTC).Closed; got != tt.want {
+			t.Errorf("%s: closed %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestGamePutsAwayAndOverAbove(t *testing.T) {
 	t.Parallel()
 	v := game(makeEvent(t, 1, "Away", "Home", now), now, time.UTC)
