@@ -16,13 +16,13 @@ func (a *API) paymentRoutes() []route {
 		{method: "POST", path: "/v1/me/deposits", id: "deposit", tag: "Money", who: whoPlayer, status: http.StatusCreated, keyed: true, writes: true,
 			summary: "Deposit money", detail: pending, end: taking(a.deposit)},
 		{method: "GET", path: "/v1/me/deposits", id: "deposits", tag: "Money", who: whoPlayer, params: paged,
-			summary: "The player's deposits, newest first", end: reading(a.listPayments(payments.DirectionDeposit))},
+			summary: "The player's deposits, newest first", end: reading(a.listPayments(a.deps.Payments.ListDeposits))},
 		{method: "GET", path: "/v1/me/deposits/{id}", id: "deposit-by-id", tag: "Money", who: whoPlayer,
 			summary: "One deposit", end: reading(a.findPayment(payments.DirectionDeposit))},
 		{method: "POST", path: "/v1/me/withdrawals", id: "withdraw", tag: "Money", who: whoPlayer, status: http.StatusCreated, keyed: true, writes: true,
 			summary: "Withdraw money", detail: pending, end: taking(a.withdraw)},
 		{method: "GET", path: "/v1/me/withdrawals", id: "withdrawals", tag: "Money", who: whoPlayer, params: paged,
-			summary: "The player's withdrawals, newest first", end: reading(a.listPayments(payments.DirectionWithdrawal))},
+			summary: "The player's withdrawals, newest first", end: reading(a.listPayments(a.deps.Payments.ListWithdrawals))},
 		{method: "GET", path: "/v1/me/withdrawals/{id}", id: "withdrawal-by-id", tag: "Money", who: whoPlayer,
 			summary: "One withdrawal", end: reading(a.findPayment(payments.DirectionWithdrawal))},
 	}
@@ -71,26 +71,21 @@ func (a *API) pay(ctx context.Context, c *call, in *PaymentRequest, send func(co
 	return paymentOf(p), nil
 }
 
-// listPayments pages one direction. The room's list has both, so a page here may be short of the
-// limit; the cursor is what says whether there is more.
-func (a *API) listPayments(d payments.Direction) func(context.Context, *call) (List[Payment], error) {
+// lister is how room payments pages one direction.
+type lister func(ctx context.Context, p id.Player, j id.Jurisdiction, cursor string, limit int) ([]payments.Payment, string, error)
+
+func (a *API) listPayments(list lister) func(context.Context, *call) (List[Payment], error) {
 	return func(ctx context.Context, c *call) (List[Payment], error) {
 		limit, err := c.limit()
 		if err != nil {
 			return List[Payment]{}, err
 		}
 		s := c.caller.session
-		all, next, err := a.deps.Payments.List(ctx, s.Player, s.Jurisdiction, c.query.Get("cursor"), limit)
+		page, next, err := list(ctx, s.Player, s.Jurisdiction, c.query.Get("cursor"), limit)
 		if err != nil {
-			return List[Payment]{}, fmt.Errorf("list payments of player %s: %w", s.Player, err)
+			return List[Payment]{}, fmt.Errorf("%s of player %s: %w", c.route.id, s.Player, err)
 		}
-		out := List[Payment]{Items: []Payment{}, Next: next}
-		for _, p := range all {
-			if p.Direction == d {
-				out.Items = append(out.Items, paymentOf(p))
-			}
-		}
-		return out, nil
+		return listOf(page, next, paymentOf), nil
 	}
 }
 
