@@ -83,7 +83,9 @@ type Result struct {
 	At       time.Time // commit time
 	Replayed bool      // this Key had been answered before; everything here is the first answer
 
-	// Balances holds the posted balance of each posting's account after the transfer.
+	// Balances holds the posted balance of each posting's account after the transfer, a house account
+	// being that of the player's shard. A hold, a release and an expiry have one: the account whose
+	// money is reserved. A post has that account's and then the other's.
 	Balances []int64
 
 	// Data is the record's payload as committed: on a replay that of the first request.
