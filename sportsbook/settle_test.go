@@ -360,7 +360,7 @@ func TestSinglesAreSettledByTheResult(t *testing.T) {
 	b.wantState(other.BetID, "open v0")
 	b.wantBalance(ledger.PlayerCash(p, testNJ), 50_00+20_00+10_00+19_09)
 	b.wantBalance(ledger.Bets(testNJ, Product), 10_00)
-	b.wantBalance(ledger.Revenue(testNJ, Product), 10_00-10_00-9_09)
+	b.wantBalance(ledger.Revenue(testNJ, Product), -9_09) // 10.00 lost, 10.00 and 9.09 won
 	b.wantExposure("g1_x", 0)
 	b.wantExposure("g2_x", 1)
 	b.wantSound()
