@@ -27,7 +27,7 @@ func (a *API) ledgerRoutes() []route {
 	const account = "The address may keep its slashes or have them percent-encoded."
 	return []route{
 		{method: "POST", path: "/v1/ledger/transfers", id: "transfer", tag: "Ledger", who: whoService, status: http.StatusCreated, writes: true,
-			summary: "Move money", end: taking(a.transfer)},
+			summary: "Move money", detail: "A key belongs to the service that sends it, for ever: use it for one transfer only, of one player.", end: taking(a.transfer)},
 		{method: "POST", path: "/v1/ledger/transfers/batch", id: "transfer-batch", tag: "Ledger", who: whoService, maxBody: a.cfg.MaxBatchBytes,
 			summary: "Move money many times", detail: "Up to 1,000 transfers, each for itself: the answer has a result or an error for each, " +
 				"in the order asked. They wait in the bulk lane, behind what customers wait for.", end: taking(a.transferBatch)},

@@ -207,8 +207,8 @@ type Event struct {
 	Status        string    `json:"status" enum:"scheduled,live,ended"`
 	HomeScore     int       `json:"home_score"`
 	AwayScore     int       `json:"away_score"`
-	Season        int       `json:"season,omitempty"`
-	Week          int       `json:"week,omitempty"`
+	Season        int       `json:"season,omitzero"`
+	Week          int       `json:"week,omitzero"`
 	Version       int64     `json:"version"`
 	ResultVersion int       `json:"result_version" doc:"0 until a result is entered"`
 	Markets       []Market  `json:"markets"`
@@ -260,8 +260,8 @@ type NewEvent struct {
 	HomeCode      string      `json:"home_code,omitempty"`
 	AwayCode      string      `json:"away_code,omitempty"`
 	Stadium       string      `json:"stadium,omitempty"`
-	Season        int         `json:"season,omitempty"`
-	Week          int         `json:"week,omitempty"`
+	Season        int         `json:"season,omitzero"`
+	Week          int         `json:"week,omitzero"`
 	StartsAt      time.Time   `json:"starts_at"`
 	Jurisdictions []string    `json:"jurisdictions,omitempty" doc:"All if absent"`
 	Markets       []NewMarket `json:"markets" maxItems:"20"`
