@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/page"
@@ -292,11 +294,15 @@ func TestBrowserStaffRunTheOffer(t *testing.T) {
 	b.open("/staff/events/" + e.ID)
 	b.untilText("#event-name", e.Name)
 	sel := fmt.Sprintf(`[data-sel-row="%s:moneyline:home"]`, e.ID)
-	b.fill(sel+" input", "-222")
+	other := fmt.Sprintf(`[data-sel-row="%s:moneyline:away"] input`, e.ID)
+	b.fill(other, "+188", sel+" input", "-222")
 	b.click(sel + " button")
 	b.untilText("#toasts", "−222")
 	if got := price(t, find(), sportsbook.Moneyline, "home").String(); got != "-222" {
 		t.Errorf("the price is %s, want -222", got)
+	}
+	if got := value[string](b, fmt.Sprintf(`document.querySelector(%q).value`, other)); got != "+188" {
+		t.Errorf("what was typed at the other price is now %q", got)
 	}
 	b.fill(sel+" input", "-50")
 	b.click(sel + " button")
@@ -318,6 +324,19 @@ func TestBrowserStaffRunTheOffer(t *testing.T) {
 	b.click("#audit-start")
 	b.untilText("#audit", "Clean")
 	b.untilText("#board-state", "Live")
+	b.do("take a phone", chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
+	for path, ready := range map[string]string{
+		"/staff": "#shards .num", "/staff/events": row, "/staff/events/" + e.ID: sel, "/staff/players": "#players .small",
+	} {
+		b.open(path)
+		b.until(path+" is there", fmt.Sprintf(`document.querySelector(%q)`, ready))
+		if width := value[int](b, `document.documentElement.scrollWidth`); width > 390 {
+			t.Errorf("%s is %d px wide on a phone", path, width)
+		}
+		if dir := os.Getenv("MATCHDAY_PICTURES"); dir != "" {
+			b.picture(dir, "staff"+strings.ReplaceAll(path, "/", "-")+".png")
+		}
+	}
 }
 
 func TestBrowserOnAPhone(t *testing.T) {

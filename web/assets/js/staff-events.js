@@ -15,8 +15,8 @@ async function run(button, text, change, after) {
   button.disabled = true;
   try {
     await change();
-    toast(text);
     await after();
+    toast(text);
   } catch (problem) {
     failed(problem);
   } finally {
@@ -160,8 +160,21 @@ function showEvent(event, reload) {
     form.elements.away.value = event.status === 'scheduled' && form.id === 'result-form' ? '' : event.away_score;
     form.elements.home.value = event.status === 'scheduled' && form.id === 'result-form' ? '' : event.home_score;
   }
+  const typed = new Map($$('#markets input').filter((input) => input.value !== input.dataset.was).map((input) => [input.id, input.value]));
   $('#markets').replaceChildren(...(event.markets.length === 0 ? [el('div', { class: 'card empty' }, el('p', { class: 'muted' }, 'This event has no markets.'))]
     : event.markets.map((market) => marketCard(market, reload))));
+  // What somebody is typing elsewhere on the page stays.
+  for (const [id, text] of typed) {
+    const input = document.getElementById(id);
+    if (input) input.value = text;
+  }
+}
+
+// edited makes the input of a price or line; was is what the platform has.
+function edited(id, label, text) {
+  const input = el('input', { id, 'aria-label': label, autocomplete: 'off', 'data-was': text });
+  input.value = text;
+  return input;
 }
 
 function marketCard(market, reload) {
@@ -186,14 +199,15 @@ function marketCard(market, reload) {
 }
 
 function selectionRow(market, selection, reload) {
-  const line = selection.line === null ? null : el('input', { 'aria-label': `Line of ${selection.name}`, autocomplete: 'off' });
-  if (line) line.value = selection.line;
-  const price = el('input', { 'aria-label': `Price of ${selection.name}`, autocomplete: 'off' });
-  price.value = selection.price;
+  const line = selection.line === null ? null : edited(`line-${selection.id}`, `Line of ${selection.name}`, selection.line);
+  const price = edited(`price-${selection.id}`, `Price of ${selection.name}`, selection.price);
   const body = () => ({ price: price.value.trim(), ...(line ? { line: line.value.trim() } : {}), jurisdiction: jurisdiction() });
   const save = el('button', {
     type: 'button', class: 'btn slim',
-    onclick: () => run(save, `${selection.name} now ${priceText(price.value)}`, () => call('POST', `/v1/operator/selections/${encodeURIComponent(selection.id)}/price`, { body: body() }), reload),
+    onclick: () => run(save, `${selection.name} now ${priceText(price.value)}`, async () => {
+      await call('POST', `/v1/operator/selections/${encodeURIComponent(selection.id)}/price`, { body: body() });
+      for (const input of [line, price]) if (input) input.dataset.was = input.value;
+    }, reload),
   }, 'Set');
   return el('div', { class: 'sel-row', 'data-sel-row': selection.id },
     el('span', {}, selection.name, ' ', el('span', { class: 'muted' }, lineText(market.type, codeOf(selection.id), selection.line))),
