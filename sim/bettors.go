@@ -98,7 +98,9 @@ func (s *sunday) topUp(ctx context.Context, w *worker, rng *rand.Rand) {
 
 // drawGames returns up to n different games that have not kicked off, the next ones more likely.
 func (s *sunday) drawGames(rng *rand.Rand, shown *offer, n int) []int {
-	now := s.day.realAt(time.Since(s.start)).Add(s.day.guard() / 2)
+	// Nobody starts a bet that, as slow as answers are now, might commit after the kick-off.
+	slow := time.Duration(2 * s.slow.Load())
+	now := s.day.realAt(time.Since(s.start)).Add(max(s.day.guard()/2, s.day.real(slow)))
 	type candidate struct {
 		game   int
 		weight float64
@@ -132,7 +134,9 @@ func (s *sunday) place(ctx context.Context, w *worker, b *slip, due time.Time) e
 	request, buf := b.request(p, w.buf)
 	w.buf = buf
 	var answer receipt
+	sent := time.Now()
 	err := s.keepSending(ctx, w.http, &request, &answer)
+	s.noteSlow(time.Since(sent))
 	if err == nil {
 		s.latency["place_bet"].since(due)
 		s.windowBets.since(due)
@@ -159,6 +163,16 @@ func (s *sunday) place(ctx context.Context, w *worker, b *slip, due time.Time) e
 		s.failures.note(fmt.Errorf("bet %s of player %s: unexpected answer: %w", b.key, p.id, err))
 	}
 	return code
+}
+
+// noteSlow keeps the longest answer of late.
+func (s *sunday) noteSlow(took time.Duration) {
+	for {
+		slow := s.slow.Load()
+		if int64(took) <= slow || s.slow.CompareAndSwap(slow, int64(took)) {
+			return
+		}
+	}
 }
 
 // keepSending is persist with the retries counted.

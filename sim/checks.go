@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"matchday/id"
 	"matchday/ledger"
 	"matchday/sim/workload"
+	"matchday/stream"
 )
 
 // maxNamed bounds how many wrong bets a check names.
@@ -25,10 +27,10 @@ const maxNamed = 5
 
 // verdicts gathers what the comparison of history with our side found.
 type verdicts struct {
-	shown, unknown, doubled, different, misgraded int64
-	named                                         []string
-	outcomes                                      map[string]int64
-	expected                                      []int64 // cash of each player
+	shown, unknown, doubled, different, misgraded, late int64
+	named                                               []string
+	outcomes                                            map[string]int64
+	expected                                            []int64 // cash of each player
 }
 
 func (v *verdicts) name(format string, args ...any) {
@@ -46,12 +48,13 @@ func (s *sunday) checkRunning(ctx context.Context) error {
 	}
 	lost := int64(s.bets.count()) - v.shown
 	named := strings.Join(v.named, "; ")
+	s.expected = v.expected
 	r := s.report
-	r.check("no bet lost", lost == 0, "%s accepted, %d not in history. %s", thousands(int64(s.bets.count())), lost, named)
+	r.check("no bet lost", lost == 0, "%s accepted, %d not in history", thousands(int64(s.bets.count())), lost)
 	r.check("no bet doubled", v.unknown+v.doubled == 0 && s.bets.doubled == 0 && len(s.unresolved) == 0,
 		"%d in history that nobody was told of, %d twice, %d ids answered for two keys, %d requests without an answer", v.unknown, v.doubled, s.bets.doubled, len(s.unresolved))
 	r.check("bets are as accepted", v.different == 0, "%d differ from the receipt in player, stake, line or price", v.different)
-	r.check("bets are graded as the results say", v.misgraded == 0, "%d differ from the second grading. %s", v.misgraded, named)
+	r.check("bets are graded as the results say", v.misgraded == 0, "%d differ from the second grading; %d void in whole or part, committed after a kick-off. %s", v.misgraded, v.late, named)
 	r.check("every result was entered", s.allEntered(), "%d games", len(s.day.games))
 	r.check("a read at the position of a bet shows the bet", s.stale.Load() == 0, "%s reads, %d without the bet", thousands(s.fresh.Load()+s.stale.Load()), s.stale.Load())
 	missing := int64(s.o.Bets) - int64(s.bets.count())
@@ -120,9 +123,16 @@ func (s *sunday) compareBet(b *history.Bet, grade *grader, v *verdicts) error {
 		v.different++
 		v.name("bet %s is not as accepted: %+v, accepted %+v", b.ID, b, known)
 	}
-	outcome, payout, err := grade.bet(known.stake, known.legs)
-	if err != nil {
-		return fmt.Errorf("grade bet %s: %w", b.ID, err)
+	standing := s.standing(b, known)
+	outcome, payout := stream.OutcomeVoid, known.stake
+	if len(standing) < len(known.legs) {
+		v.late++
+	}
+	if len(standing) > 0 {
+		var err error
+		if outcome, payout, err = grade.bet(known.stake, standing); err != nil {
+			return fmt.Errorf("grade bet %s: %w", b.ID, err)
+		}
 	}
 	v.expected[known.player] += payout
 	if string(b.Status) != outcome || b.Payout.Minor() != payout {
@@ -130,6 +140,16 @@ func (s *sunday) compareBet(b *history.Bet, grade *grader, v *verdicts) error {
 		v.name("bet %s is %s for %d, the results say %s for %d", b.ID, b.Status, b.Payout.Minor(), outcome, payout)
 	}
 	return nil
+}
+
+// standing returns the legs that count: all but those on games that had kicked off when the bet
+// committed. They are void by rule.
+func (s *sunday) standing(b *history.Bet, known *trackedBet) []gradedLeg {
+	late := func(leg gradedLeg) bool { return b.PlacedAt.After(s.kickoff(s.day.games[s.board.games[leg.Game]])) }
+	if !slices.ContainsFunc(known.legs, late) {
+		return known.legs
+	}
+	return slices.DeleteFunc(slices.Clone(known.legs), late)
 }
 
 // sameBet reports whether a bet in history is what its receipt said.

@@ -154,11 +154,15 @@ func (d *gameDay) density(offset, ahead time.Duration) float64 {
 	return 0.15 + sum
 }
 
-// guard is how long before a kick-off nobody bets on it any more: a little real time, and enough
-// compressed time for a request to arrive.
+// guard is how long before a kick-off nobody bets on it any more: a little real time, and enough time of
+// the run for a request to be answered. A bet that commits after its kick-off counts as never struck.
 func (d *gameDay) guard() time.Duration {
-	arrive := time.Duration(0.6 * d.scale() * float64(time.Second))
-	return max(30*time.Second, min(arrive, 10*time.Minute))
+	return max(30*time.Second, min(d.real(1500*time.Millisecond), 45*time.Minute))
+}
+
+// real returns how much of the real day passes in a time of the run.
+func (d *gameDay) real(run time.Duration) time.Duration {
+	return time.Duration(float64(run) * d.scale())
 }
 
 // readDensity is the saw-tooth: every score jumps and dies away, every whistle jumps higher.

@@ -26,11 +26,7 @@ const movesPerGame = 40
 // importSlate uploads the day's games, with kick-offs where the run will have them, as staff would.
 func (s *sunday) importSlate(ctx context.Context) error {
 	var file bytes.Buffer
-	err := s.slate.WriteCSV(&file, s.day.games, func(kick time.Time) time.Time {
-		// Files have whole seconds: later rather than earlier, so that no bet of the plan comes too late.
-		return s.start.Add(s.day.offset(kick) + time.Second - time.Nanosecond).Truncate(time.Second)
-	})
-	if err != nil {
+	if err := s.slate.WriteCSV(&file, s.day.games, s.remap); err != nil {
 		return err
 	}
 	client := wire.New(s.p.addr, requestTimeout)
@@ -41,6 +37,15 @@ func (s *sunday) importSlate(ctx context.Context) error {
 	}
 	return nil
 }
+
+// remap returns when a real moment is in the run, as the uploaded file has it. Files have whole seconds:
+// later rather than earlier, so that no bet of the plan comes too late.
+func (s *sunday) remap(real time.Time) time.Time {
+	return s.start.Add(s.day.offset(real) + time.Second - time.Nanosecond).Truncate(time.Second)
+}
+
+// kickoff returns when a game kicks off in the run.
+func (s *sunday) kickoff(g Game) time.Time { return s.remap(g.Kickoff) }
 
 // runScript does what staff and feeds do: prices move, scores come in, results are entered.
 func (s *sunday) runScript(ctx context.Context) error {

@@ -60,17 +60,7 @@ func (s *sunday) moneyTotals() map[string]MoneyTotals {
 		t := totals[c]
 		t.DepositedMinor += p.deposited.Load()
 		t.StakedMinor += p.staked.Load()
-		totals[c] = t
-	}
-	grade := newGrader(s.day.games)
-	for _, b := range s.bets.byID {
-		_, payout, err := grade.bet(b.stake, b.legs)
-		if err != nil {
-			continue // named by the checks
-		}
-		c := string(workload.Territories()[s.crowd.players[b.player].territory].Currency)
-		t := totals[c]
-		t.PaidMinor += payout
+		t.PaidMinor += s.expected[i] - p.deposited.Load() + p.staked.Load()
 		totals[c] = t
 	}
 	return totals

@@ -51,9 +51,11 @@ type sunday struct {
 	stale      atomic.Int64 // reads with a position that did not show the bet
 	fresh      atomic.Int64 // those that did
 	declined   atomic.Int64
+	slow       atomic.Int64 // nanoseconds of the slowest placement of late; fades
 	failures   firstError
 	games      []gameProgress
 	settled    atomic.Int64
+	expected   []int64 // each player's cash at the end, by our own books
 }
 
 // firstError keeps the first error of many goroutines.

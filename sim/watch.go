@@ -117,6 +117,7 @@ func (s *sunday) sample(ctx context.Context) {
 		s.history.add(lag)
 		s.lag.observe(lag.Microseconds())
 		if i%window == 0 {
+			s.slow.Store(s.slow.Load() * 9 / 10)
 			s.betP99.observe(int64(s.windowBets.takeP99() * 1000))
 			s.readP99.observe(int64(s.windowReads.takeP99() * 1000))
 		}
