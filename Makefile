@@ -46,7 +46,7 @@ lint: ## staticcheck, pinned as a Go tool; staticcheck.conf gives the reason of 
 	$(GO) tool staticcheck ./...
 
 gen: ## generate code from its sources (templ pages)
-	$(GO) tool templ generate -log-level error
+	$(GO) tool templ generate -path web -log-level error
 
 verify: ## fail if generated code is not what its sources say
 	scripts/verify.sh

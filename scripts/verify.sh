@@ -13,7 +13,7 @@ git ls-files -z --cached --others --exclude-standard -- '*.templ' '*_templ.go' |
 			cp "$file" "$copy/$file"
 		fi
 	done
-go tool templ generate -path "$copy" -log-level error
+go tool templ generate -path "$copy/web" -log-level error
 different=0
 while IFS= read -r -d '' file; do
 	name=${file#"$copy"/}
