@@ -326,7 +326,7 @@ func TestBrowserStaffRunTheOffer(t *testing.T) {
 	b.untilText("#board-state", "Live")
 	b.do("take a phone", chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
 	for path, ready := range map[string]string{
-		"/staff": "#shards .num", "/staff/events": row, "/staff/events/" + e.ID: sel, "/staff/players": "#players .small",
+		"/staff": "#shards .num", "/staff/events": row, "/staff/events/" + e.ID: ".sel-row", "/staff/players": "#players .small",
 	} {
 		b.open(path)
 		b.until(path+" is there", fmt.Sprintf(`document.querySelector(%q)`, ready))

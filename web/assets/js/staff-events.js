@@ -152,7 +152,7 @@ export function startEvent() {
 function showEvent(event, reload) {
   document.title = `${event.name} · Matchday`;
   $('#event-name').textContent = event.name;
-  $('#event-facts').textContent = `${event.competition} · ${when(event.starts_at)} · ${{ live: 'in play', ended: 'ended', scheduled: 'to come' }[event.status]}${event.result_version > 0 ? ` · result entered ${event.away_score}–${event.home_score}` : ''}`;
+  $('#event-facts').textContent = `${event.competition} · ${when(event.starts_at)} · ${{ live: 'in play', ended: 'ended', scheduled: 'to come' }[event.status]}${event.status === 'ended' ? ` · result entered ${event.away_score}–${event.home_score}` : ''}`;
   for (const label of $$('label[data-side]')) label.textContent = event[label.dataset.side];
   for (const form of [$('#score-form'), $('#result-form')]) {
     if (form.dataset.filled) continue;
@@ -199,6 +199,10 @@ function marketCard(market, reload) {
 }
 
 function selectionRow(market, selection, reload) {
+  const name = el('span', {}, selection.name, ' ', el('span', { class: 'muted' }, lineText(market.type, codeOf(selection.id), selection.line)));
+  if (market.status !== 'open' && market.status !== 'suspended') {
+    return el('div', { class: 'sel-row' }, name, el('span', { class: 'muted' }, priceText(selection.price)));
+  }
   const line = selection.line === null ? null : edited(`line-${selection.id}`, `Line of ${selection.name}`, selection.line);
   const price = edited(`price-${selection.id}`, `Price of ${selection.name}`, selection.price);
   const body = () => ({ price: price.value.trim(), ...(line ? { line: line.value.trim() } : {}), jurisdiction: jurisdiction() });
@@ -210,7 +214,7 @@ function selectionRow(market, selection, reload) {
     }, reload),
   }, 'Set');
   return el('div', { class: 'sel-row', 'data-sel-row': selection.id },
-    el('span', {}, selection.name, ' ', el('span', { class: 'muted' }, lineText(market.type, codeOf(selection.id), selection.line))),
+    name,
     el('span', { class: 'edit wide' }, line, price, save));
 }
 
