@@ -53,7 +53,7 @@ type BenchOptions struct {
 	Accounts   int    // players with money; 0 is 10,000
 	Bets       int    // bench payout: winning bets; 0 is 1,000,000
 	Rate       int    // open-loop requests a second for latency figures; 0 is 1,000
-	Workers    int    // connections of a closed loop; 0 is 64. Open loops have 256 or more
+	Workers    int    // connections of the load generator; 0 is 256
 	Seed       uint64 // 0 is 1
 	JSON       bool   // print one JSON object instead of a table
 	Dir        string // parent of the temporary data folders; "" is the system's
@@ -77,7 +77,7 @@ func (o BenchOptions) withDefaults() (BenchOptions, error) {
 	o.Accounts = orDefault(o.Accounts, 10_000)
 	o.Bets = orDefault(o.Bets, 1_000_000)
 	o.Rate = orDefault(o.Rate, 1_000)
-	o.Workers = orDefault(o.Workers, 64)
+	o.Workers = orDefault(o.Workers, 256)
 	if o.Seed == 0 {
 		o.Seed = 1
 	}
