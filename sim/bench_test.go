@@ -1,0 +1,90 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"strings"
+	"testing"
+)
+
+// TestBenchmarksPrintTheirFigures runs every benchmark at its smallest: the names of the figures are a
+// contract, and each run proves its own result.
+func TestBenchmarksPrintTheirFigures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short mode: four small benchmarks take half a minute")
+	}
+	small := BenchOptions{Runs: 1, Seconds: 1, Accounts: 90, Bets: 900, Rate: 50, Workers: 8, JSON: true}
+	tests := []struct {
+		name    string
+		run     func(ctx context.Context, o BenchOptions, out io.Writer) error
+		figures []string
+	}{
+		{"ledger", BenchLedger, []string{"transfers_per_min", "batch_api_transfers_per_min", "debit_p99_ms", "cpu_us_per_transfer"}},
+		{"bets", BenchBets, []string{"bets_per_min", "place_p99_ms"}},
+		{"payout", BenchPayout, []string{"paid_and_visible_s", "history_lag_p99_ms", "debit_p99_ms"}},
+		{"reads", BenchReads, []string{"reads_per_s", "freshness_p99_ms"}},
+	}
+	for _, tt := range tests { // one after another: they are load
+		t.Run(tt.name, func(t *testing.T) {
+			o := small
+			o.Dir = t.TempDir()
+			var out bytes.Buffer
+			if err := tt.run(t.Context(), o, &out); err != nil {
+				t.Fatal(err)
+			}
+			var r BenchReport
+			if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+				t.Fatalf("output is not one JSON object: %v\n%s", err, &out)
+			}
+			if r.Name != tt.name || r.Machine == "" || r.Commit == "" || r.Data == "" || len(r.Settings) == 0 {
+				t.Errorf("report of %q lacks what every published figure states", r.Name)
+			}
+			for _, name := range tt.figures {
+				if f, ok := r.Figures[name]; !ok || f.Runs != 1 || f.Median <= 0 {
+					t.Errorf("figure %s = %+v, want one run above zero", name, f)
+				}
+			}
+		})
+	}
+}
+
+func TestBenchRefusesWhatItCannotRun(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]BenchOptions{
+		"another engine":   {Engine: "mysql"},
+		"too many shards":  {Shards: 1_000},
+		"too many workers": {Workers: 1_000_000},
+	} {
+		if err := BenchLedger(t.Context(), o, io.Discard); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestSundayNamesEveryWrongOption(t *testing.T) {
+	t.Parallel()
+	err := SundayOptions{}.Validate()
+	for _, field := range []string{"out", "week", "players", "bets", "minutes"} {
+		if err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("Validate = %v, want it to name %s", err, field)
+		}
+	}
+}
+
+func TestTableForATerminal(t *testing.T) {
+	t.Parallel()
+	r := newBenchReport("x", "abc", map[string]any{"shards": 2})
+	r.add("per_min", 1_234_567)
+	r.add("p99_ms", 3.25)
+	var out bytes.Buffer
+	if err := r.write(&out, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"1,234,567", "3.25", "shards=2", "commit abc"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the table lacks %q:\n%s", want, &out)
+		}
+	}
+}
