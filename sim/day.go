@@ -165,7 +165,7 @@ func (d *gameDay) real(run time.Duration) time.Duration {
 	return time.Duration(float64(run) * d.scale())
 }
 
-// readDensity is the saw-tooth: every score jumps and dies away, every whistle jumps higher.
+// readDensity is the saw-tooth: every score jumps and dies away, every whistle jumps higher and stays longer.
 func (d *gameDay) readDensity(offset time.Duration) float64 {
 	now := d.realAt(offset)
 	sum := 0.25
@@ -174,7 +174,7 @@ func (d *gameDay) readDensity(offset time.Duration) float64 {
 		switch {
 		case since < 0:
 		case p.final:
-			sum += 3 * exp(-since, d.atLeast(payDecay))
+			sum += 1.2 * exp(-since, d.atLeast(payDecay))
 		default:
 			sum += exp(-since, d.atLeast(readDecay))
 		}

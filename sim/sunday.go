@@ -262,7 +262,7 @@ func (s *sunday) makeMeters() {
 
 // pacer plans the arrivals of the day: bets, the deposits ahead of them, and the saw-tooth of reads.
 func (s *sunday) pacer() *pacer {
-	const readsPerBet = 0.5
+	const readsPerBet = 0.4
 	deposits := s.o.Players + s.o.Players/2
 	return &pacer{start: s.start, pool: s.pool, tracks: []track{
 		{curve: newCurve(deposits, s.day.span, s.day.depositDensity), run: s.deposit},
