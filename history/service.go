@@ -31,7 +31,7 @@ type Config struct {
 	Dir      string        `yaml:"dir"`
 	Shards   int           `yaml:"shards"`
 	ReadWait time.Duration `yaml:"read_wait"` // how long a read waits for its position; 0 is 2 s
-	CacheKiB int           `yaml:"cache_kib"` // page cache of each shard's writer; 0 is 64 MiB
+	CacheKiB int           `yaml:"cache_kib"` // page cache of each shard's writer; 0 is 16 MiB
 }
 
 // Validate reports every setting that cannot work.
@@ -102,7 +102,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	}
 	c.Shards = cmp.Or(c.Shards, d.Source.Shards())
 	c.ReadWait = cmp.Or(c.ReadWait, 2*time.Second)
-	c.CacheKiB = cmp.Or(c.CacheKiB, 64<<10)
+	c.CacheKiB = cmp.Or(c.CacheKiB, 16<<10)
 	if c.Shards != d.Source.Shards() {
 		return nil, fmt.Errorf("open history: %d shards, the ledger has %d", c.Shards, d.Source.Shards())
 	}

@@ -73,10 +73,10 @@ type shard struct {
 
 	// What follows belongs to the goroutine of run.
 	builder  *builder
-	unsure   bool  // the last commit's outcome is unknown: ask the store
-	checked  int   // batches still to build with every key looked up first
-	recent   int   // batches since the last one with interactive work
-	perRowNS int64 // smoothed time a row takes, to bound bulk batches
+	unsure   bool // the last commit's outcome is unknown: ask the store
+	checked  int  // batches still to build with every key looked up first
+	recent   int  // batches since the last one with interactive work
+	bulkRows int  // rows a batch with bulk work may have while interactive work is expected
 
 	head      atomic.Int64
 	epoch     atomic.Int64
@@ -225,7 +225,7 @@ func (s *shard) gather(interactive, bulk *job) []*job {
 	}
 	room := limit
 	if s.recent < recentBatches {
-		room = min(limit, max(rows+chunkRows, s.bulkRoom())) // a chunk at least: bulk work never starves
+		room = min(limit, max(rows+chunkRows, s.bulkRows)) // a chunk at least: bulk work never starves
 	}
 	for rows < room && bytes < maxBatchBytes {
 		j := s.bulk.take()
@@ -242,21 +242,13 @@ const (
 	// recentBatches is for how many bulk batches a shard expects interactive work after some came.
 	recentBatches = 50
 	// holdWriter is how long a batch with bulk work may take while interactive work is expected.
-	holdWriter = 3 * time.Millisecond
+	holdWriter = 8 * time.Millisecond
 	// chunkRows is the most transfers of one job: the grain in which lanes share the writer.
-	chunkRows = 64
+	chunkRows = 128
 	// checkedBatches is how many batches look every key up first after a key was met again: retries
 	// come in swarms, and a look-up is cheaper than a batch built twice.
 	checkedBatches = 32
 )
-
-// bulkRoom returns how many bulk transfers fit into holdWriter.
-func (s *shard) bulkRoom() int {
-	if s.perRowNS == 0 {
-		return chunkRows
-	}
-	return max(chunkRows, int(holdWriter.Nanoseconds()/s.perRowNS))
-}
 
 // write builds, commits and answers one batch. Only the loss of the shard is an error; anything
 // else is the callers' answer.
@@ -288,15 +280,22 @@ func (s *shard) write(ctx context.Context, jobs []*job) error {
 	return nil
 }
 
-// measure keeps the smoothed time per row.
+// measure notes how long a batch took and steers the size of the next ones towards holdWriter: a
+// step up while full batches are quick, a quarter down when one was slow. A commit has a fixed cost
+// (the disk, and SQLite's own), so a time per row would say that small batches are slow and make
+// them smaller still.
 func (s *shard) measure(took time.Duration, rows int) {
 	if rows == 0 || took <= 0 {
 		return
 	}
 	s.metrics.batch(took, rows)
-	perRow := took.Nanoseconds() / int64(rows)
-	if rows >= chunkRows/2 { // small batches are all fsync
-		s.perRowNS += (perRow - s.perRowNS) / 8
+	if rows < s.bulkRows-chunkRows {
+		return // not full: it says nothing of a full one
+	}
+	if took > holdWriter {
+		s.bulkRows = max(chunkRows, s.bulkRows*3/4)
+	} else {
+		s.bulkRows = min(s.config.batchRows(), s.bulkRows+chunkRows/4)
 	}
 }
 

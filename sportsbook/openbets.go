@@ -69,7 +69,7 @@ type leg struct {
 
 // openOpenBets opens or creates the shard's projection in dir.
 func openOpenBets(ctx context.Context, dir string, shard int, c clock.Clock) (*openBets, error) {
-	db, err := sqldb.Open(openBetsPath(dir, shard), sqldb.Options{Durability: sqldb.Rebuildable, CacheKiB: 64 << 10, WALPages: 8000})
+	db, err := sqldb.Open(openBetsPath(dir, shard), sqldb.Options{Durability: sqldb.Rebuildable, CacheKiB: 16 << 10, WALPages: 8000})
 	if err != nil {
 		return nil, err
 	}
