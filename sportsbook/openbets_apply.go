@@ -17,12 +17,13 @@ import (
 
 // betChange is what the records of one DBTx did to a bet that was settled, or opened again, in it.
 type betChange struct {
-	id          id.Bet
-	seq         int64 // of the record, the last one if there were several
-	version     int
-	outcome     string
-	payoutMinor int64
-	wasOpen     bool // before the DBTx
+	id           id.Bet
+	jurisdiction id.Jurisdiction
+	seq          int64 // of the record, the last one if there were several
+	version      int
+	outcome      string
+	payoutMinor  int64
+	wasOpen      bool // before the DBTx
 }
 
 // isOpen reports whether the bet is open now.
@@ -177,7 +178,8 @@ func (o *openBets) writeSettled(ctx context.Context, tx *sql.Tx, rows map[id.Bet
 		r := rows[betID]
 		args = append(args, betID, r.jurisdiction, r.Version, r.Outcome, r.PayoutMinor, r.at.UnixMicro())
 		o.pending.changes = append(o.pending.changes, betChange{
-			id: betID, seq: r.seq, version: r.Version, outcome: r.Outcome, payoutMinor: r.PayoutMinor, wasOpen: r.wasOpen,
+			id: betID, jurisdiction: r.jurisdiction, seq: r.seq, version: r.Version, outcome: r.Outcome,
+			payoutMinor: r.PayoutMinor, wasOpen: r.wasOpen,
 		})
 	}
 	return sqldb.Wrap("upsert settlements", o.insert(ctx, tx, upsertSettled, 6, args))

@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"matchday/id"
 )
 
 // settleMetrics are the metrics of settlement and payer.
 type settleMetrics struct {
-	settled    *prometheus.CounterVec // by outcome, as the projection shows it
+	settled    *prometheus.CounterVec // by jurisdiction and outcome, as the projection shows it
 	inFlight   *prometheus.GaugeVec   // by shard
 	passes     *prometheus.CounterVec // by state: done, retried
 	duration   prometheus.Histogram
@@ -31,8 +33,8 @@ func newSettleMetrics(r prometheus.Registerer) (*settleMetrics, error) {
 	}
 	m := &settleMetrics{
 		settled: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "matchday_sportsbook_bets_settled_total", Help: "Settlements seen in the log, by outcome.",
-		}, []string{"outcome"}),
+			Name: "matchday_sportsbook_bets_settled_total", Help: "Settlements seen in the log, by jurisdiction and outcome.",
+		}, []string{"jurisdiction", "outcome"}),
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "matchday_sportsbook_settlement_in_flight_bets", Help: "Bets sent to the payer and not yet seen settled.",
 		}, []string{"shard"}),
@@ -84,9 +86,9 @@ func (m *settleMetrics) passDone(took time.Duration) {
 }
 
 // change counts a settlement seen in the log.
-func (m *settleMetrics) change(outcome string) {
+func (m *settleMetrics) change(j id.Jurisdiction, outcome string) {
 	if outcome == outcomeOpen {
 		outcome = "open"
 	}
-	m.settled.WithLabelValues(outcome).Inc()
+	m.settled.WithLabelValues(string(j), outcome).Inc()
 }

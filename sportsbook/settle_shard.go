@@ -168,7 +168,7 @@ func (w *shardSettler) applied(changes []betChange, late []int64) {
 	var settled, paid int64
 	var p *pass
 	for _, c := range changes {
-		w.t.metrics.change(c.outcome)
+		w.t.metrics.change(c.jurisdiction, c.outcome)
 		f := w.flights[c.id]
 		switch {
 		case f != nil:

@@ -52,7 +52,7 @@ func benchmarkCommand(name, short string, measure func(context.Context, sim.Benc
 	flags.IntVar(&o.Accounts, "accounts", 0, "players with money (default 10,000)")
 	flags.IntVar(&o.Bets, "bets", 0, "payout: winning bets (default 1,000,000)")
 	flags.IntVar(&o.Rate, "rate", 0, "open-loop requests a second for latency figures (default 1,000)")
-	flags.IntVar(&o.Workers, "workers", 0, "connections of the load generator (default 64)")
+	flags.IntVar(&o.Workers, "workers", 0, "connections of the load generator (default 256)")
 	flags.Uint64Var(&o.Seed, "seed", 1, "seed of the workload")
 	flags.BoolVar(&o.JSON, "json", false, "print one JSON object")
 	flags.StringVar(&o.Dir, "dir", "", "parent `folder` of the temporary data (default the system's)")
