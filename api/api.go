@@ -28,7 +28,7 @@ type Deps struct {
 	Metrics       prometheus.Registerer
 	Gatherer      prometheus.Gatherer // serves /metrics; nil: no such path
 	Ledger        *ledger.Service
-	LedgerDir     string // what an audit reads
+	Audit         AuditFunc // what staff may start
 	Players       *player.Service
 	Jurisdictions *jurisdiction.Registry
 	Payments      *payments.Service
@@ -49,7 +49,7 @@ func (d Deps) validate() error {
 		ok   bool
 	}{
 		{"Clock", d.Clock != nil}, {"Log", d.Log != nil}, {"Metrics", d.Metrics != nil}, {"Ledger", d.Ledger != nil},
-		{"LedgerDir", d.LedgerDir != ""}, {"Players", d.Players != nil}, {"Jurisdictions", d.Jurisdictions != nil},
+		{"Audit", d.Audit != nil}, {"Players", d.Players != nil}, {"Jurisdictions", d.Jurisdictions != nil},
 		{"Payments", d.Payments != nil}, {"Sportsbook", d.Sportsbook != nil}, {"History", d.History != nil},
 	} {
 		if !dep.ok {

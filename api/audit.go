@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -11,7 +10,6 @@ import (
 
 	"matchday/errs"
 	"matchday/internal/clock"
-	"matchday/ledger"
 )
 
 // The states of an audit.
@@ -23,9 +21,13 @@ const (
 	auditStopped = "stopped" // it could not finish: shutdown, or the files could not be read
 )
 
-// auditor runs one ledger audit at a time, in the goroutine of API.Run, and remembers the last.
+// AuditFunc proves the books and what was derived from them, telling now and then how far each
+// shard is. It returns one line for each broken invariant; an error means that it could not finish.
+type AuditFunc func(ctx context.Context, progress func(shard int, seq, head int64)) (findings []string, err error)
+
+// auditor runs one audit at a time, in the goroutine of API.Run, and remembers the last.
 type auditor struct {
-	dir   string
+	audit AuditFunc
 	clock clock.Clock
 	log   *slog.Logger
 	begin chan struct{} // one audit waits at most
@@ -35,7 +37,7 @@ type auditor struct {
 }
 
 func newAuditor(d Deps) *auditor {
-	return &auditor{dir: d.LedgerDir, clock: d.Clock, log: d.Log, begin: make(chan struct{}, 1),
+	return &auditor{audit: d.Audit, clock: d.Clock, log: d.Log, begin: make(chan struct{}, 1),
 		last: Audit{Status: auditNever}}
 }
 
@@ -46,8 +48,8 @@ func (a *auditor) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-a.begin:
-			report, err := ledger.Audit(ctx, ledger.AuditOptions{Dir: a.dir, Progress: a.progress})
-			a.finish(ctx, report, err)
+			findings, err := a.audit(ctx, a.progress)
+			a.finish(ctx, findings, err)
 		}
 	}
 }
@@ -93,7 +95,7 @@ func (a *auditor) progress(shard int, seq, head int64) {
 }
 
 // finish notes how the audit ended. A broken invariant is an error in the log whoever asked.
-func (a *auditor) finish(ctx context.Context, report ledger.AuditReport, err error) {
+func (a *auditor) finish(ctx context.Context, findings []string, err error) {
 	now := a.clock.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -101,15 +103,11 @@ func (a *auditor) finish(ctx context.Context, report ledger.AuditReport, err err
 	switch {
 	case err != nil:
 		a.last.Status = auditStopped
-		a.log.WarnContext(ctx, "ledger audit stopped", "error", err)
-	case len(report.Findings) == 0:
+		a.log.WarnContext(ctx, "audit stopped", "error", err)
+	case len(findings) == 0:
 		a.last.Status = auditClean
 	default:
-		a.last.Status = auditBroken
-		for _, f := range report.Findings {
-			a.last.Findings = append(a.last.Findings, fmt.Sprintf("shard %d: %s: %s %s: expected %s, found %s",
-				f.Shard, f.Invariant, f.Table, f.Key, f.Expected, f.Found))
-		}
-		a.log.ErrorContext(ctx, "ledger audit found a broken invariant", "findings", a.last.Findings)
+		a.last.Status, a.last.Findings = auditBroken, findings
+		a.log.ErrorContext(ctx, "audit found a broken invariant", "findings", findings)
 	}
 }

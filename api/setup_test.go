@@ -164,7 +164,7 @@ func (s *server) openEdge(ctx context.Context, change []func(*Config)) {
 	for _, f := range change {
 		f(&cfg)
 	}
-	s.api = must(New(cfg, Deps{Clock: s.clock, Log: s.log, Metrics: s.metrics, Gatherer: s.metrics, Ledger: s.ledger, LedgerDir: s.folder("ledger"),
+	s.api = must(New(cfg, Deps{Clock: s.clock, Log: s.log, Metrics: s.metrics, Gatherer: s.metrics, Ledger: s.ledger, Audit: s.auditLedger,
 		Players: s.players, Jurisdictions: s.rules, Payments: s.pay, Sportsbook: s.book, History: s.history}))(s.t)
 	s.run(ctx, "api", s.api.Run)
 	web := httptest.NewServer(s.api.Handler())
@@ -532,4 +532,14 @@ func next[T any](s *server, lines <-chan string, event string, fits func(T) bool
 			}
 		}
 	}
+}
+
+// auditLedger audits the ledger's folder; app, which knows every room, audits bets and history too.
+func (s *server) auditLedger(ctx context.Context, progress func(shard int, seq, head int64)) ([]string, error) {
+	report, err := ledger.Audit(ctx, ledger.AuditOptions{Dir: s.folder("ledger"), Progress: progress})
+	var findings []string
+	for _, f := range report.Findings {
+		findings = append(findings, f.String())
+	}
+	return findings, err
 }

@@ -390,10 +390,16 @@ func runShards(ctx context.Context, shards int, fn func(ctx context.Context, sha
 func (a *App) apiDeps(log *slog.Logger, metrics prometheus.Registerer) api.Deps {
 	return api.Deps{
 		Clock: a.clock, Log: log, Metrics: metrics, Gatherer: a.Registry,
-		Ledger: a.Ledger, LedgerDir: a.Config.Ledger.Dir, Players: a.Players, Jurisdictions: a.Jurisdictions,
+		Ledger: a.Ledger, Audit: a.audit, Players: a.Players, Jurisdictions: a.Jurisdictions,
 		Payments: a.Payments, Sportsbook: a.Sportsbook, History: a.History,
 		Ready: a.isReady, Tracer: a.tracer,
 	}
+}
+
+// audit proves the folder of the running process, for staff.
+func (a *App) audit(ctx context.Context, progress func(shard int, seq, head int64)) ([]string, error) {
+	report, err := audit(ctx, a.Config, progress, func(string) {})
+	return report.findings, err
 }
 
 // isReady returns why the process should get no requests yet: a part has not started, or placement

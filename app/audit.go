@@ -60,12 +60,17 @@ func (r AuditReport) Err() error {
 // invariants, then that open bets and history say what the ledger's log says. What breaks an
 // invariant is in the report; an error means that the audit could not be made.
 func Audit(ctx context.Context, c Config, progress func(line string)) (AuditReport, error) {
-	c = c.withDefaults()
+	shards := func(shard int, seq, head int64) {
+		progress(fmt.Sprintf("ledger shard %d: %d of %d", shard, seq, head))
+	}
+	return audit(ctx, c.withDefaults(), shards, progress)
+}
+
+// audit is Audit with the progress of the ledger's shards in numbers.
+func audit(ctx context.Context, c Config, shards func(shard int, seq, head int64), progress func(line string)) (AuditReport, error) {
 	var r AuditReport
 	var err error
-	r.Ledger, err = ledger.Audit(ctx, ledger.AuditOptions{Dir: c.Ledger.Dir, Progress: func(shard int, seq, head int64) {
-		progress(fmt.Sprintf("ledger shard %d: %d of %d", shard, seq, head))
-	}})
+	r.Ledger, err = ledger.Audit(ctx, ledger.AuditOptions{Dir: c.Ledger.Dir, Progress: shards})
 	if err != nil {
 		return r, err
 	}
