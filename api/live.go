@@ -142,6 +142,9 @@ func (c *client) note(r *stream.Record, most int) {
 	c.mu.Lock()
 	c.balance = true
 	if r.Type == stream.TypeBetPlaced || r.Type == stream.TypeBetSettled {
+		if c.bets == nil {
+			c.bets = map[id.Bet]struct{}{}
+		}
 		if len(c.bets) < most {
 			c.bets[id.Bet(r.Subject)] = struct{}{}
 		} else {
@@ -289,7 +292,7 @@ func (a *API) serveLive(ctx context.Context, c *call) error {
 	}
 	s := c.caller.session
 	me := &client{player: s.Player, jurisdiction: j, one: orElse(string(s.Player), address(c.r)), wake: make(chan struct{}, 1),
-		bets: map[id.Bet]struct{}{}, balance: s.Player != ""}
+		balance: s.Player != ""}
 	if err := a.live.join(me); err != nil {
 		return err
 	}
@@ -339,10 +342,7 @@ func (a *API) feed(ctx context.Context, c *call, me *client, out *liveWriter) {
 func (a *API) deliver(ctx context.Context, c *call, me *client, out *liveWriter) bool {
 	me.mu.Lock()
 	queue, bets, balance, dropped := me.queue, me.bets, me.balance, me.dropped
-	me.queue, me.balance = nil, false
-	if len(bets) > 0 {
-		me.bets = map[id.Bet]struct{}{}
-	}
+	me.queue, me.bets, me.balance = nil, nil, false
 	me.mu.Unlock()
 	if dropped {
 		a.metrics.liveDropped.Inc()
