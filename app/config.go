@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
 
 	"matchday/api"
+	"matchday/errs"
 	"matchday/history"
 	"matchday/internal/telemetry"
 	"matchday/jurisdiction"
@@ -159,10 +161,33 @@ func (c Config) Validate() error {
 	}
 	for _, s := range sections {
 		if err := s.validate(); err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", s.name, err))
+			problems = append(problems, named(s.name, err)...)
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// named returns what is wrong with a section, each problem with the path of its field in the file.
+func named(section string, err error) []error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		var problems []error
+		for _, one := range several.Unwrap() {
+			problems = append(problems, named(section, one)...)
+		}
+		return problems
+	}
+	e, ok := errors.AsType[*errs.Error](err)
+	if !ok {
+		return []error{fmt.Errorf("%s: %s", section, strings.TrimPrefix(err.Error(), section+": "))}
+	}
+	if len(e.Fields) == 0 {
+		return []error{fmt.Errorf("%s.%s", section, strings.TrimPrefix(e.Detail, section+"."))}
+	}
+	var problems []error
+	for _, f := range e.Fields {
+		problems = append(problems, fmt.Errorf("%s.%s: %s", section, f.Location, f.Message))
+	}
+	return problems
 }
 
 // Warnings names settings that work but that an operator should know of.

@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
 	"matchday/errs"
@@ -61,17 +59,33 @@ type BenchOptions struct {
 	MemProfile string // file for a heap profile at the end
 }
 
-// errEngine is returned for an engine that is not built in.
-var errEngine = errors.New("only the sqlite engine is built in")
+// Validate returns what is wrong with the options, every field at once.
+func (o BenchOptions) Validate() error {
+	var c errs.Check
+	if o.Engine != "" && o.Engine != "sqlite" {
+		c.Add("engine", "%q is not built in, sqlite is", o.Engine)
+	}
+	bounds := []struct {
+		name        string
+		value, most int
+	}{
+		{"shards", o.Shards, 64}, {"runs", o.Runs, 1_000}, {"seconds", o.Seconds, 86_400}, {"accounts", o.Accounts, 10_000_000},
+		{"bets", o.Bets, 100_000_000}, {"rate", o.Rate, 1_000_000}, {"workers", o.Workers, 4_096},
+	}
+	for _, b := range bounds {
+		if b.value < 0 || b.value > b.most {
+			c.Add(b.name, "%d is out of range (0 to %d; 0 is the default)", b.value, b.most)
+		}
+	}
+	return c.Err()
+}
 
 // withDefaults fills in what was left zero and refuses what cannot be run.
 func (o BenchOptions) withDefaults() (BenchOptions, error) {
-	if o.Engine == "" {
-		o.Engine = "sqlite"
+	if err := o.Validate(); err != nil {
+		return o, err
 	}
-	if o.Engine != "sqlite" {
-		return o, fmt.Errorf("engine %q: %w", o.Engine, errEngine)
-	}
+	o.Engine = "sqlite"
 	o.Shards = orDefault(o.Shards, 2)
 	o.Runs = orDefault(o.Runs, 3)
 	o.Accounts = orDefault(o.Accounts, 10_000)
@@ -84,9 +98,6 @@ func (o BenchOptions) withDefaults() (BenchOptions, error) {
 	o.Seconds = orDefault(o.Seconds, 10)
 	if o.Commit == "" {
 		o.Commit = commit()
-	}
-	if o.Shards > 64 || o.Seconds > 86_400 || o.Runs > 1_000 || o.Workers > 4_096 || o.Accounts > 10_000_000 || o.Bets > 100_000_000 {
-		return o, errs.New(errs.CodeInvalid, "a bench option is out of range")
 	}
 	return o, nil
 }

@@ -18,7 +18,7 @@ func auditCommand() *cobra.Command {
 			"postings, nothing available is below zero, sequences have no gap, seals verify; that open bets equal\n" +
 			"the escrow, and that bets and history say what the log says. It changes nothing and works beside a\n" +
 			"running matchday. A broken invariant is a non-zero exit.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := f.load()
 			if err != nil {
@@ -33,6 +33,6 @@ func auditCommand() *cobra.Command {
 			return report.Err()
 		},
 	}
-	f.register(c)
+	f.registerFolder(c)
 	return c
 }

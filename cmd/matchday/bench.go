@@ -30,7 +30,7 @@ func benchCommand() *cobra.Command {
 	for _, b := range benchmarks {
 		c.AddCommand(benchmarkCommand(b.name, b.short, b.run))
 	}
-	return c
+	return group(c)
 }
 
 func benchmarkCommand(name, short string, measure func(context.Context, sim.BenchOptions, io.Writer) error) *cobra.Command {
@@ -38,8 +38,11 @@ func benchmarkCommand(name, short string, measure func(context.Context, sim.Benc
 	c := &cobra.Command{
 		Use:   name,
 		Short: short,
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.Validate(); err != nil {
+				return flagProblems(err)
+			}
 			o.Commit = version
 			return measure(cmd.Context(), o, cmd.OutOrStdout())
 		},

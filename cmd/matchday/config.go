@@ -13,7 +13,7 @@ func configCommand() *cobra.Command {
 	check := &cobra.Command{
 		Use:   "check",
 		Short: "Print the effective configuration, warnings and errors",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := f.load()
 			if err != nil {
@@ -28,23 +28,18 @@ func configCommand() *cobra.Command {
 			for _, warning := range c.Warnings() {
 				fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
 			}
-			if err := c.Validate(); err != nil {
-				return fmt.Errorf("configuration:\n%w", err)
-			}
-			return nil
+			return configProblems(c.Validate())
 		},
 	}
 	f.register(check)
-	c := &cobra.Command{Use: "config", Short: "Inspect the configuration"}
-	c.AddCommand(check)
-	return c
+	return group(&cobra.Command{Use: "config", Short: "Inspect the configuration"}, check)
 }
 
 func rolesCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "roles",
 		Short: "Print the roles of serve and what they run",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		Run:   func(cmd *cobra.Command, _ []string) { fmt.Fprint(cmd.OutOrStdout(), app.RoleTable()) },
 	}
 }

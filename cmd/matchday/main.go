@@ -11,8 +11,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-
-	"matchday/errs"
 )
 
 // version is set by the build: `make build`.
@@ -24,7 +22,7 @@ func main() {
 	root := rootCommand()
 	if err := root.ExecuteContext(ctx); err != nil {
 		if !errors.Is(err, context.Canceled) {
-			fmt.Fprintln(os.Stderr, "matchday:", message(err))
+			fmt.Fprintln(os.Stderr, "matchday:", err)
 		}
 		stop()
 		os.Exit(exitCode(err))
@@ -42,29 +40,6 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		Version:       version,
 	}
-	root.AddCommand(upCommand(), serveCommand(), sundayCommand(), benchCommand(), auditCommand(), configCommand(), rolesCommand())
-	return root
-}
-
-// message is an error as a person reads it: without the code where the text says enough.
-func message(err error) string {
-	if e, ok := errors.AsType[*errs.Error](err); ok && e.Code == errs.CodeInvalid && len(e.Fields) > 0 {
-		text := "invalid settings"
-		for _, f := range e.Fields {
-			text += "\n  --" + f.Location + ": " + f.Message
-		}
-		return text
-	}
-	return err.Error()
-}
-
-// exitCode is 2 for wrong arguments or configuration, 130 after an interrupt, 1 for all else.
-func exitCode(err error) int {
-	switch {
-	case errs.Is(err, errs.CodeInvalid):
-		return 2
-	case errors.Is(err, context.Canceled):
-		return 130
-	}
-	return 1
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	return group(root, upCommand(), serveCommand(), sundayCommand(), benchCommand(), auditCommand(), configCommand(), rolesCommand())
 }

@@ -15,8 +15,13 @@ func sundayCommand() *cobra.Command {
 			"compressed in time: deposits ramp into kick-off, bets follow them, balances are read with every\n" +
 			"score, payouts surge after each final whistle. Writes report.html, report.json, bets.csv and\n" +
 			"transfers.csv, grades every bet a second time, audits the books, and fails if anything is off.",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return sim.Sunday(cmd.Context(), o, cmd.OutOrStdout()) },
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.Validate(); err != nil {
+				return flagProblems(err)
+			}
+			return sim.Sunday(cmd.Context(), o, cmd.OutOrStdout())
+		},
 	}
 	flags := c.Flags()
 	flags.StringVar(&o.Slate, "slate", "", "season `file`; empty plays the built-in slate")

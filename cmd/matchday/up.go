@@ -18,9 +18,15 @@ type processFlags struct {
 	roles                                 []string
 }
 
-func (f *processFlags) register(c *cobra.Command) {
+// registerFolder registers the flags that say where the data is.
+func (f *processFlags) registerFolder(c *cobra.Command) {
 	c.Flags().StringVar(&f.config, "config", "", "YAML `file`; absent fields have safe defaults (see: matchday config check)")
 	c.Flags().StringVar(&f.data, "data", "", "`folder` that holds everything (default matchday-data)")
+}
+
+// register registers the flags of a process that serves.
+func (f *processFlags) register(c *cobra.Command) {
+	f.registerFolder(c)
 	c.Flags().StringVar(&f.listen, "listen", "", "`address` of pages and API (default 127.0.0.1:8080)")
 	c.Flags().StringVar(&f.logLevel, "log-level", "", "debug, info, warn or error")
 	c.Flags().StringVar(&f.slate, "slate", "", "games of a fresh folder: built-in or none")
@@ -32,7 +38,7 @@ func (f *processFlags) load() (app.Config, error) {
 	if f.config != "" {
 		var err error
 		if c, err = app.Load(f.config); err != nil {
-			return app.Config{}, err
+			return app.Config{}, usageError{err}
 		}
 	}
 	override := func(field *string, flag string) {
@@ -60,7 +66,7 @@ func upCommand() *cobra.Command {
 		Long: "Runs ledger, streams, sportsbook, history, API and pages in this process, with all data in one\n" +
 			"folder. A fresh folder gets games of a fictional league to bet on, and a staff account whose\n" +
 			"password is printed. Stop it with Ctrl-C; start it again and everything is as it was.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return run(cmd.Context(), &f, cmd.OutOrStdout(), cmd.ErrOrStderr(), true)
 		},
@@ -75,7 +81,7 @@ func serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run chosen roles as a service, quietly",
 		Long:  "Like up, for machines: logs only, no secrets on the terminal. Roles: matchday roles.",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return run(cmd.Context(), &f, cmd.OutOrStdout(), cmd.ErrOrStderr(), false)
 		},
@@ -93,6 +99,9 @@ func run(ctx context.Context, f *processFlags, out, errOut io.Writer, welcome bo
 	}
 	if welcome && c.Telemetry.LogLevel == "" {
 		c.Telemetry.LogLevel = "warn"
+	}
+	if err := configProblems(c.Effective().Validate()); err != nil {
+		return err
 	}
 	log, err := c.Telemetry.Logger(errOut)
 	if err != nil {
