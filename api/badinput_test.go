@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"matchday/player"
 )
@@ -317,12 +318,30 @@ func TestBadValuesOfServices(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	player := newPlayerID()
+	cash := "player/" + player + "/US-NJ/cash"
 	change := func(f func(*TransferRequest)) TransferRequest {
 		in := depositOf(player, "bad", "10.00")
 		f(&in)
 		return in
 	}
+	move := func(kind, from, to string) TransferRequest {
+		return TransferRequest{Key: "bad", Kind: kind, PlayerID: player, Jurisdiction: "US-NJ", Currency: "USD",
+			Postings: []PostingJSON{{Account: from, Amount: "-1.00"}, {Account: to, Amount: "1.00"}}}
+	}
+	holdTo := func(to string) HoldRequest {
+		return HoldRequest{Key: "h", PlayerID: player, Jurisdiction: "US-NJ", Currency: "USD", ExpiresAt: time.Now().Add(time.Hour),
+			Postings: move("", cash, to).Postings}
+	}
 	tests := []badValue{
+		{"stakes of the sportsbook", "transfer", "", move("stake", cash, "bets/US-NJ/sportsbook"), "forbidden", "postings[1].account"},
+		{"a payout of the sportsbook's stakes", "transfer", "", move("void", "bets/US-NJ/sportsbook", cash), "forbidden", "postings[0].account"},
+		{"a payout of the sportsbook's revenue", "transfer", "", move("settlement", "revenue/US-NJ/sportsbook", cash), "forbidden", "postings[0].account"},
+		{"money on its way out", "transfer", "", move("withdrawal_request", cash, "player/"+player+"/US-NJ/withdrawing"), "forbidden", "postings[1].account"},
+		{"money on its way back", "transfer", "", move("withdrawal_return", "player/"+player+"/US-NJ/withdrawing", cash), "forbidden", "postings[0].account"},
+		{"a debt", "transfer", "", move("owed_recovery", cash, "player/"+player+"/US-NJ/owed"), "forbidden", "postings[1].account"},
+		{"a debt made up", "transfer", "", move("adjustment", "player/"+player+"/US-NJ/owed", cash), "forbidden", "postings[0].account"},
+		{"stakes of the sportsbook", "hold", "", holdTo("bets/US-NJ/sportsbook"), "forbidden", "postings[1].account"},
+		{"money on its way out", "hold", "", holdTo("player/" + player + "/US-NJ/withdrawing"), "forbidden", "postings[1].account"},
 		{"no key", "transfer", "", change(func(r *TransferRequest) { r.Key = "" }), "invalid", "key"},
 		{"a long key", "transfer", "", change(func(r *TransferRequest) { r.Key = strings.Repeat("k", 65) }), "invalid", "key"},
 		{"an unknown kind", "transfer", "", change(func(r *TransferRequest) { r.Kind = "gift" }), "invalid", "kind"},

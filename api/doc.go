@@ -11,12 +11,15 @@
 //     field, a repeated field, invalid UTF-8 or anything after its end changes nothing.
 //   - A player's jurisdiction is that of the session, never a parameter. Staff and services act in
 //     the jurisdictions of their account or key only.
+//   - A service cannot move money in the accounts that a room keeps: stakes and revenue of the
+//     sportsbook, and a player's accounts beside cash.
 //   - An error of code internal leaves the process without detail; its cause is logged once, with the
 //     request id that the caller sees.
 //   - Everything is bounded: bodies, lists, batches, live clients and their queues, time.
 //
 // Not promised: the live stream replays nothing that was missed while a client was away (it says so,
-// and the client reads again), and rates are counts of this process only.
+// and the client reads again), rates are counts of this process only, and a transfer of a service is
+// not refused because nobody has signed up under its player id: that is for the service to know.
 //
 // The schemas and the document come from huma; decoding, authorisation and errors are our own,
 // because huma decodes every body twice and lets repeated fields pass.

@@ -13,6 +13,7 @@ import (
 	"matchday/id"
 	"matchday/ledger"
 	"matchday/money"
+	"matchday/sportsbook"
 	"matchday/stream"
 )
 
@@ -27,7 +28,8 @@ func (a *API) ledgerRoutes() []route {
 	const account = "The address may keep its slashes or have them percent-encoded."
 	return []route{
 		{method: "POST", path: "/v1/ledger/transfers", id: "transfer", tag: "Ledger", who: whoService, status: http.StatusCreated, writes: true,
-			summary: "Move money", detail: "A key belongs to the service that sends it, for ever: use it for one transfer only, of one player.", end: taking(a.transfer)},
+			summary: "Move money", detail: "A key belongs to the service that sends it, for ever: use it for one transfer only, of one player. " +
+				"Stakes and revenue of the sportsbook, and what a player owes or is withdrawing, are moved by the platform only.", end: taking(a.transfer)},
 		{method: "POST", path: "/v1/ledger/transfers/batch", id: "transfer-batch", tag: "Ledger", who: whoService, maxBody: a.cfg.MaxBatchBytes,
 			summary: "Move money many times", detail: "Up to 1,000 transfers, each for itself: the answer has a result or an error for each, " +
 				"in the order asked. They wait in the bulk lane, behind what customers wait for.", end: taking(a.transferBatch)},
@@ -158,7 +160,7 @@ func (c *call) transferOf(in *TransferRequest) (ledger.Transfer, error) {
 	if err := check.Err(); err != nil {
 		return t, err
 	}
-	return t, c.mayMove(t.Jurisdiction)
+	return t, c.mayMove(&t)
 }
 
 // fillWho reads player, jurisdiction and currency.
@@ -221,8 +223,40 @@ func parseRecord(check *errs.Check, in *RecordJSON) *stream.Draft {
 	return &stream.Draft{Type: in.Type, Subject: in.Subject, Data: in.Data}
 }
 
-// mayMove returns nil if the service's key reaches the jurisdiction.
-func (c *call) mayMove(j id.Jurisdiction) error {
+// mayMove returns nil if the service's key may commit the transfer: it reaches the jurisdiction, and
+// no posting touches an account that a room keeps. Money that moved there behind the room's back would
+// no longer agree with the room's bets and payments.
+func (c *call) mayMove(t *ledger.Transfer) error {
+	if err := c.reaches(t.Jurisdiction); err != nil {
+		return err
+	}
+	var fields []errs.Field
+	for i, p := range t.Postings {
+		if keptByRoom(p.Account) {
+			fields = append(fields, errs.Field{Location: "postings[" + strconv.Itoa(i) + "].account", Message: "is moved by the platform only"})
+		}
+	}
+	if fields != nil {
+		return &errs.Error{Code: errs.CodeForbidden, Detail: "a service may not move money in the platform's own accounts", Fields: fields}
+	}
+	return nil
+}
+
+// keptByRoom reports whether only a room moves money in a well-formed account: stakes and revenue of
+// the sportsbook, and of a player's accounts all but the cash.
+func keptByRoom(a ledger.Address) bool {
+	text := string(a)
+	switch head, _, _ := strings.Cut(text, "/"); head {
+	case "bets", "revenue":
+		return strings.HasSuffix(text, "/"+sportsbook.Product)
+	case "player":
+		return !strings.HasSuffix(text, "/cash")
+	}
+	return false
+}
+
+// reaches returns nil if the service's key is for the jurisdiction.
+func (c *call) reaches(j id.Jurisdiction) error {
 	if !c.caller.service.mayActIn(j) {
 		return errs.New(errs.CodeForbidden, "this key is not for that jurisdiction")
 	}
@@ -242,7 +276,7 @@ func (a *API) hold(ctx context.Context, c *call, in *HoldRequest) (*TransferResu
 	if err := check.Err(); err != nil {
 		return nil, err
 	}
-	if err := c.mayMove(t.Jurisdiction); err != nil {
+	if err := c.mayMove(&t); err != nil {
 		return nil, err
 	}
 	t.Hold = &ledger.HoldTerms{ExpiresAt: in.ExpiresAt.UTC().Truncate(time.Microsecond)}
@@ -268,7 +302,7 @@ func (a *API) resolve(kind ledger.Kind) func(context.Context, *call, *ResolveReq
 		if err := check.Err(); err != nil {
 			return nil, err
 		}
-		if err := c.mayMove(t.Jurisdiction); err != nil {
+		if err := c.mayMove(&t); err != nil {
 			return nil, err
 		}
 		return c.commit(ctx, t, in.Key)
@@ -326,7 +360,7 @@ func (c *call) address(ctx context.Context) (ledger.Address, error) {
 	if err != nil {
 		return "", errs.New(errs.CodeNotFound, "no such account")
 	}
-	if err := c.mayMove(address.Jurisdiction()); err != nil {
+	if err := c.reaches(address.Jurisdiction()); err != nil {
 		return "", err
 	}
 	return address, c.waitForLedger(ctx)

@@ -71,14 +71,16 @@ func TestABatchAnswersItemByItem(t *testing.T) {
 		depositOf(players[2], "b-2", "10.00"),
 		depositOf(players[2], "b-2", "11.00"),
 		{Key: "b-5", Kind: "stake", PlayerID: players[1], Jurisdiction: "US-NJ", Currency: "USD", Postings: []PostingJSON{
-			{Account: "player/" + players[1] + "/US-NJ/cash", Amount: "-1.00"}, {Account: "bets/US-NJ/sportsbook", Amount: "1.00"}}},
+			{Account: "player/" + players[1] + "/US-NJ/cash", Amount: "-1.00"}, {Account: "bets/US-NJ/casino", Amount: "1.00"}}},
+		{Key: "b-6", Kind: "stake", PlayerID: players[0], Jurisdiction: "US-NJ", Currency: "USD", Postings: []PostingJSON{
+			{Account: "player/" + players[0] + "/US-NJ/cash", Amount: "-1.00"}, {Account: "bets/US-NJ/sportsbook", Amount: "1.00"}}},
 		{Key: "bad key", Kind: "magic", PlayerID: "x", Jurisdiction: "XX", Currency: "XYZ", Record: &RecordJSON{Type: "matchday.bet.placed", Data: []byte(`1`)}},
 	}}
 	got := into[BatchResult](s.do("POST", "/v1/ledger/transfers/batch", testKey, batch).want(http.StatusOK))
-	if got.Committed != 3 || got.Failed != 4 || len(got.Results) != 7 {
-		t.Fatalf("committed %d, failed %d of %d, want 3 and 4 of 7: %+v", got.Committed, got.Failed, len(got.Results), got)
+	if got.Committed != 3 || got.Failed != 5 || len(got.Results) != 8 {
+		t.Fatalf("committed %d, failed %d of %d, want 3 and 5 of 8: %+v", got.Committed, got.Failed, len(got.Results), got)
 	}
-	for i, want := range []string{"", "invalid", "", "", "conflict", "insufficient_funds", "invalid"} {
+	for i, want := range []string{"", "invalid", "", "", "conflict", "insufficient_funds", "forbidden", "invalid"} {
 		item := got.Results[i]
 		code := ""
 		if item.Error != nil {
@@ -91,7 +93,7 @@ func TestABatchAnswersItemByItem(t *testing.T) {
 	if !got.Results[3].Result.Replayed || got.Results[3].Result.Position != got.Results[2].Result.Position {
 		t.Errorf("a key repeated in a batch answers %+v, want a replay of %+v", got.Results[3].Result, got.Results[2].Result)
 	}
-	if fields := got.Results[6].Error.Errors; len(fields) < 7 {
+	if fields := got.Results[7].Error.Errors; len(fields) < 7 {
 		t.Errorf("the last item names %v, want every wrong field", fields)
 	}
 }
@@ -104,7 +106,7 @@ func TestHoldsArePostedAndReleased(t *testing.T) {
 	s.do("POST", "/v1/ledger/transfers", testKey, depositOf(player, "money", "100.00")).want(http.StatusCreated)
 	hold := func(key, amount string) answer {
 		return s.do("POST", "/v1/ledger/holds", testKey, HoldRequest{Key: key, PlayerID: player, Jurisdiction: "US-NJ", Currency: "USD",
-			ExpiresAt: time.Now().Add(time.Hour), Postings: []PostingJSON{{Account: account, Amount: "-" + amount}, {Account: "bets/US-NJ/sportsbook", Amount: amount}}})
+			ExpiresAt: time.Now().Add(time.Hour), Postings: []PostingJSON{{Account: account, Amount: "-" + amount}, {Account: "bets/US-NJ/casino", Amount: amount}}})
 	}
 	resolve := func(path, key, amount string) answer {
 		return s.do("POST", "/v1/ledger/holds/"+path, testKey, ResolveRequest{Key: key, PlayerID: player, Jurisdiction: "US-NJ", Currency: "USD", Amount: amount})
