@@ -126,6 +126,16 @@ func (s *shard) run(ctx context.Context) error {
 	work := context.WithoutCancel(ctx) // a batch in hand is finished, whoever stops us
 	defer s.refuseQueued()
 	for {
+		select { // a lane that is never empty must not keep the writer from either
+		case <-ctx.Done():
+			s.stop(errStopped)
+			return s.drain(work)
+		case <-sweep.C:
+			if err := s.sweep(work); err != nil {
+				return err
+			}
+		default:
+		}
 		var first *job
 		select { // what customers wait for comes first
 		case first = <-s.interactive.jobs:

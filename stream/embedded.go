@@ -15,9 +15,11 @@ import (
 
 // EmbeddedConfig places and bounds the embedded stream server.
 type EmbeddedConfig struct {
-	Dir             string        `yaml:"dir"`
-	MaxBytes        int64         `yaml:"max_bytes"`         // per log stream; the oldest messages go first; 0 is 1 GiB
-	MaxAge          time.Duration `yaml:"max_age"`           // per log stream; 0 is 7 days
+	Dir      string `yaml:"dir"`
+	MaxBytes int64  `yaml:"max_bytes"` // per log stream; the oldest messages go first; 0 is 1 GiB
+	// MaxAge bounds a log stream in time; 0 is no bound. The last message tells the relay where to go
+	// on, so a stream whose last message has aged out is published again from the log's first record.
+	MaxAge          time.Duration `yaml:"max_age"`
 	CommandMaxBytes int64         `yaml:"command_max_bytes"` // per command queue; a full one refuses; 0 is 256 MiB
 }
 
@@ -40,9 +42,6 @@ func (c EmbeddedConfig) Validate() error {
 func (c EmbeddedConfig) withDefaults() EmbeddedConfig {
 	if c.MaxBytes == 0 {
 		c.MaxBytes = 1 << 30
-	}
-	if c.MaxAge == 0 {
-		c.MaxAge = 7 * 24 * time.Hour
 	}
 	if c.CommandMaxBytes == 0 {
 		c.CommandMaxBytes = 256 << 20

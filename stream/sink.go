@@ -51,6 +51,7 @@ type Sink struct {
 	loaded    bool
 	held      *Message // read from the feed and not yet applied
 	silent    int      // how often in a row the stream had nothing
+	behind    bool     // the last backfill did not reach the log's head: go on at once
 
 	mu       sync.Mutex
 	position int64
@@ -239,13 +240,17 @@ func (s *Sink) await(ctx context.Context, feed <-chan Message) error {
 	if s.held != nil {
 		return nil
 	}
-	timer := time.NewTimer(sinkStall)
+	wait := sinkStall
+	if s.behind {
+		wait = 0
+	}
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case m := <-feed:
-		s.held, s.silent = &m, 0
+		s.held, s.silent, s.behind = &m, 0, false
 	case <-timer.C:
 		s.silent++
 	}
@@ -266,10 +271,10 @@ func (s *Sink) take(feed <-chan Message) {
 // whole sinkStall since, the log is read.
 func (s *Sink) stalled(ctx context.Context, end int64) ([]Batch, error) {
 	if s.Lag(); s.source.Head(s.config.Shard) <= end { // Lag notes that all is shown now
-		s.silent = 0
+		s.silent, s.behind = 0, false
 		return nil, nil
 	}
-	if s.silent < 2 {
+	if s.silent < 2 && !s.behind {
 		return nil, nil
 	}
 	return s.backfill(ctx, end, "the stream is silent")
