@@ -74,7 +74,7 @@ type Credentials struct {
 	Jurisdiction id.Jurisdiction
 }
 
-// StaffAccount is a member of staff as an administrator sets it up.
+// StaffAccount is a member of staff as the process sets it up at its start.
 type StaffAccount struct {
 	Name          string
 	Password      string
@@ -82,14 +82,14 @@ type StaffAccount struct {
 	Role          Role // zero is RoleOperator
 }
 
-// Role says what a member of staff may do.
+// Role says what a member of staff may do. Only the process itself makes accounts, when it starts.
 type Role int
 
 // The roles, each with the rights of those before it.
 const (
 	RoleViewer   Role = iota + 1 // reads
 	RoleOperator                 // sets prices, suspends markets, enters results
-	RoleAdmin                    // also changes players and staff
+	RoleAdmin                    // has no right beyond these yet; the account made at the start has this role
 )
 
 // String returns the role's name.

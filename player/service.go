@@ -194,7 +194,7 @@ func (s *Service) MayBet(ctx context.Context, p id.Player, j id.Jurisdiction) er
 }
 
 // SetStatus changes what a player may do; open sessions see it at once. Excluding or closing also
-// ends the player's sessions.
+// ends the player's sessions. No route leads here yet: until then every player stays active.
 //
 // Errors: not_found; conflict when the player is closed, which is final.
 func (s *Service) SetStatus(ctx context.Context, p id.Player, j id.Jurisdiction, status Status) error {
