@@ -26,6 +26,9 @@ type Config struct {
 	LockFirst     time.Duration `yaml:"lock_first"`     // first lock, default 30 s; each further failure doubles it
 	LockMost      time.Duration `yaml:"lock_most"`      // longest lock, default 15 min
 	FailureMemory time.Duration `yaml:"failure_memory"` // failures are forgotten after, default 1 h
+
+	StaffLockAfter int           `yaml:"staff_lock_after"` // failed sign-ins of staff that make a lock, and again as many the next, default 20
+	StaffLock      time.Duration `yaml:"staff_lock"`       // length of such a lock, default 1 min
 }
 
 // Argon2 is the cost of hashing one password with argon2id.
@@ -67,6 +70,8 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.LockFirst, 30*time.Second)
 	orDefault(&c.LockMost, 15*time.Minute)
 	orDefault(&c.FailureMemory, time.Hour)
+	orDefault(&c.StaffLockAfter, 20)
+	orDefault(&c.StaffLock, time.Minute)
 	return c
 }
 
@@ -89,6 +94,7 @@ func (c Config) Validate() error {
 		{"max_sessions", c.MaxSessions, 1, 1000},
 		{"cache_size", c.CacheSize, 1, 10_000_000},
 		{"lock_after", c.LockAfter, 1, 100},
+		{"staff_lock_after", c.StaffLockAfter, 1, 1000},
 	}
 	for _, n := range counts {
 		if n.value < n.least || n.value > n.top {
@@ -101,14 +107,15 @@ func (c Config) Validate() error {
 	}{
 		{"hash_wait", c.HashWait}, {"session_ttl", c.SessionTTL}, {"staff_session_ttl", c.StaffSessionTTL},
 		{"lock_first", c.LockFirst}, {"lock_most", c.LockMost}, {"failure_memory", c.FailureMemory},
+		{"staff_lock", c.StaffLock},
 	}
 	for _, s := range spans {
 		if s.value < time.Millisecond || s.value > 365*24*time.Hour {
 			check.Add(s.name, "is %s, must be 1ms to 8760h", s.value)
 		}
 	}
-	if c.FailureMemory < c.LockMost {
-		check.Add("failure_memory", "is shorter than lock_most: a lock would end by being forgotten")
+	if c.FailureMemory < max(c.LockMost, c.StaffLock) {
+		check.Add("failure_memory", "is shorter than lock_most or staff_lock: a lock would end by being forgotten")
 	}
 	return check.Err()
 }

@@ -27,7 +27,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		foundNowhere:    lookups.WithLabelValues("nowhere"),
 
 		signUps: counter("matchday_player_sign_ups_total", "Players made.", "jurisdiction"),
-		signIns: counter("matchday_player_sign_ins_total", "Sign-ins by kind (player, staff) and outcome (ok, wrong, locked).", "kind", "outcome"),
+		signIns: counter("matchday_player_sign_ins_total", "Sign-ins by jurisdiction (of players), kind (player, staff) and outcome (ok, wrong, locked).",
+			"jurisdiction", "kind", "outcome"),
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "matchday_player_hashes_waiting", Help: "Callers waiting for their turn to hash a password.",
 		}),

@@ -33,7 +33,7 @@ func (s *Service) SignIn(ctx context.Context, c Credentials) (Session, string, e
 	if err != nil {
 		return Session{}, "", fmt.Errorf("sign in: %w", err)
 	}
-	proof, err := s.prove(ctx, kindPlayer, subject(kindPlayer, string(c.Jurisdiction), email), found.hash, c.Password)
+	proof, err := s.prove(ctx, s.playerAttempt(c.Jurisdiction, email), found.hash, c.Password)
 	if err != nil {
 		return Session{}, "", fmt.Errorf("sign in: %w", err)
 	}
@@ -59,7 +59,7 @@ func (s *Service) SignInStaff(ctx context.Context, name, password string) (Sessi
 	if err != nil {
 		return Session{}, "", fmt.Errorf("sign in staff: %w", err)
 	}
-	proof, err := s.prove(ctx, kindStaff, subject(kindStaff, name), found.hash, password)
+	proof, err := s.prove(ctx, s.staffAttempt(name), found.hash, password)
 	if err != nil {
 		return Session{}, "", fmt.Errorf("sign in staff: %w", err)
 	}
@@ -69,6 +69,27 @@ func (s *Service) SignInStaff(ctx context.Context, name, password string) (Sessi
 		CreatedAt: now, ExpiresAt: now.Add(s.config.StaffSessionTTL), PreviousSignIn: found.lastSignIn,
 	}
 	return s.open(ctx, session, proof)
+}
+
+// attempt is one try to sign in, before it is known whether the password is right.
+type attempt struct {
+	subject      [sha256.Size]byte
+	kind         string
+	jurisdiction string // for metrics: empty for staff, who have several, and for one that is not served
+	lockTime     func(failures int) time.Duration
+}
+
+func (s *Service) playerAttempt(j id.Jurisdiction, email string) attempt {
+	a := attempt{subject: subject(kindPlayer, string(j), email), kind: kindPlayer, lockTime: s.lockTime}
+	now := s.clock.Now()
+	if _, err := s.rules.OldEnough(j, now, now); err == nil { // anything may be asked for, labels are bounded
+		a.jurisdiction = string(j)
+	}
+	return a
+}
+
+func (s *Service) staffAttempt(name string) attempt {
+	return attempt{subject: subject(kindStaff, name), kind: kindStaff, lockTime: s.staffLockTime}
 }
 
 // subject names who is trying to sign in, without keeping the address.
@@ -86,17 +107,17 @@ type proof struct {
 // prove checks a password. With no stored hash it does the same work on a decoy and fails alike.
 // The lock is read after the caller's turn to hash has come, so that guesses sent at the same
 // moment cannot all pass it before the first of them is counted.
-func (s *Service) prove(ctx context.Context, kind string, subject [sha256.Size]byte, stored, password string) (proof, error) {
+func (s *Service) prove(ctx context.Context, a attempt, stored, password string) (proof, error) {
 	if err := s.hasher.enter(ctx); err != nil {
 		return proof{}, err
 	}
 	defer s.hasher.leave()
-	until, err := s.store.lockedUntil(ctx, subject)
+	until, err := s.store.lockedUntil(ctx, a.subject)
 	if err != nil {
 		return proof{}, err
 	}
 	if wait := until.Sub(s.clock.Now()); wait > 0 {
-		s.metrics.signIns.WithLabelValues(kind, "locked").Inc()
+		s.metrics.signIns.WithLabelValues(a.jurisdiction, a.kind, "locked").Inc()
 		return proof{}, &errs.Error{Code: errs.CodeRateLimited, Detail: "too many failed sign-ins, wait before the next", RetryAfter: wait}
 	}
 	known, hash := stored != "", s.hasher.decoy
@@ -109,9 +130,9 @@ func (s *Service) prove(ctx context.Context, kind string, subject [sha256.Size]b
 		password = "" // bounds the work; too short to be anybody's
 	}
 	if !hash.matches(password) || !known {
-		return proof{}, s.countFailure(ctx, kind, subject)
+		return proof{}, s.countFailure(ctx, a)
 	}
-	p := proof{subject: subject, oldHash: stored, newHash: stored}
+	p := proof{subject: a.subject, oldHash: stored, newHash: stored}
 	if hash.cost != s.hasher.cost {
 		p.newHash = hashPassword(password, s.hasher.cost).String()
 	}
@@ -120,21 +141,21 @@ func (s *Service) prove(ctx context.Context, kind string, subject [sha256.Size]b
 
 // countFailure stores one more failure, even for a caller who has hung up: otherwise guessing
 // without waiting for the answer would cost nothing.
-func (s *Service) countFailure(ctx context.Context, kind string, subject [sha256.Size]byte) error {
-	s.metrics.signIns.WithLabelValues(kind, "wrong").Inc()
+func (s *Service) countFailure(ctx context.Context, a attempt) error {
+	s.metrics.signIns.WithLabelValues(a.jurisdiction, a.kind, "wrong").Inc()
 	now := s.clock.Now()
 	forgetBefore := now.Add(-s.config.FailureMemory)
-	failures, err := s.store.addFailure(context.WithoutCancel(ctx), subject, now, forgetBefore, s.lockTime)
+	failures, err := s.store.addFailure(context.WithoutCancel(ctx), a.subject, now, forgetBefore, a.lockTime)
 	if err != nil {
 		return err
 	}
-	if failures >= s.config.LockAfter {
-		s.log.WarnContext(ctx, "sign-in locked", "kind", kind, "failures", failures)
+	if a.lockTime(failures) > 0 {
+		s.log.WarnContext(ctx, "sign-in locked", "kind", a.kind, "failures", failures)
 	}
 	return errWrongCredentials
 }
 
-// lockTime returns how long a number of failures in a row locks the next try out.
+// lockTime returns how long a number of failures in a row locks a player's next try out.
 func (s *Service) lockTime(failures int) time.Duration {
 	over := failures - s.config.LockAfter
 	if over < 0 {
@@ -150,6 +171,15 @@ func (s *Service) lockTime(failures int) time.Duration {
 	return min(lock, s.config.LockMost)
 }
 
+// staffLockTime is lockTime for staff: as long each time, and after a lock the count starts anew, so
+// that a single try at the end of each lock cannot keep the only member of staff out.
+func (s *Service) staffLockTime(failures int) time.Duration {
+	if failures%s.config.StaffLockAfter != 0 {
+		return 0
+	}
+	return s.config.StaffLock
+}
+
 // open stores a session and returns it with its token.
 func (s *Service) open(ctx context.Context, session Session, p proof) (Session, string, error) {
 	token, hash := newToken()
@@ -162,7 +192,7 @@ func (s *Service) open(ctx context.Context, session Session, p proof) (Session, 
 	if session.IsStaff() {
 		kind = kindStaff
 	}
-	s.metrics.signIns.WithLabelValues(kind, "ok").Inc()
+	s.metrics.signIns.WithLabelValues(string(session.Jurisdiction), kind, "ok").Inc()
 	return session, token, nil
 }
 

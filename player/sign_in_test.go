@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"matchday/errs"
 	"matchday/id"
 )
@@ -179,12 +181,26 @@ func TestFailuresAreForgottenAndSwept(t *testing.T) {
 	}
 }
 
+func TestSignInsAreCountedByJurisdictionsThatAreServed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, j := range []id.Jurisdiction{nj, on, "XX-YY", "XX-ZZ"} {
+		_, _, err := b.SignIn(t.Context(), Credentials{Email: "ann@example.com", Password: password, Jurisdiction: j})
+		wantCode(t, "SignIn of nobody", err, errs.CodeUnauthenticated)
+	}
+	series := make(chan prometheus.Metric, 10)
+	b.metrics.signIns.Collect(series)
+	if got, want := len(series), 3; got != want {
+		t.Errorf("%d series, want %d: two jurisdictions and one for all others", got, want)
+	}
+}
+
 func TestAFailureCountsThoughTheCallerHangsUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := b.countFailure(ctx, kindPlayer, subject("x"))
+	err := b.countFailure(ctx, b.playerAttempt(nj, "x"))
 	wantCode(t, "countFailure", err, errs.CodeUnauthenticated)
 	var failures int
 	if err := b.db.Read.QueryRowContext(t.Context(), `SELECT failures FROM sign_in_failure`).Scan(&failures); err != nil || failures != 1 {
@@ -250,6 +266,33 @@ func TestStaffSignIn(t *testing.T) {
 	for _, name := range []string{"nobody", "", "Bad Name"} {
 		_, _, err = b.SignInStaff(t.Context(), name, password)
 		wantCode(t, "SignInStaff of "+name, err, errs.CodeUnauthenticated)
+	}
+}
+
+// Whoever knows the name may fail, so a lock of staff is late, short and never grows.
+func TestALockOfStaffIsLateAndShort(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if err := b.AddStaff(t.Context(), StaffAccount{Name: "staff", Password: password, Jurisdictions: []id.Jurisdiction{nj}}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		for range 20 {
+			_, _, err := b.SignInStaff(t.Context(), "staff", "not the password")
+			wantCode(t, "a wrong password", err, errs.CodeUnauthenticated)
+		}
+		_, _, err := b.SignInStaff(t.Context(), "staff", password)
+		wantCode(t, "the right password while locked", err, errs.CodeRateLimited)
+		if got, _ := errors.AsType[*errs.Error](err); got == nil || got.RetryAfter != time.Minute {
+			t.Errorf("locked for %+v, want a minute", got)
+		}
+		b.clock.Advance(time.Minute)
+	}
+	if _, _, err := b.SignInStaff(t.Context(), "staff", "not the password"); errs.CodeOf(err) != errs.CodeUnauthenticated {
+		t.Errorf("one failure after the lock = %v, want unauthenticated", err)
+	}
+	if _, _, err := b.SignInStaff(t.Context(), "staff", password); err != nil {
+		t.Errorf("the right password after it = %v, want a session", err)
 	}
 }
 
