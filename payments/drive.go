@@ -180,7 +180,7 @@ func (s *Service) bookEnd(ctx context.Context, p Payment, status Status, transfe
 	position, err := s.write(ctx, p, transfer)
 	if err != nil {
 		if isFinal(err) {
-			s.metrics.stuck.Inc()
+			s.metrics.stuck.WithLabelValues(string(p.Jurisdiction)).Inc()
 			s.log.ErrorContext(ctx, "books refuse money that has moved", "payment_id", p.ID, "player_id", p.Player,
 				"jurisdiction", p.Jurisdiction, "step", p.step.String(), "error", err)
 		}
@@ -212,7 +212,7 @@ func (s *Service) postpone(ctx context.Context, p Payment, cause error) Payment 
 		return p
 	}
 	p.attempts++
-	s.metrics.postponed.WithLabelValues(p.Direction.String(), p.step.String()).Inc()
+	s.metrics.postponed.WithLabelValues(string(p.Jurisdiction), p.Direction.String(), p.step.String()).Inc()
 	if p.attempts%loudAttempts == 0 {
 		s.log.WarnContext(ctx, "payment takes long", "payment_id", p.ID, "jurisdiction", p.Jurisdiction,
 			"step", p.step.String(), "attempts", p.attempts, "error", cause)

@@ -9,8 +9,8 @@ import (
 type metrics struct {
 	finished  *prometheus.CounterVec
 	postponed *prometheus.CounterVec
-	refused   prometheus.Counter
-	stuck     prometheus.Counter
+	refused   *prometheus.CounterVec
+	stuck     *prometheus.CounterVec
 	inFlight  prometheus.Gauge
 }
 
@@ -21,13 +21,13 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"jurisdiction", "direction", "status"}),
 		postponed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "matchday_payments_postponed_total", Help: "Steps that did not succeed and will be tried again.",
-		}, []string{"direction", "step"}),
-		refused: prometheus.NewCounter(prometheus.CounterOpts{
+		}, []string{"jurisdiction", "direction", "step"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "matchday_payments_refused_total", Help: "Requests turned away because too many were in flight.",
-		}),
-		stuck: prometheus.NewCounter(prometheus.CounterOpts{
+		}, []string{"jurisdiction"}),
+		stuck: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "matchday_payments_book_refusals_total", Help: "Refusals by the books of money that has already moved: somebody must look.",
-		}),
+		}, []string{"jurisdiction"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "matchday_payments_in_flight_payments", Help: "Payments queued or being driven now.",
 		}),

@@ -139,7 +139,7 @@ func (s *Service) start(ctx context.Context, d Direction, r Request) (Payment, e
 		return Payment{}, err
 	}
 	if !s.takeSlot() {
-		s.metrics.refused.Inc()
+		s.metrics.refused.WithLabelValues(string(r.Jurisdiction)).Inc() // one of ours: checkLimits knew it
 		return Payment{}, &errs.Error{Code: errs.CodeUnavailable, Detail: "too many payments at the moment, try again", RetryAfter: time.Second}
 	}
 	now := s.clock.Now()
