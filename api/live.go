@@ -298,7 +298,9 @@ func (a *API) serveLive(ctx context.Context, c *call) error {
 	}
 	defer a.live.leave(me)
 	out := newLiveWriter(c.w)
-	_ = out.c.SetReadDeadline(time.Time{}) // the server's read time-out is for requests, not for streams
+	// The server's time-outs are for requests, not for streams; each write has its own watchdog.
+	_ = out.c.SetReadDeadline(time.Time{})
+	_ = out.c.SetWriteDeadline(time.Time{})
 	header := c.w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store")

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 )
@@ -72,6 +73,29 @@ func TestLiveIsBoundedAndEndsWithTheSession(t *testing.T) {
 	s.do("DELETE", "/v1/sessions", token, nil).want(http.StatusNoContent)
 	drain(t, first)
 	drain(t, second)
+}
+
+func TestLiveOutlivesTheTimeoutsOfRequests(t *testing.T) {
+	t.Parallel()
+	s := newServer(t) // with a heartbeat every 50 ms
+	web := httptest.NewUnstartedServer(s.api.Handler())
+	web.Config.ReadTimeout, web.Config.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond
+	web.Start()
+	t.Cleanup(func() { _ = s.api.Close(); web.Close() })
+	s.url, s.http = web.URL, web.Client()
+	lines := s.events("/v1/live?jurisdiction=US-NJ", "")
+	next[map[string]bool](s, lines, "hello", nil)
+	deadline := time.After(20 * time.Second)
+	for beat := range 12 {
+		select {
+		case <-deadline:
+			t.Fatalf("only %d heartbeats in 20 s", beat)
+		case _, open := <-lines:
+			if !open {
+				t.Fatalf("the live stream ended after %d heartbeats", beat)
+			}
+		}
+	}
 }
 
 func TestLiveEndsWhenTheProcessStops(t *testing.T) {
