@@ -11,7 +11,7 @@ import (
 // metrics of offer and placement.
 type metrics struct {
 	bets    *prometheus.CounterVec
-	seconds prometheus.Histogram
+	seconds *prometheus.HistogramVec
 	changes *prometheus.CounterVec
 	events  prometheus.Gauge
 }
@@ -22,11 +22,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "matchday_sportsbook_bets_total",
 			Help: "Bets asked for, by jurisdiction, kind (single, parlay) and outcome (accepted, replayed or the code of the refusal).",
 		}, []string{"jurisdiction", "kind", "outcome"}),
-		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "matchday_sportsbook_place_seconds",
-			Help:    "Time to answer a placement, durable commit included.",
+			Help:    "Time to answer a placement, durable commit included, by jurisdiction.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
-		}),
+		}, []string{"jurisdiction"}),
 		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "matchday_sportsbook_offer_changes_total",
 			Help: "Committed changes of the offer, by kind.",
@@ -60,7 +60,7 @@ func (m *metrics) placed(req *PlaceRequest, replayed bool, err error, took time.
 		outcome = "replayed"
 	}
 	m.bets.WithLabelValues(jurisdiction, kind, outcome).Inc()
-	m.seconds.Observe(took.Seconds())
+	m.seconds.WithLabelValues(jurisdiction).Observe(took.Seconds())
 }
 
 // changed counts what a change of the offer told its subscribers.

@@ -132,7 +132,7 @@ func (p *payer) owe(ctx context.Context, commands []payoutCommand) error {
 		c := &commands[i]
 		switch code := errs.CodeOf(r.Err); code {
 		case "":
-			p.metrics.owed.Inc()
+			p.metrics.owed.WithLabelValues(string(c.Jurisdiction)).Inc()
 		case errs.CodeUnavailable:
 			return fmt.Errorf("owe bet %s: %w", c.BetID, r.Err)
 		case errs.CodeConflict:

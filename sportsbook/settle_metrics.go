@@ -21,7 +21,7 @@ type settleMetrics struct {
 	ungradable prometheus.Counter
 	committed  prometheus.Counter
 	replayed   prometheus.Counter
-	owed       prometheus.Counter
+	owed       *prometheus.CounterVec // by jurisdiction
 	superseded prometheus.Counter
 	refused    prometheus.Counter
 }
@@ -51,7 +51,9 @@ func newSettleMetrics(r prometheus.Registerer) (*settleMetrics, error) {
 		ungradable: counter("ungradable_bets_total", "Bets that could not be graded, each time they were tried."),
 		committed:  counter("payouts_committed_total", "Payout commands committed to the ledger."),
 		replayed:   counter("payouts_replayed_total", "Payout commands the ledger had committed before."),
-		owed:       counter("payouts_owed_total", "Corrections that became a player's debt."),
+		owed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "matchday_sportsbook_payouts_owed_total", Help: "Corrections that became a player's debt, by jurisdiction.",
+		}, []string{"jurisdiction"}),
 		superseded: counter("payouts_superseded_total", "Payout commands for a version that another command had settled."),
 		refused:    counter("payouts_refused_total", "Payout commands that can never be committed."),
 	}
