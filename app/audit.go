@@ -11,6 +11,7 @@ import (
 
 	"matchday/errs"
 	"matchday/history"
+	"matchday/id"
 	"matchday/internal/clock"
 	"matchday/ledger"
 	"matchday/sportsbook"
@@ -89,8 +90,13 @@ func audit(ctx context.Context, c Config, shards func(shard int, seq, head int64
 func (r *AuditReport) projections(ctx context.Context, c Config, books *ledger.Reader, progress func(string)) error {
 	if _, err := os.Stat(filepath.Join(c.Sportsbook.Dir, "catalogue.db")); err == nil {
 		progress("bets against log, results and escrow")
+		var codes []id.Jurisdiction
+		for _, entry := range c.Jurisdictions.Jurisdictions {
+			codes = append(codes, entry.Code)
+		}
 		r.Sportsbook, err = sportsbook.Audit(ctx, sportsbook.AuditOptions{
 			Dir: c.Sportsbook.Dir, Clock: clock.System{}, Retention: c.Sportsbook.Settlement.Retention, Log: books, Balance: books.Balance,
+			Jurisdictions: codes,
 		})
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"matchday/errs"
+	"matchday/id"
 	"matchday/internal/clock"
 	"matchday/internal/sqldb"
 	"matchday/ledger"
@@ -21,6 +22,8 @@ type AuditOptions struct {
 	Retention time.Duration // as in SettlementConfig; 0 is its default
 	Log       stream.Log    // the ledger's log
 	Patience  time.Duration // how long bets that are just being settled may take; 0 is 5 s
+	// Jurisdictions are compared with the ledger's escrow even where no bet of theirs is left.
+	Jurisdictions []id.Jurisdiction
 	// Balance reads the ledger's posted balance of an account, summed over shards for a house account.
 	Balance func(ctx context.Context, a ledger.Address) (ledger.Balance, error)
 }
@@ -59,6 +62,9 @@ func (s *Service) Audit(ctx context.Context) (AuditReport, error) {
 			return s.settler.shards[shard].sink.WaitFor(ctx, s.deps.Ledger.Head(shard))
 		},
 	}
+	for _, j := range s.deps.Jurisdictions.List() {
+		a.jurisdictions = append(a.jurisdictions, j.Code)
+	}
 	for _, w := range s.settler.shards {
 		a.shards = append(a.shards, w.bets)
 	}
@@ -71,7 +77,8 @@ func Audit(ctx context.Context, o AuditOptions) (_ AuditReport, err error) {
 		return AuditReport{}, errors.New("audit sportsbook: clock, log and balance are required")
 	}
 	cfg := SettlementConfig{Retention: o.Retention}.withDefaults()
-	a := auditor{log: o.Log, balance: o.Balance, retiredBefore: o.Clock.Now().Add(-cfg.Retention), patience: o.Patience}
+	a := auditor{log: o.Log, balance: o.Balance, retiredBefore: o.Clock.Now().Add(-cfg.Retention), patience: o.Patience,
+		jurisdictions: o.Jurisdictions}
 	if a.patience == 0 {
 		a.patience = auditPatience
 	}
@@ -206,6 +213,7 @@ type auditor struct {
 	balance       func(ctx context.Context, a ledger.Address) (ledger.Balance, error)
 	caughtUp      func(ctx context.Context, shard int) error // unavailable while the projection is behind
 	shards        []*openBets
+	jurisdictions []id.Jurisdiction // whose escrow is compared, besides those of the bets
 	retiredBefore time.Time
 	patience      time.Duration
 	report        AuditReport

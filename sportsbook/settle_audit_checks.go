@@ -289,8 +289,12 @@ func (a *auditor) heads() []int64 {
 }
 
 // openStakes adds up the stakes of open bets per jurisdiction, when all projections have caught up.
+// A jurisdiction without bets has the sum 0: money in its escrow would belong to nobody.
 func (a *auditor) openStakes(ctx context.Context) (map[id.Jurisdiction]int64, error) {
 	sums := map[id.Jurisdiction]int64{}
+	for _, code := range a.jurisdictions {
+		sums[code] = 0
+	}
 	for _, b := range a.shards {
 		if err := a.caughtUp(ctx, b.shard); err != nil {
 			return nil, err

@@ -262,6 +262,7 @@ func auditFiles(t *testing.T, dir string) AuditReport {
 	defer func() { _ = books.Close() }()
 	report, err := Audit(context.Background(), AuditOptions{
 		Dir: filepath.Join(dir, "book"), Clock: clock.System{}, Log: books, Balance: books.Balance, Patience: 20 * time.Millisecond,
+		Jurisdictions: []id.Jurisdiction{nj, on},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -601,4 +602,44 @@ func TestSettledBetsRetire(t *testing.T) {
 	}
 	b.wantState(won.BetID, "unknown")
 	b.wantState(open.BetID, "open v0")
+}
+
+func TestTheEscrowOfAJurisdictionWithoutBetsIsAudited(t *testing.T) {
+	t.Parallel()
+	b := openBook(t, func(c *SettlementConfig) { c.Retention = time.Nanosecond }) // retired bets are none to the audit
+	p := b.player(100_00)
+	b.place(p, 10_00, "g1_x:moneyline:home")
+	b.result("g1_x", 3, 0)
+	for _, w := range b.settler.shards {
+		if _, err := w.bets.retire(context.Background(), time.Now().Add(time.Hour), 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.wantSound()
+
+	deposit := ledger.Transfer{
+		Key: "ontario/deposit", Kind: ledger.KindDeposit, Player: p, Jurisdiction: on, Currency: money.CAD,
+		Postings: []ledger.Posting{{Account: ledger.PSP("test", on), AmountMinor: -5_00}, {Account: ledger.PlayerCash(p, on), AmountMinor: 5_00}},
+	}
+	stray := ledger.Transfer{
+		Key: "ontario/stray", Kind: ledger.KindStake, Player: p, Jurisdiction: on, Currency: money.CAD,
+		Postings: []ledger.Posting{{Account: ledger.PlayerCash(p, on), AmountMinor: -5_00}, {Account: ledger.Bets(on, Product), AmountMinor: 5_00}},
+	}
+	for _, transfer := range []ledger.Transfer{deposit, stray} {
+		if _, err := b.ledger.Commit(context.Background(), ledger.LaneInteractive, transfer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	running, err := b.Audit(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.stop()
+	want := Finding{Shard: -1, Invariant: "escrow is the sum of open stakes", Table: "bet", Key: string(ledger.Bets(on, Product)),
+		Expected: "500", Found: "0"}
+	for where, report := range map[string]AuditReport{"running": running, "files": auditFiles(t, b.dir)} {
+		if !slices.Contains(report.Findings, want) {
+			t.Errorf("%s: got findings %+v, want %+v", where, report.Findings, want)
+		}
+	}
 }
