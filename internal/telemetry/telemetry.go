@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -22,7 +23,7 @@ import (
 type Config struct {
 	LogLevel       string `yaml:"log_level"`        // debug, info, warn or error
 	LogFormat      string `yaml:"log_format"`       // text or json
-	TracesURL      string `yaml:"traces_url"`       // OTLP over HTTP, for example http://127.0.0.1:4318; empty is off
+	TracesURL      string `yaml:"traces_url"`       // OTLP over HTTP, for example http://127.0.0.1:4318; empty is off; without a path, /v1/traces
 	TracesPerMille int    `yaml:"traces_per_mille"` // share of requests traced, 0 to 1,000; 0 means all
 }
 
@@ -77,7 +78,14 @@ func (c Config) Tracer(ctx context.Context, version string) (trace.TracerProvide
 	if c.TracesURL == "" {
 		return noop.NewTracerProvider(), func(context.Context) error { return nil }, nil
 	}
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(c.TracesURL))
+	address, err := url.Parse(c.TracesURL)
+	if err != nil {
+		return nil, nil, fmt.Errorf("traces_url: %w", err)
+	}
+	if strings.Trim(address.Path, "/") == "" {
+		address = address.JoinPath("v1", "traces") // where a collector listens; the exporter itself would post to /
+	}
+	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(address.String()))
 	if err != nil {
 		return nil, nil, fmt.Errorf("open trace exporter: %w", err)
 	}

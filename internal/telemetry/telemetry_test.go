@@ -124,8 +124,8 @@ func TestSpansReachTheConfiguredAddress(t *testing.T) {
 	}
 	select {
 	case got := <-paths:
-		if !strings.HasPrefix(got, "POST /") {
-			t.Errorf("the collector got %s, want a POST", got)
+		if !strings.HasPrefix(got, "POST /v1/traces") {
+			t.Errorf("the collector got %s, want POST /v1/traces", got)
 		}
 	default:
 		t.Error("nothing arrived by the end of the flush")
