@@ -13,6 +13,7 @@ import (
 )
 
 func (a *API) operatorRoutes() []route {
+	const everywhere = "Counts all jurisdictions together, so it needs an account that is cleared for every one."
 	return []route{
 		{method: "POST", path: "/v1/operator/sessions", id: "staff-sign-in", tag: "Staff", who: whoPublic, status: http.StatusCreated, limited: true,
 			summary: "Sign a member of staff in", end: taking(a.signInStaff)},
@@ -27,13 +28,13 @@ func (a *API) operatorRoutes() []route {
 		{method: "GET", path: "/v1/operator/shards", id: "shards", tag: "Running", who: whoStaff, summary: "Ledger shards", end: reading(a.shards)},
 		{method: "GET", path: "/v1/operator/lag", id: "lag", tag: "Running", who: whoStaff, summary: "How far history is behind the ledger", end: reading(a.lag)},
 		{method: "GET", path: "/v1/operator/rates", id: "rates", tag: "Running", who: whoStaff,
-			summary: "Deposits, bets, reads and payouts per second over the last ten minutes", end: reading(a.readRates)},
+			summary: "Deposits, bets, reads and payouts per second over the last ten minutes", detail: everywhere, end: reading(a.readRates)},
 		{method: "POST", path: "/v1/operator/audit", id: "start-audit", tag: "Running", who: whoStaff, role: player.RoleOperator, status: http.StatusAccepted,
 			summary: "Begin a ledger audit", detail: "One runs at a time; while it does, this answers with its progress.", end: reading(a.startAudit)},
 		{method: "GET", path: "/v1/operator/audit", id: "audit", tag: "Running", who: whoStaff,
 			summary: "The last ledger audit of this process", end: reading(a.readAudit)},
 		{method: "GET", path: "/v1/operator/settlements", id: "settlements", tag: "Staff", who: whoStaff,
-			summary: "How far the settlement of each result is", end: reading(a.settlements)},
+			summary: "How far the settlement of each result is", detail: everywhere, end: reading(a.settlements)},
 		{method: "GET", path: "/v1/operator/exposure", id: "exposure", tag: "Staff", who: whoStaff,
 			params:  []param{{name: "event_id", doc: "Only this event"}},
 			summary: "Worst case by selection, in the account's jurisdictions", end: reading(a.exposure)},
@@ -111,7 +112,11 @@ func (a *API) lag(_ context.Context, _ *call) (List[Lag], error) {
 	return out, nil
 }
 
-func (a *API) readRates(_ context.Context, _ *call) (Rates, error) {
+// readRates counts what players did in all jurisdictions together.
+func (a *API) readRates(_ context.Context, c *call) (Rates, error) {
+	if err := c.mayActEverywhere(); err != nil {
+		return Rates{}, err
+	}
 	return a.rates.series(a.deps.Clock.Now()), nil
 }
 
@@ -129,12 +134,16 @@ func (a *API) readAudit(_ context.Context, c *call) (Audit, error) {
 	return a.audit.state(), nil
 }
 
-func (a *API) settlements(ctx context.Context, _ *call) (List[Settlement], error) {
+// settlements counts the bets of all jurisdictions together.
+func (a *API) settlements(ctx context.Context, c *call) (List[Settlement], error) {
+	if err := c.mayActEverywhere(); err != nil {
+		return List[Settlement]{}, err
+	}
 	all, err := a.deps.Sportsbook.Settlements(ctx)
 	if err != nil {
 		return List[Settlement]{}, fmt.Errorf("settlements: %w", err)
 	}
-	names := a.eventNames(ctx)
+	names := c.eventNames(ctx)
 	return listOf(all, "", func(p sportsbook.SettlementProgress) Settlement {
 		return Settlement{ID: p.SettlementID, EventID: p.EventID, EventName: names(p.EventID), Version: p.Version, MarketID: p.MarketID,
 			Bets: p.Bets, Settled: p.Settled, Paid: p.Paid, StartedAt: p.StartedAt, DoneAt: optional(p.DoneAt)}
@@ -146,7 +155,7 @@ func (a *API) exposure(ctx context.Context, c *call) (List[Exposure], error) {
 	if err != nil {
 		return List[Exposure]{}, fmt.Errorf("exposure: %w", err)
 	}
-	names := a.eventNames(ctx)
+	names := c.eventNames(ctx)
 	out := List[Exposure]{Items: []Exposure{}}
 	for _, r := range rows {
 		if c.caller.session.MayActIn(r.Jurisdiction) != nil {
@@ -160,16 +169,19 @@ func (a *API) exposure(ctx context.Context, c *call) (List[Exposure], error) {
 }
 
 // eventNames returns a look-up of event names that remembers, for boards that repeat them. An event
-// that no jurisdiction is offered has no name here.
-func (a *API) eventNames(ctx context.Context) func(string) string {
+// that no jurisdiction of the caller's is offered has no name here.
+func (c *call) eventNames(ctx context.Context) func(string) string {
 	known := map[string]string{}
 	return func(eventID string) string {
 		name, ok := known[eventID]
 		if ok {
 			return name
 		}
-		for _, j := range a.deps.Jurisdictions.List() {
-			e, err := a.deps.Sportsbook.FindEvent(ctx, j.Code, eventID)
+		for _, j := range c.a.deps.Jurisdictions.List() {
+			if c.caller.session.MayActIn(j.Code) != nil {
+				continue
+			}
+			e, err := c.a.deps.Sportsbook.FindEvent(ctx, j.Code, eventID)
 			if err == nil {
 				name = e.Name
 				break

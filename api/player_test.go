@@ -1,11 +1,13 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"time"
 
 	"matchday/id"
+	"matchday/player"
 )
 
 func TestSignUpInAndOut(t *testing.T) {
@@ -132,6 +134,13 @@ func TestPlayersCannotReachAcrossABorder(t *testing.T) {
 	s.do("POST", "/v1/operator/selections/pa-only:moneyline:home/price", jerseyStaff, SetPriceRequest{Price: "-200", Jurisdiction: "US-PA"}).wantCode("forbidden")
 	s.do("POST", "/v1/operator/selections/pa-only:moneyline:home/price", jerseyStaff, SetPriceRequest{Price: "-200"}).wantCode("forbidden")
 	s.do("POST", "/v1/operator/audit", jerseyStaff, nil).wantCode("forbidden")
+	s.do("GET", "/v1/operator/audit", jerseyStaff, nil).wantCode("forbidden")
+	s.do("GET", "/v1/operator/rates", jerseyStaff, nil).wantCode("forbidden")
+	s.do("GET", "/v1/operator/settlements", jerseyStaff, nil).wantCode("forbidden")
+	names := (&call{a: s.api, caller: caller{session: player.Session{Staff: "jersey-trader", Jurisdictions: []id.Jurisdiction{nj}}}}).eventNames(context.Background())
+	if got := names("pa-only"); got != "" || names("everywhere") == "" {
+		t.Errorf("staff of New Jersey are told that the game of Pennsylvania is %q", got)
+	}
 	for _, row := range into[List[Exposure]](s.do("GET", "/v1/operator/exposure", jerseyStaff, nil).want(http.StatusOK)).Items {
 		if row.Jurisdiction != "US-NJ" {
 			t.Errorf("staff of New Jersey see exposure %+v", row)
