@@ -29,16 +29,24 @@ func (s *sunday) draws(kind, n int) *rand.Rand {
 // with its night game, seven bets in ten are singles.
 const singlesOfTheDay = 62
 
-// maxAttempts bounds how many bets one arrival tries before it gives up.
-const maxAttempts = 10
+// carefulAttempts is how many bets one arrival tries while it keeps clear of kick-offs. After those it
+// tries with a pause, and up to the last kick-off.
+const carefulAttempts = 10
 
 // bet is one arrival of the bets: a player sees the offer, fills in a slip and gets it accepted, if
-// need be after a changed price or with another bet.
+// need be after a changed price or with another bet. It gives up only when the last game is under way.
 func (s *sunday) bet(ctx context.Context, w *worker, n int, due time.Time) {
 	rng := s.draws(drawsOfBets, n)
 	overdraw := rng.IntN(400) == 0 // a few try with more than they have
-	for attempt := range maxAttempts {
-		slip, ok := s.fillIn(ctx, w, rng, overdraw && attempt == 0)
+	for attempt := 0; ctx.Err() == nil; attempt++ {
+		careful := attempt < carefulAttempts
+		if !careful {
+			if !s.takesBets() {
+				break
+			}
+			pause(ctx, 20*time.Millisecond)
+		}
+		slip, ok := s.fillIn(ctx, w, rng, careful, overdraw && attempt == 0)
 		if !ok {
 			continue
 		}
@@ -49,16 +57,18 @@ func (s *sunday) bet(ctx context.Context, w *worker, n int, due time.Time) {
 		case errs.CodeUnavailable:
 			return // noted as unresolved
 		}
-		if ctx.Err() != nil {
-			return
-		}
 	}
 	s.short.Add(1)
 }
 
+// takesBets reports whether a game of the day has not kicked off on the platform.
+func (s *sunday) takesBets() bool {
+	return slices.ContainsFunc(s.day.games, func(g Game) bool { return time.Until(s.kickoff(g)) > 0 })
+}
+
 // fillIn chooses games that are still open, selections, stake and a player who has the money; the
 // stake is reserved from the player's spare money.
-func (s *sunday) fillIn(ctx context.Context, w *worker, rng *rand.Rand, overdraw bool) (slip, bool) {
+func (s *sunday) fillIn(ctx context.Context, w *worker, rng *rand.Rand, careful, overdraw bool) (slip, bool) {
 	legs := drawLegs(rng, singlesOfTheDay)
 	stake := drawStake(rng, legs)
 	player := s.crowd.reserve(rng, stake)
@@ -73,7 +83,7 @@ func (s *sunday) fillIn(ctx context.Context, w *worker, rng *rand.Rand, overdraw
 		}
 	}
 	p := &s.crowd.players[player]
-	games := s.drawGames(rng, s.board.at(p.territory), legs)
+	games := s.drawGames(rng, s.board.at(p.territory), legs, careful)
 	if len(games) == 0 {
 		p.spare.Add(stake)
 		return slip{}, false
@@ -97,10 +107,14 @@ func (s *sunday) topUp(ctx context.Context, w *worker, rng *rand.Rand) {
 }
 
 // drawGames returns up to n different games that have not kicked off, the next ones more likely.
-func (s *sunday) drawGames(rng *rand.Rand, shown *offer, n int) []int {
-	// Nobody starts a bet that, as slow as answers are now, might commit after the kick-off.
-	slow := time.Duration(2 * s.slow.Load())
-	now := s.day.realAt(time.Since(s.start)).Add(max(s.day.guard()/2, s.day.real(slow)))
+// Careful players leave out those whose kick-off is near.
+func (s *sunday) drawGames(rng *rand.Rand, shown *offer, n int, careful bool) []int {
+	now := s.day.realAt(time.Since(s.start))
+	if careful {
+		// Nobody starts a bet that, as slow as answers are now, might commit after the kick-off.
+		slow := time.Duration(2 * s.slow.Load())
+		now = now.Add(max(s.day.guard()/2, s.day.real(slow)))
+	}
 	type candidate struct {
 		game   int
 		weight float64
@@ -108,6 +122,9 @@ func (s *sunday) drawGames(rng *rand.Rand, shown *offer, n int) []int {
 	open, sum := make([]candidate, 0, 16), 0.0
 	for i, g := range s.day.games {
 		left := g.Kickoff.Sub(now)
+		if !careful {
+			left = s.day.real(time.Until(s.kickoff(g))) // up to a second of the run later
+		}
 		if left <= 0 || len(shown.games[i]) == 0 {
 			continue
 		}

@@ -58,7 +58,7 @@ func (s *sunday) checkRunning(ctx context.Context) error {
 	r.check("every result was entered", s.allEntered(), "%d games", len(s.day.games))
 	r.check("a read at the position of a bet shows the bet", s.stale.Load() == 0, "%s reads, %d without the bet", thousands(s.fresh.Load()+s.stale.Load()), s.stale.Load())
 	missing := int64(s.o.Bets) - int64(s.bets.count())
-	r.check("the day took all its bets", missing*50 <= int64(s.o.Bets), "%s of %s; %d arrivals found nothing to bet on or nobody to pay",
+	r.check("the day took all its bets", missing == 0, "%s of %s; %d arrivals found nothing to bet on or nobody to pay until the last kick-off",
 		thousands(int64(s.bets.count())), thousands(int64(s.o.Bets)), s.short.Load())
 	r.Bets.Outcomes = v.outcomes
 	if err := s.checkMoney(ctx, v); err != nil {
