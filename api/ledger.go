@@ -21,7 +21,7 @@ import (
 const (
 	maxBatch    = 1000
 	maxPostings = 8
-	maxSubject  = 200
+	maxSubject  = 100 // of a record's type and subject, as the ledger has it
 )
 
 func (a *API) ledgerRoutes() []route {
@@ -212,10 +212,10 @@ func parseRecord(check *errs.Check, in *RecordJSON) *stream.Draft {
 		return nil
 	}
 	if in.Type == "" || len(in.Type) > maxSubject || !plainKey(in.Type) || strings.HasPrefix(in.Type, "matchday.") {
-		check.Add("record.type", "needs 1 to 200 characters of A-Z a-z 0-9 . _ ~ - and must not begin with matchday.")
+		check.Add("record.type", "needs 1 to %d characters of A-Z a-z 0-9 . _ ~ - and must not begin with matchday.", maxSubject)
 	}
 	if in.Subject == "" || len(in.Subject) > maxSubject || !plainKey(in.Subject) {
-		check.Add("record.subject", "needs 1 to 200 characters of A-Z a-z 0-9 . _ ~ -")
+		check.Add("record.subject", "needs 1 to %d characters of A-Z a-z 0-9 . _ ~ -", maxSubject)
 	}
 	if firstByte(in.Data) != '{' || len(in.Data) > stream.MaxRecordBytes {
 		check.Add("record.data", "is not a JSON object of at most 16 KiB")

@@ -156,6 +156,23 @@ func TestServicesKeysAreTheirOwn(t *testing.T) {
 	}
 }
 
+func TestRecordsAreBoundedAsInTheLedger(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ask := depositOf(newPlayerID(), "long", "1.00")
+	for field, text := range map[string]*string{"record.type": &ask.Record.Type, "record.subject": &ask.Record.Subject} {
+		was := *text
+		*text = strings.Repeat("x", maxSubject+1)
+		p := s.do("POST", "/v1/ledger/transfers", testKey, ask).wantCode("invalid")
+		if len(p.Errors) != 1 || p.Errors[0].Location != field || !strings.Contains(p.Errors[0].Message, "1 to 100 characters") {
+			t.Errorf("a %s too long names %v, want it with its bound", field, p.Errors)
+		}
+		*text = was
+	}
+	ask.Record.Type, ask.Record.Subject = strings.Repeat("t", maxSubject), strings.Repeat("s", maxSubject)
+	s.do("POST", "/v1/ledger/transfers", testKey, ask).want(http.StatusCreated)
+}
+
 func TestABatchIsBounded(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
