@@ -8,11 +8,3 @@ func defaultHelplines() map[id.Jurisdiction]string {
 		"US-NJ": "1-800-GAMBLER", "US-PA": "1-800-GAMBLER", "CA-ON": "ConnexOntario, 1-866-531-2600",
 	}
 }
-
-// helpline returns where people of a jurisdiction find help, or "" where none is configured.
-func (w *Web) helpline(j id.Jurisdiction) string {
-	if w.cfg.Helplines == nil {
-		return defaultHelplines()[j]
-	}
-	return w.cfg.Helplines[j]
-}

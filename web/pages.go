@@ -27,7 +27,7 @@ const (
 
 // frame makes the surroundings of a page.
 func (w *Web) frame(r *http.Request, title, active string, v visitor) frame {
-	f := frame{Title: title, Active: active, Path: r.URL.RequestURI(), Visitor: v, MinAge: v.Jurisdiction.MinAge, Help: w.helpline(v.Jurisdiction.Code), assets: w.assets}
+	f := frame{Title: title, Active: active, Path: r.URL.RequestURI(), Visitor: v, MinAge: v.Jurisdiction.MinAge, Help: w.helplines[v.Jurisdiction.Code], assets: w.assets}
 	for _, j := range w.deps.Jurisdictions.List() {
 		f.Choices = append(f.Choices, choice{Value: string(j.Code), Label: j.Name, MinAge: j.MinAge, Selected: j.Code == v.Jurisdiction.Code})
 	}

@@ -51,6 +51,12 @@ type stage struct {
 // newStage returns the scene and the pages over it.
 func newStage(t testing.TB) (*stage, *Web) {
 	t.Helper()
+	return newStageWith(t, Config{SignInsPerMinute: 60})
+}
+
+// newStageWith returns the scene and the pages as configured.
+func newStageWith(t testing.TB, c Config) (*stage, *Web) {
+	t.Helper()
 	s := &stage{clock: clock.NewManual(now), events: scene(t), tokens: map[string]player.Session{
 		token: {
 			ID: "s1", Player: "plr_01jb2m7k3v9q8w5x4y6z7a0b1c", Jurisdiction: "US-NJ", Status: player.StatusActive,
@@ -63,7 +69,7 @@ func newStage(t testing.TB) (*stage, *Web) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := New(Config{SignInsPerMinute: 60}, Deps{
+	w, err := New(c, Deps{
 		Clock: s.clock, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 		Players: s, Offer: s, Bets: stagedBets{s}, Books: stagedBooks{s}, Payments: stagedPayments{s}, Jurisdictions: registry,
 	})

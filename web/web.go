@@ -29,12 +29,12 @@ type Config struct {
 	// no limit.
 	SignInsPerMinute int `yaml:"sign_ins_per_minute"`
 
-	// TimeZones names the IANA time zone in which a jurisdiction's pages show times; absent means
-	// that of most of its people for the default jurisdictions, and UTC for others.
+	// TimeZones names the IANA time zone in which a jurisdiction's pages show times. A jurisdiction
+	// it does not name has that of most of its people if it is a default one, else UTC.
 	TimeZones map[id.Jurisdiction]string `yaml:"time_zones"`
 
 	// Helplines says, by jurisdiction, where people find help with gambling; it stands on every page.
-	// Absent means those of the default jurisdictions.
+	// A default jurisdiction it does not name keeps its own; an empty text takes it away.
 	Helplines map[id.Jurisdiction]string `yaml:"helplines"`
 }
 
@@ -116,13 +116,14 @@ func (d Deps) validate() error {
 
 // Web serves the pages. It has no background work.
 type Web struct {
-	cfg     Config
-	deps    Deps
-	assets  *assets
-	zones   map[id.Jurisdiction]*time.Location
-	limiter *limiter
-	metrics *metrics
-	handler http.Handler
+	cfg       Config
+	deps      Deps
+	assets    *assets
+	zones     map[id.Jurisdiction]*time.Location
+	helplines map[id.Jurisdiction]string
+	limiter   *limiter
+	metrics   *metrics
+	handler   http.Handler
 }
 
 // New returns the pages over the given rooms.
@@ -137,7 +138,10 @@ func New(cfg Config, deps Deps) (*Web, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Web{cfg: cfg, deps: deps, assets: files, limiter: newLimiter(cfg.SignInsPerMinute, deps.Clock)}
+	w := &Web{
+		cfg: cfg, deps: deps, assets: files, limiter: newLimiter(cfg.SignInsPerMinute, deps.Clock),
+		helplines: withDefaults(defaultHelplines(), cfg.Helplines),
+	}
 	if w.zones, err = loadZones(deps.Jurisdictions.List(), cfg.TimeZones); err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"matchday/errs"
+	"matchday/id"
 	"matchday/player"
 )
 
@@ -103,6 +104,25 @@ func TestPages(t *testing.T) {
 				t.Errorf("GET %s: %q is not in the answer:\n%s", tt.target, tt.want, clipRunes(got, 4000))
 			}
 		})
+	}
+}
+
+func TestConfiguringOneJurisdictionKeepsTheDefaultsOfTheOthers(t *testing.T) {
+	t.Parallel()
+	_, w := newStageWith(t, Config{
+		Helplines: map[id.Jurisdiction]string{"US-PA": "0800 555", "CA-ON": ""},
+		TimeZones: map[id.Jurisdiction]string{"US-PA": "Europe/Paris", "CA-ON": ""},
+	})
+	for _, tt := range []struct{ code, help, zone string }{
+		{"US-NJ", "1-800-GAMBLER", "America/New_York"}, {"US-PA", "0800 555", "Europe/Paris"}, {"CA-ON", "", "UTC"},
+	} {
+		if got := w.zones[id.Jurisdiction(tt.code)].String(); got != tt.zone {
+			t.Errorf("the time zone of %s is %s, want %s", tt.code, got, tt.zone)
+		}
+		page := visit(w, "/", cookie(jurisdictionCookie, tt.code)).Body.String()
+		if calls := strings.Contains(page, "Need help? Call"); calls != (tt.help != "") || !strings.Contains(page, tt.help) {
+			t.Errorf("the page of %s does not show the helpline %q alone", tt.code, tt.help)
+		}
 	}
 }
 

@@ -2,12 +2,20 @@ package web
 
 import (
 	"fmt"
+	"maps"
 	"time"
 	_ "time/tzdata" // pages show local times also where the machine has no zone files
 
 	"matchday/id"
 	"matchday/jurisdiction"
 )
+
+// withDefaults returns what is configured by jurisdiction over the defaults: naming one entry leaves
+// the others as they are, and an empty one drops a default.
+func withDefaults(defaults, configured map[id.Jurisdiction]string) map[id.Jurisdiction]string {
+	maps.Copy(defaults, configured)
+	return defaults
+}
 
 // defaultTimeZones are those of most people of the default jurisdictions.
 func defaultTimeZones() map[id.Jurisdiction]string {
@@ -18,17 +26,10 @@ func defaultTimeZones() map[id.Jurisdiction]string {
 
 // loadZones returns the time zone of each jurisdiction's pages; UTC where none is named.
 func loadZones(all []jurisdiction.Jurisdiction, names map[id.Jurisdiction]string) (map[id.Jurisdiction]*time.Location, error) {
-	if names == nil {
-		names = defaultTimeZones()
-	}
+	names = withDefaults(defaultTimeZones(), names)
 	zones := make(map[id.Jurisdiction]*time.Location, len(all))
 	for _, j := range all {
-		zones[j.Code] = time.UTC
-		name, ok := names[j.Code]
-		if !ok {
-			continue
-		}
-		zone, err := time.LoadLocation(name)
+		zone, err := time.LoadLocation(names[j.Code]) // no name is UTC
 		if err != nil {
 			return nil, fmt.Errorf("time zone of %s: %w", j.Code, err)
 		}
