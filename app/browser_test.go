@@ -233,7 +233,7 @@ func TestBrowserPlacesABetOnceThoughTheAnswerIsLost(t *testing.T) {
 	_, token := p.member("noa", 5000)
 	b := p.openBrowser().as(token)
 	b.open("/")
-	b.do("lose the answers to five bets", chromedp.Evaluate[chromedp.Void](`(() => {
+	b.do("lose the answers to five bets, and tell the sixth to wait", chromedp.Evaluate[chromedp.Void](`(() => {
 		const real = window.fetch;
 		window.keys = [];
 		window.fetch = async (path, options) => {
@@ -241,6 +241,7 @@ func TestBrowserPlacesABetOnceThoughTheAnswerIsLost(t *testing.T) {
 			if (path !== '/v1/bets') return answer;
 			window.keys.push(options.headers['Idempotency-Key']);
 			if (window.keys.length <= 5) throw new TypeError('connection reset');
+			if (window.keys.length === 6) return Response.json({ code: 'rate_limited', status: 429 }, { status: 429 });
 			return answer;
 		};
 	})()`))
@@ -251,13 +252,53 @@ func TestBrowserPlacesABetOnceThoughTheAnswerIsLost(t *testing.T) {
 	b.untilText("#place", "Ask again")
 	b.until("the stake is locked meanwhile", `document.querySelector('.stake-in').disabled`)
 	b.click("#place")
+	b.untilText("[data-note]", "Too many requests")
+	if err := p.Players.SignOut(t.Context(), token); err != nil {
+		t.Fatal(err)
+	}
+	b.click("#place")
+	b.untilText("[data-note]", "Your session has ended")
+	b.until("all attempts had one key", `window.keys.length === 7 && new Set(window.keys).size === 1`)
+	b.click("[data-note] a")
+	b.until("the sign-in is there", `document.querySelector('#password')`)
+	b.fill("#email", "noa@example.com", "#password", "correct horse battery")
+	b.click("main form button[type=submit]")
+	b.untilText("#place", "Ask again")
+	b.click("#place")
 	b.untilText(".receipt", "Bet accepted")
 	b.untilText("#balance", "$42.00")
-	b.until("all attempts had one key", `window.keys.length === 6 && new Set(window.keys).size === 1`)
 	b.open("/bets")
 	if got := value[int](b, `document.querySelectorAll('[data-bet]').length`); got != 1 {
 		t.Errorf("%d bets, want 1", got)
 	}
+}
+
+func TestBrowserDepositsOnceThoughTheAnswerIsLost(t *testing.T) {
+	p := startProduct(t)
+	who, token := p.member("ida", 0)
+	b := p.openBrowser().as(token)
+	b.open("/account")
+	b.do("lose the answer to the deposit", chromedp.Evaluate[chromedp.Void](`(() => {
+		const real = window.fetch;
+		window.fetch = async (path, options) => {
+			const answer = await real(path, options);
+			if (path !== '/v1/me/deposits') return answer;
+			return Response.json({ code: 'unauthenticated', status: 401 }, { status: 401 });
+		};
+	})()`))
+	b.fill("#deposit-amount", "30")
+	b.click(`[data-payment="deposit"] [type=submit]`)
+	b.untilText(`[data-payment="deposit"] [data-outcome]`, "Your session has ended")
+	b.open("/account")
+	b.untilText(`[data-payment="deposit"] [data-outcome]`, "We have not heard back")
+	b.click(`[data-payment="deposit"] [type=submit]`)
+	b.untilText(`[data-payment="deposit"] [data-outcome]`, "$30.00 is in your balance")
+	made, _, err := p.Payments.List(t.Context(), who, "US-NJ", "", 10)
+	if err != nil || len(made) != 1 {
+		t.Errorf("%d deposits, %v, want 1", len(made), err)
+	}
+	b.open("/account")
+	b.until("the form is empty", `document.querySelector('#deposit-amount').value === ''`)
 }
 
 func TestBrowserStaffRunTheOffer(t *testing.T) {

@@ -30,10 +30,14 @@ export function wirePayments() {
   for (const form of $$('form[data-payment]')) new PaymentForm(form);
 }
 
-// PaymentForm sends one kind of payment. Its key stays the same until the payment has an answer.
+const storePrefix = 'matchday-payment:';
+
+// PaymentForm sends one kind of payment. Its key stays the same until an answer has judged the
+// payment, also over a reload or a session that ended.
 class PaymentForm {
   constructor(form) {
     this.form = form;
+    this.storeName = storePrefix + form.dataset.payment;
     this.path = form.dataset.payment === 'deposit' ? '/v1/me/deposits' : '/v1/me/withdrawals';
     this.button = $('[type="submit"]', form);
     this.input = $('[name="amount"]', form);
@@ -51,6 +55,33 @@ class PaymentForm {
         this.complain('');
       });
     }
+    this.resume();
+  }
+
+  // keep notes what is being sent and its key; nothing once it has been judged.
+  keep(pending) {
+    this.pending = pending;
+    try {
+      if (pending) sessionStorage.setItem(this.storeName, JSON.stringify(pending));
+      else sessionStorage.removeItem(this.storeName);
+    } catch {
+      // Private windows may refuse storage; the key then lasts as long as the page.
+    }
+  }
+
+  // resume shows a payment of this player that had no answer when the page was left.
+  resume() {
+    let pending;
+    try {
+      pending = JSON.parse(sessionStorage.getItem(this.storeName));
+    } catch {
+      return; // what cannot be read is no payment
+    }
+    if (!pending?.key || pending.player !== document.body.dataset.player) return;
+    this.pending = pending;
+    this.input.value = pending.body.amount.amount;
+    this.form.elements.method.value = pending.body.method;
+    this.tell('We have not heard back about this payment yet. Press the button to ask again: it cannot be made twice.', 'bad');
   }
 
   complain(text) {
@@ -75,19 +106,18 @@ class PaymentForm {
       return;
     }
     const body = { amount: { amount: decimal(amount), currency }, method: this.form.elements.method.value };
-    const text = JSON.stringify(body);
-    if (this.sent !== text) {
-      this.sent = text;
-      this.key = newKey();
+    if (JSON.stringify(this.pending?.body) !== JSON.stringify(body)) {
+      this.keep({ key: newKey(), body, player: document.body.dataset.player });
     }
     this.button.setAttribute('aria-busy', 'true');
     this.button.disabled = true;
     this.tell('');
     try {
-      await this.follow(await insist('POST', this.path, { body, key: this.key }));
-      this.sent = undefined;
+      const payment = await insist('POST', this.path, { body, key: this.pending.key });
+      this.keep(undefined);
+      await this.follow(payment);
     } catch (problem) {
-      if (!problem.unknown) this.sent = undefined;
+      if (problem.judged) this.keep(undefined);
       if (problem.code === 'invalid' || problem.code === 'limit_reached') this.complain(explain(problem));
       else if (problem.code === 'insufficient_funds') this.complain('Your balance is too low for this.');
       else this.tell(explain(problem), 'bad');

@@ -15,7 +15,15 @@ export class Problem extends Error {
   get unknown() {
     return this.code === 'network' || this.code === 'unavailable' || this.code === 'internal';
   }
+
+  // judged says that the platform has looked at the request under its key and refused it. Every other
+  // answer, an ended session for one, leaves open what an earlier try with the same key has done.
+  get judged() {
+    return judgements.has(this.code);
+  }
 }
+
+const judgements = new Set(['invalid', 'too_large', 'not_found', 'conflict', 'insufficient_funds', 'limit_reached', 'price_changed', 'suspended']);
 
 // newKey makes an idempotency key.
 export function newKey() {

@@ -1,7 +1,8 @@
 // The bet slip: singles and parlays, stakes, what they would pay, and their way to the platform.
 //
-// A bet is sent with a key of its own that is kept, together with exactly what was asked, until the
-// platform has answered; so neither a lost answer nor an impatient second press places it twice.
+// A bet is sent with a key of its own that is kept, together with exactly what was asked, until an
+// answer has judged the bet; so neither a lost answer, nor a session that ended meanwhile, nor an
+// impatient second press places it twice.
 
 import { $, $$, amountText, codeOf, currency, decimal, el, icon, lineText, marketNames, parseAmount, priceText, say, shout } from './dom.js';
 import { explain, insist, call, newKey } from './api.js';
@@ -24,18 +25,19 @@ let receipts = [];
 let notes = {}; // by selection id, or "parlay": {text, kind, link}
 let busy = false;
 
+// load takes the saved slip. It stays its player's while nobody is signed in, so that a session that
+// ended loses no key; another player who signs in gets none of them.
 function load() {
+  state = fresh();
   try {
     const saved = JSON.parse(localStorage.getItem(storeName));
     if (Array.isArray(saved?.picks)) state = { ...fresh(), ...saved };
   } catch {
-    state = fresh();
+    // What cannot be read is no slip.
   }
-  // A key belongs to the player who pressed the button.
-  if (state.player !== (page.player ?? '')) {
-    state.pending = {};
-    state.player = page.player ?? '';
-  }
+  if (!page.player) return;
+  if (state.player && state.player !== page.player) state.pending = {};
+  state.player = page.player;
 }
 
 function save() {
@@ -217,7 +219,7 @@ function handle(bet, problem) {
     shout(notes[bet.id].text);
     return null;
   }
-  delete state.pending[bet.id];
+  if (problem.judged) delete state.pending[bet.id];
   if (problem.code === 'price_changed' && problem.changes.length > 0) {
     for (const change of problem.changes) {
       const pick = pickOf(change.selection_id);
@@ -513,8 +515,7 @@ export function startSlip() {
     if (event.target.closest('[data-slip-close]')) closeSheet();
   });
   $('#slip-clear')?.addEventListener('click', () => {
-    const { policy, player } = state;
-    state = { ...fresh(), policy, player };
+    state = { ...fresh(), policy: state.policy };
     receipts = [];
     notes = {};
     changed();
