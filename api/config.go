@@ -16,7 +16,7 @@ type Config struct {
 	HandlerTimeout    time.Duration `yaml:"handler_timeout"`      // one request; default 15 s
 	MaxBodyBytes      int64         `yaml:"max_body_bytes"`       // default 1 MiB
 	MaxBatchBytes     int64         `yaml:"max_batch_bytes"`      // transfer batches; default 4 MiB
-	MaxImportBytes    int64         `yaml:"max_import_bytes"`     // season files; default 8 MiB
+	MaxImportBytes    int64         `yaml:"max_import_bytes"`     // season and quote files; default 8 MiB
 	SignInsPerMinute  int           `yaml:"sign_ins_per_minute"`  // per address, sign-ups too; default 30; -1 is no limit (simulations)
 	Origins           []string      `yaml:"origins"`              // origins besides our own that may use the cookie
 	Keys              []ServiceKey  `yaml:"keys"`                 // of services; none: /v1/ledger answers nobody

@@ -35,6 +35,11 @@ func (a *API) operatorOfferRoutes() []route {
 			summary: "Create an event with its markets", end: taking(a.createEvent)}),
 		trading(route{method: "POST", path: "/v1/operator/events/import", id: "import-season", maxBody: a.cfg.MaxImportBytes, params: importParams,
 			summary: "Import a season file", detail: "All or nothing; errors name the line and column.", end: takingFile("text/csv", a.importSeason)}),
+		trading(route{method: "POST", path: "/v1/operator/quotes/import", id: "import-quotes", maxBody: a.cfg.MaxImportBytes, params: quoteParams,
+			summary: "Import a quote file: its opening prices, then its closing ones",
+			detail: "For accounts cleared for every jurisdiction. Markets change one by one, so an answer that never came may mean a part of them; " +
+				"the same file may be sent again. Rows that make no sense are passed over, the first 100 with their lines.",
+			end: takingFile("text/csv", a.importQuotes)}),
 		trading(route{method: "POST", path: "/v1/operator/events/{id}/suspension", id: "suspend-event",
 			summary: "Suspend all markets of an event, or lift that", end: taking(a.suspendEvent)}),
 		trading(route{method: "POST", path: "/v1/operator/events/{id}/score", id: "update-score",
@@ -60,6 +65,8 @@ var importParams = []param{
 	{name: "first_kickoff", doc: "Moves the games: the first one starts then (RFC 3339)", example: "2026-11-22T18:00:00Z"},
 	{name: "speed", doc: "With first_kickoff: divides the time between the games, 1 to 10000", example: "60"},
 }
+
+var quoteParams = []param{{name: "book", doc: "Only this bookmaker's quotes; for each market the one in the middle if absent", example: "PINNACLE"}}
 
 // by names the caller for the change log.
 func (c *call) by(expected int64) sportsbook.By {

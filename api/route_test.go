@@ -24,7 +24,7 @@ var callers = map[string]who{
 	"POST /v1/operator/audit": whoStaff, "GET /v1/operator/audit": whoStaff,
 	"GET /v1/operator/settlements": whoStaff, "GET /v1/operator/exposure": whoStaff,
 	"GET /v1/operator/events": whoStaff, "GET /v1/operator/events/{id}": whoStaff, "POST /v1/operator/events": whoStaff,
-	"POST /v1/operator/events/import": whoStaff, "POST /v1/operator/events/{id}/suspension": whoStaff,
+	"POST /v1/operator/events/import": whoStaff, "POST /v1/operator/quotes/import": whoStaff, "POST /v1/operator/events/{id}/suspension": whoStaff,
 	"POST /v1/operator/events/{id}/score": whoStaff, "POST /v1/operator/events/{id}/result": whoStaff,
 	"POST /v1/operator/markets/{id}/status": whoStaff, "POST /v1/operator/markets/{id}/prices": whoStaff,
 	"POST /v1/operator/markets/{id}/void": whoStaff, "POST /v1/operator/selections/{id}/price": whoStaff,

@@ -284,6 +284,22 @@ type ImportReport struct {
 	NoMarket  []string `json:"no_market" doc:"Events without a market for want of prices, the first 200"`
 }
 
+// QuotesReport is what a quote file did.
+type QuotesReport struct {
+	Rows       int       `json:"rows"`
+	Applied    int       `json:"applied" doc:"Changes of a market's prices and line"`
+	Refused    int       `json:"refused" doc:"Changes of markets that take no bets any more"`
+	PassedOver int       `json:"passed_over" doc:"Quotes with odd or missing values, without their other side, or of games that are not on offer"`
+	Notes      []RowNote `json:"notes" doc:"Why quotes were passed over, the first 100"`
+}
+
+// RowNote is about one line of a file.
+type RowNote struct {
+	Line    int    `json:"line"`
+	Column  string `json:"column,omitempty"`
+	Message string `json:"message"`
+}
+
 // SetPriceRequest changes a selection's price.
 type SetPriceRequest struct {
 	Price        string  `json:"price" example:"-115"`
