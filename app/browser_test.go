@@ -492,11 +492,23 @@ func TestBrowserKeepsPlayersApart(t *testing.T) {
 	b.fill(".stake-in", "5")
 	b.click("#place")
 	b.untilText(".receipt", "Bet accepted")
+	b.click(selection(e, sportsbook.Total, "over"))
+	b.fill(".stake-in", "3")
 	b.forget()
 	b.as(second)
 	b.open("/bets")
 	b.untilText("main", "No bets yet")
 	b.untilText("#balance", "$0.00")
+	b.open("/")
+	b.untilText("#slip-body", "Your slip is empty")
+	b.click(selection(e, sportsbook.Total, "under"))
+	b.until("the second player's price is on the slip", `document.querySelectorAll('[data-pick]').length === 1`)
+	b.click(`.foot form[action="/sign-out"] button`)
+	b.untilText(".hero", "Join Matchday")
+	b.untilText("#slip-body", "Your slip is empty")
+	if left := value[string](b, `Object.values(localStorage).join(' ')`); strings.Contains(left, e.ID) {
+		t.Errorf("after the sign-out the browser still keeps %s", left)
+	}
 }
 
 func TestBrowserComputesPayoutsAsThePlatformDoes(t *testing.T) {

@@ -32,6 +32,15 @@ export function wirePayments() {
 
 const storePrefix = 'matchday-payment:';
 
+// forgetPayments drops the keys of payments without answer: they are the player's who signs out.
+export function forgetPayments() {
+  try {
+    for (const name of Object.keys(sessionStorage)) if (name.startsWith(storePrefix)) sessionStorage.removeItem(name);
+  } catch {
+    // Nothing was saved where storage is refused.
+  }
+}
+
 // PaymentForm sends one kind of payment. Its key stays the same until an answer has judged the
 // payment, also over a reload or a session that ended.
 class PaymentForm {

@@ -1,15 +1,20 @@
 // Entry of the players' pages.
 
 import { $, apiAmountText, toast } from './dom.js';
-import { followBalance, readBalance, wirePayments } from './account.js';
+import { followBalance, forgetPayments, readBalance, wirePayments } from './account.js';
 import { connect, on } from './live.js';
 import { followPrices } from './prices.js';
 import { refresh } from './regions.js';
-import { startSlip } from './slip.js';
+import { forgetSlips, startSlip } from './slip.js';
 
 const signedIn = 'signedIn' in document.body.dataset;
 
 $('#where')?.addEventListener('change', (event) => event.target.form.submit());
+document.addEventListener('submit', (event) => {
+  if (!event.target.matches('form[action="/sign-out"]')) return;
+  forgetSlips();
+  forgetPayments();
+});
 
 startSlip();
 followPrices();

@@ -16,7 +16,8 @@ const limits = {
   minStake: BigInt(page.minStake ?? 0), maxStake: BigInt(page.maxStake ?? 0),
   maxPayout: BigInt(page.maxPayout ?? 0), maxLegs: Number(page.maxLegs ?? 20),
 };
-const storeName = `matchday-slip:${page.jurisdiction}`;
+const storePrefix = 'matchday-slip:';
+const storeName = `${storePrefix}${page.jurisdiction}`;
 const maxPicks = 30;
 
 const fresh = () => ({ picks: [], mode: 'single', stake: '', policy: 'none', pending: {}, player: page.player ?? '' });
@@ -26,7 +27,7 @@ let notes = {}; // by selection id, or "parlay": {text, kind, link}
 let busy = false;
 
 // load takes the saved slip. It stays its player's while nobody is signed in, so that a session that
-// ended loses no key; another player who signs in gets none of them.
+// ended loses no key; another player who signs in finds an empty slip.
 function load() {
   state = fresh();
   try {
@@ -36,7 +37,7 @@ function load() {
     // What cannot be read is no slip.
   }
   if (!page.player) return;
-  if (state.player && state.player !== page.player) state.pending = {};
+  if (state.player && state.player !== page.player) state = fresh();
   state.player = page.player;
 }
 
@@ -45,6 +46,17 @@ function save() {
     localStorage.setItem(storeName, JSON.stringify(state));
   } catch {
     // Private windows may refuse storage; the slip then lasts as long as the page.
+  }
+}
+
+// forgetSlips drops the slips of all jurisdictions: who signs out leaves none to the next person.
+export function forgetSlips() {
+  state = fresh();
+  notes = {};
+  try {
+    for (const name of Object.keys(localStorage)) if (name.startsWith(storePrefix)) localStorage.removeItem(name);
+  } catch {
+    // Nothing was saved where storage is refused.
   }
 }
 
@@ -508,6 +520,7 @@ function followOffer() {
 
 export function startSlip() {
   load();
+  save();
   document.addEventListener('click', (event) => {
     const price = event.target.closest('.price[data-selection]');
     if (price) toggle(price);
