@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -136,6 +137,9 @@ func (a *App) claim() error {
 		return fmt.Errorf("data folder %s is in use by another matchday: %w", a.Config.Data, err)
 	}
 	a.lock = lock
+	if !a.Config.hasGeneratedAccess() {
+		return nil
+	}
 	a.Secrets, err = loadSecrets(a.Config.Data)
 	if err != nil {
 		a.unclaim()
@@ -219,18 +223,14 @@ func (a *App) runRelays(ctx context.Context) error {
 	})
 }
 
-// openPlayers opens identities and makes sure that the generated staff account exists.
+// openPlayers opens identities and makes the staff accounts what the configuration says.
 func (a *App) openPlayers(ctx context.Context) (err error) {
 	log, metrics := a.room("player")
 	a.Players, err = player.Open(ctx, a.Config.Player, player.Deps{Clock: a.clock, Log: log, Metrics: metrics, Rules: a.Jurisdictions})
 	if err != nil {
 		return err
 	}
-	staff := player.StaffAccount{Name: StaffName, Password: a.Secrets.StaffPassword, Role: player.RoleAdmin}
-	for _, j := range a.Jurisdictions.List() {
-		staff.Jurisdictions = append(staff.Jurisdictions, j.Code)
-	}
-	if err := a.Players.AddStaff(ctx, staff); err != nil {
+	if err := a.addStaff(ctx); err != nil {
 		return errors.Join(err, a.Players.Close())
 	}
 	return nil
@@ -285,7 +285,9 @@ func (a *App) openHistory(ctx context.Context) (err error) {
 // openHTTP wires API and pages and takes the port.
 func (a *App) openHTTP(ctx context.Context) (err error) {
 	c := a.Config.API
-	c.Keys = append(c.Keys, localKey(a.Secrets.ServiceKey))
+	if a.Config.hasGeneratedAccess() {
+		c.Keys = append(slices.Clone(c.Keys), localKey(a.Secrets.ServiceKey))
+	}
 	log, metrics := a.room("api")
 	a.api, err = api.New(c, a.apiDeps(log, metrics))
 	if err != nil {
@@ -299,7 +301,7 @@ func (a *App) openHTTP(ctx context.Context) (err error) {
 	return nil
 }
 
-// localKey is the API key that a fresh data folder has.
+// localKey is the generated API key.
 func localKey(key string) api.ServiceKey {
 	sum := sha256.Sum256([]byte(key))
 	return api.ServiceKey{Name: "local", SHA256: hex.EncodeToString(sum[:])}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -36,6 +37,9 @@ type Config struct {
 	Slate        string        `yaml:"slate"`         // "built-in" (default) or "none"
 	DrainTimeout time.Duration `yaml:"drain_timeout"` // for open requests at shutdown, default 10 s
 
+	GeneratedAccess string        `yaml:"generated_access"` // "on" or "off": do the generated account and key work; absent is on for up, off for serve
+	Staff           []StaffConfig `yaml:"staff"`            // accounts of an operator's own
+
 	Telemetry     telemetry.Config       `yaml:"telemetry"`
 	Jurisdictions jurisdiction.Config    `yaml:"jurisdictions"`
 	Ledger        ledger.Config          `yaml:"ledger"`
@@ -55,9 +59,10 @@ const (
 	SlateNone    = "none"
 )
 
-// Default returns the configuration of `matchday up`: everything embedded in one data folder.
+// Default returns the configuration of `matchday up`: everything embedded in one data folder, with
+// the generated account and key.
 func Default(data string) Config {
-	return Config{Data: data}.withDefaults()
+	return Config{Data: data, GeneratedAccess: AccessOn}.withDefaults()
 }
 
 // WithData returns the configuration with everything in another folder.
@@ -100,6 +105,9 @@ func (c Config) withDefaults() Config {
 	if len(c.Jurisdictions.Jurisdictions) == 0 {
 		c.Jurisdictions = jurisdiction.Default()
 	}
+	if u, err := url.Parse(c.PublicURL); err == nil && u.Scheme == "https" {
+		c.Web.SecureCookies = true
+	}
 	for room, dir := range c.dirs() {
 		if *dir == "" {
 			*dir = filepath.Join(c.Data, room)
@@ -141,6 +149,12 @@ func (c Config) Validate() error {
 	} else if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		problems = append(problems, fmt.Errorf("listen %q: %q is no port", c.Listen, port))
 	}
+	if c.PublicURL != "" {
+		u, err := url.Parse(c.PublicURL)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
+			problems = append(problems, fmt.Errorf("public_url %q: want http(s)://host", c.PublicURL))
+		}
+	}
 	if c.Slate != SlateBuiltIn && c.Slate != SlateNone {
 		problems = append(problems, fmt.Errorf("slate %q: want %s or %s", c.Slate, SlateBuiltIn, SlateNone))
 	}
@@ -150,6 +164,7 @@ func (c Config) Validate() error {
 	if _, err := modulesOf(c.Roles); err != nil {
 		problems = append(problems, err)
 	}
+	problems = append(problems, named("", c.validateAccess())...)
 	sections := []struct {
 		name     string
 		validate func() error
@@ -160,15 +175,16 @@ func (c Config) Validate() error {
 		{"api", c.API.Validate}, {"web", c.Web.Validate},
 	}
 	for _, s := range sections {
-		if err := s.validate(); err != nil {
-			problems = append(problems, named(s.name, err)...)
-		}
+		problems = append(problems, named(s.name, s.validate())...)
 	}
 	return errors.Join(problems...)
 }
 
 // named returns what is wrong with a section, each problem with the path of its field in the file.
 func named(section string, err error) []error {
+	if err == nil {
+		return nil
+	}
 	if several, ok := err.(interface{ Unwrap() []error }); ok {
 		var problems []error
 		for _, one := range several.Unwrap() {
@@ -185,7 +201,7 @@ func named(section string, err error) []error {
 	}
 	var problems []error
 	for _, f := range e.Fields {
-		problems = append(problems, fmt.Errorf("%s.%s: %s", section, f.Location, f.Message))
+		problems = append(problems, fmt.Errorf("%s: %s", strings.TrimPrefix(section+"."+f.Location, "."), f.Message))
 	}
 	return problems
 }
@@ -193,10 +209,21 @@ func named(section string, err error) []error {
 // Warnings names settings that work but that an operator should know of.
 func (c Config) Warnings() []string {
 	var warnings []string
+	open := c.PublicURL != ""
 	if host, _, err := net.SplitHostPort(c.Listen); err == nil {
 		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			warnings = append(warnings, "listen "+c.Listen+" is reachable from other machines without TLS: put a proxy with TLS in front and set web.secure_cookies")
+			warnings = append(warnings, "listen "+c.Listen+" is reachable from other machines without TLS: put a proxy with TLS in front and set public_url to its https address")
+			open = true
 		}
+	}
+	if open {
+		warnings = append(warnings, "/metrics is served on the same port to whoever asks: let the proxy keep it inside")
+	}
+	switch {
+	case c.GeneratedAccess == "":
+		warnings = append(warnings, "generated_access is not set: on for up, off for serve")
+	case !c.hasGeneratedAccess() && len(c.Staff) == 0:
+		warnings = append(warnings, "nobody can sign in as staff: generated_access is off and staff has no entry")
 	}
 	warnings = append(warnings, "payments go to the sandbox provider: no real money moves")
 	return warnings

@@ -63,6 +63,15 @@ func TestWrongConfigurationsAreRefusedByName(t *testing.T) {
 		{"two sections", "ledger:\n  shards: -1\nplayer:\n  max_sessions: -1", "ledger.shards: must be 0 to 256\nplayer.max_sessions: is -1, must be 1 to 1000"},
 		{"two fields of telemetry", "telemetry:\n  log_level: loud\n  log_format: xml", "want debug, info, warn or error\ntelemetry: log_format"},
 		{"a room that names itself", "api:\n  handler_timeout: -1s\nweb:\n  sign_ins_per_minute: 99999", "api: a bound is negative\nweb.sign_ins_per_minute: at most 10000"},
+		{"a public address without scheme", "public_url: bets.example", "public_url"},
+		{"a public address without host", "public_url: https://", "public_url"},
+		{"a public address of another protocol", "public_url: ftp://bets.example", "public_url"},
+		{"another word for access", "generated_access: maybe", "generated_access: \"maybe\": want on or off"},
+		{"staff without name and password", "staff: [{role: admin}]", "staff[0].name: is required\nstaff[0].password_file: is required"},
+		{"staff with an unknown role", "staff: [{name: a, password_file: f, role: owner}]", "staff[0].role"},
+		{"staff of nowhere", "staff: [{name: a, password_file: f, jurisdictions: [US-XX]}]", "staff[0].jurisdictions: \"US-XX\""},
+		{"staff twice", "staff: [{name: a, password_file: f}, {name: A, password_file: f}]", "staff[1].name"},
+		{"staff with the generated name", "generated_access: on\nstaff: [{name: staff, password_file: f}]", "staff[0].name"},
 		{"broken YAML", "listen: [", "yaml"},
 	}
 	for _, tt := range tests {
@@ -85,6 +94,43 @@ func TestAnotherDataFolderMovesEverything(t *testing.T) {
 	for room, dir := range c.dirs() {
 		if !strings.HasPrefix(*dir, "two"+string(filepath.Separator)) {
 			t.Errorf("%s is in %s", room, *dir)
+		}
+	}
+}
+
+func TestAnHTTPSAddressMakesCookiesSecure(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{"": false, "http://bets.example": false, "https://bets.example": true, "https://bets.example:8443/": true} {
+		c, err := Load(write(t, "public_url: "+address))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Validate(); err != nil || c.Web.SecureCookies != want {
+			t.Errorf("public_url %q: secure cookies %v (%v), want %v", address, c.Web.SecureCookies, err, want)
+		}
+	}
+}
+
+func TestWarningsNameWhatAnOperatorShouldKnow(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, text, want string
+		warned           bool
+	}{
+		{"metrics on an open port", "listen: 0.0.0.0:80", "/metrics", true},
+		{"metrics behind a proxy", "public_url: https://bets.example", "/metrics", true},
+		{"metrics on this machine only", "listen: 127.0.0.1:80", "/metrics", false},
+		{"no way in for staff", "generated_access: off", "nobody can sign in", true},
+		{"staff of an operator", "generated_access: off\nstaff: [{name: a, password_file: f}]", "nobody can sign in", false},
+		{"access not decided", "", "generated_access is not set", true},
+	}
+	for _, tt := range tests {
+		c, err := Load(write(t, tt.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(c.Warnings(), "\n"); strings.Contains(got, tt.want) != tt.warned {
+			t.Errorf("%s: warned of %q should be %v:\n%s", tt.name, tt.want, tt.warned, got)
 		}
 	}
 }

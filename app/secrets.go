@@ -12,11 +12,12 @@ import (
 	"strings"
 )
 
-// StaffName is the name of the staff account that a fresh data folder gets.
+// StaffName is the name of the generated staff account.
 const StaffName = "staff"
 
 // Secrets are generated once for a data folder and kept in its file secrets.json, readable by its
-// owner only. An operator replaces them by staff accounts and keys of their own.
+// owner only. They work while generated_access is on; an operator turns it off and configures the
+// sections staff and api.keys instead.
 type Secrets struct {
 	StaffPassword string `json:"staff_password"`
 	ServiceKey    string `json:"service_key"` // of the service "local", which may use /v1/ledger

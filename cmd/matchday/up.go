@@ -80,8 +80,9 @@ func serveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run chosen roles as a service, quietly",
-		Long:  "Like up, for machines: logs only, no secrets on the terminal. Roles: matchday roles.",
-		Args:  noArgs,
+		Long: "Like up, for machines: logs only, no secrets on the terminal. The generated staff account and service\n" +
+			"key work only with generated_access: on; configure staff and api.keys instead. Roles: matchday roles.",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return run(cmd.Context(), &f, cmd.OutOrStdout(), cmd.ErrOrStderr(), false)
 		},
@@ -96,6 +97,12 @@ func run(ctx context.Context, f *processFlags, out, errOut io.Writer, welcome bo
 	c, err := f.load()
 	if err != nil {
 		return err
+	}
+	if c.GeneratedAccess == "" {
+		c.GeneratedAccess = app.AccessOff
+		if welcome {
+			c.GeneratedAccess = app.AccessOn
+		}
 	}
 	if welcome && c.Telemetry.LogLevel == "" {
 		c.Telemetry.LogLevel = "warn"
@@ -136,17 +143,21 @@ func run(ctx context.Context, f *processFlags, out, errOut io.Writer, welcome bo
 // printWelcome says where to go and how to sign in.
 func printWelcome(out io.Writer, a *app.App) {
 	base := a.BaseURL()
+	signIn, key := "accounts of the configuration", "those of the configuration (api.keys)"
+	if a.Secrets.StaffPassword != "" {
+		signIn, key = "name "+app.StaffName+", password "+a.Secrets.StaffPassword, a.Secrets.ServiceKey+" (secrets.json in the data folder)"
+	}
 	fmt.Fprintf(out, `
 Matchday is up.
 
   Bet        %[1]s/            sign up, deposit with the sandbox card, place a bet
-  Staff      %[1]s/staff       name %[2]s, password %[3]s
+  Staff      %[1]s/staff       %[2]s
   API        %[1]s/docs        OpenAPI document at /openapi.json, metrics at /metrics
 
-  Service key for /v1/ledger: %[4]s
-  Data in %[5]s (secrets in secrets.json there). Ctrl-C stops.
+  Service key for /v1/ledger: %[3]s
+  Data in %[4]s. Ctrl-C stops.
 
-`, base, app.StaffName, a.Secrets.StaffPassword, a.Secrets.ServiceKey, a.Config.Data)
+`, base, signIn, key, a.Config.Data)
 	if file, ok := out.(*os.File); ok {
 		_ = file.Sync() // a pipe cannot sync; whoever reads it has the text all the same
 	}
