@@ -119,7 +119,11 @@ func (s *server) refusesAll(t *testing.T, token string, tests []badValue) {
 				rt = r
 			}
 		}
-		a := s.do(rt.method, orElse(tt.path, samplePath(rt)), token, tt.body, s.key())
+		options := []option{s.key()}
+		if rt.end.contentType == "text/csv" {
+			options = append(options, header("Content-Type", "text/csv"))
+		}
+		a := s.do(rt.method, orElse(tt.path, samplePath(rt)), token, tt.body, options...)
 		var p Problem
 		if err := json.Unmarshal(a.body, &p); err != nil || p.Code != tt.code {
 			t.Errorf("%s with %s: %d %s, want code %s", tt.route, tt.name, a.status, a.body, tt.code)
@@ -136,13 +140,16 @@ func (s *server) refusesAll(t *testing.T, token string, tests []badValue) {
 
 func TestBadValuesOfPlayers(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
+	newServer(t).refusesAll(t, "", badOfPlayers())
+}
+
+func badOfPlayers() []badValue {
 	up := func(change func(*SignUpRequest)) SignUpRequest {
 		in := SignUpRequest{Email: "new@example.com", Password: password, DisplayName: "New", BirthDate: "1980-01-01", Jurisdiction: "US-NJ"}
 		change(&in)
 		return in
 	}
-	s.refusesAll(t, "", []badValue{
+	return []badValue{
 		{"no address", "sign-up", "", up(func(r *SignUpRequest) { r.Email = "nobody" }), "invalid", "email"},
 		{"a short password", "sign-up", "", up(func(r *SignUpRequest) { r.Password = "short" }), "invalid", "password"},
 		{"a long password", "sign-up", "", up(func(r *SignUpRequest) { r.Password = strings.Repeat("x", 100_000) }), "invalid", "password"},
@@ -152,8 +159,10 @@ func TestBadValuesOfPlayers(t *testing.T) {
 		{"no such jurisdiction", "sign-up", "", up(func(r *SignUpRequest) { r.Jurisdiction = "ZZ-ZZ" }), "invalid", "jurisdiction"},
 		{"a wrong password", "sign-in", "", SignInRequest{"nobody@example.com", password, "US-NJ"}, "unauthenticated", ""},
 		{"an empty body", "sign-in", "", SignInRequest{}, "unauthenticated", ""},
+		{"a jurisdiction that is none", "live", "/v1/live?jurisdiction=XX-XX", nil, "invalid", "query.jurisdiction"},
+		{"no jurisdiction", "events", "", nil, "invalid", "query.jurisdiction"},
 		{"nobody's name", "staff-sign-in", "", StaffSignInRequest{"nobody", password}, "unauthenticated", ""},
-	})
+	}
 }
 
 func TestBadValuesOfMoneyAndBets(t *testing.T) {
@@ -162,7 +171,10 @@ func TestBadValuesOfMoneyAndBets(t *testing.T) {
 	s.game("game")
 	_, token := s.signUp(nj)
 	s.fund(token, "100.00", "USD")
-	var tests []badValue
+	s.refusesAll(t, token, badOfMoneyAndBets())
+}
+
+func badOfMoneyAndBets() (tests []badValue) {
 	for name, a := range map[string]Amount{
 		"nothing": {}, "another currency": {"10.00", "CAD"}, "no such currency": {"10.00", "XYZ"}, "a small currency": {"10.00", "usd"},
 		"zero": {"0.00", "USD"}, "less than zero": {"-10.00", "USD"}, "2^63": {"9223372036854775808", "USD"},
@@ -208,7 +220,7 @@ func TestBadValuesOfMoneyAndBets(t *testing.T) {
 			badValue{"a stake above the most", route, "", BetRequest{Stake: Amount{"10000000.00", "USD"}, Legs: []LegRequest{good}}, "limit_reached", ""},
 		)
 	}
-	s.refusesAll(t, token, tests)
+	return tests
 }
 
 func TestIdempotencyKeysAreRequiredAndPlain(t *testing.T) {
@@ -240,7 +252,12 @@ func TestBadValuesOfReads(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	_, token := s.signUp(nj)
-	s.refusesAll(t, token, []badValue{
+	s.refusesAll(t, token, badOfReads())
+}
+
+func badOfReads() []badValue {
+	const bet = "bet_01jb2m7k3v9q8w5x4y6z7a0b1c"
+	return []badValue{
 		{"a limit of words", "bets", "/v1/me/bets?limit=ten", nil, "invalid", "query.limit"},
 		{"no limit at all", "bets", "/v1/me/bets?limit=0", nil, "invalid", "query.limit"},
 		{"a limit too high", "bets", "/v1/me/bets?limit=201", nil, "invalid", "query.limit"},
@@ -249,33 +266,55 @@ func TestBadValuesOfReads(t *testing.T) {
 		{"a made-up cursor", "statement", "/v1/me/statement?cursor=-1", nil, "invalid", "query.cursor"},
 		{"a made-up cursor", "events", "/v1/events?cursor=%00x", nil, "invalid", ""},
 		{"a made-up cursor", "deposits", "/v1/me/deposits?cursor=%00x", nil, "invalid", ""},
+		{"a cursor of bets", "deposits", "/v1/me/deposits?cursor=" + bet, nil, "invalid", ""},
+		{"a made-up cursor", "withdrawals", "/v1/me/withdrawals?cursor=1", nil, "invalid", ""},
+		{"a cursor of bets", "withdrawals", "/v1/me/withdrawals?cursor=" + bet, nil, "invalid", ""},
+		{"a limit below zero", "withdrawals", "/v1/me/withdrawals?limit=-1", nil, "invalid", "query.limit"},
+		{"a cursor of bets", "statement", "/v1/me/statement?cursor=" + bet, nil, "invalid", "query.cursor"},
+		{"a cursor of payments", "bets", "/v1/me/bets?cursor=pay_01jb2m7k3v9q8w5x4y6z7a0b1c", nil, "invalid", "query.cursor"},
+		{"a cursor of bets", "events", "/v1/events?cursor=" + bet, nil, "invalid", ""},
 		{"a status that is none", "bets", "/v1/me/bets?status=lucky", nil, "invalid", "query.status"},
 		{"a status that is none", "events", "/v1/events?status=over", nil, "invalid", "query.status"},
+		{"a choice that is none", "sign-out", "/v1/sessions?all=some", nil, "invalid", "query.all"},
 		{"a parameter twice", "bets", "/v1/me/bets?limit=1&limit=2", nil, "invalid", "query.limit"},
 		{"no such event", "event-by-id", "/v1/events/none", nil, "not_found", ""},
 		{"an id too long", "event-by-id", "/v1/events/" + strings.Repeat("x", 300), nil, "not_found", ""},
 		{"an id that is none", "bet-by-id", "/v1/bets/1%20OR%201=1", nil, "not_found", ""},
 		{"another kind of id", "bet-by-id", "/v1/bets/" + newPlayerID(), nil, "not_found", ""},
-		{"an unknown id", "bet-by-id", "/v1/bets/bet_01jb2m7k3v9q8w5x4y6z7a0b1c", nil, "not_found", ""},
+		{"an unknown id", "bet-by-id", "/v1/bets/" + bet, nil, "not_found", ""},
 		{"an unknown id", "deposit-by-id", "/v1/me/deposits/pay_01jb2m7k3v9q8w5x4y6z7a0b1c", nil, "not_found", ""},
 		{"an id that is none", "withdrawal-by-id", "/v1/me/withdrawals/x", nil, "not_found", ""},
-	})
+	}
 }
+
+const (
+	pathGame = "/v1/operator/events/game"
+	pathHome = "/v1/operator/selections/game:moneyline:home/price"
+)
 
 func TestBadValuesOfStaff(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.game("game")
+	s.refusesAll(t, s.trader(), badOfStaff(s.clock.Now()))
+	s.refusesAll(t, s.staff("viewer", player.RoleViewer, nj, pa, on), []badValue{
+		{"the role of a viewer", "set-price", pathHome, SetPriceRequest{Price: "-200"}, "forbidden", ""},
+		{"the role of a viewer", "enter-result", pathGame + "/result", `{"home_score":1,"away_score":0}`, "forbidden", ""},
+	})
+}
+
+// badOfStaff is for a server with the event "game".
+func badOfStaff(now time.Time) []badValue {
 	event := func(change func(*NewEvent)) NewEvent {
-		e := NewEvent{ID: "another", Sport: "Football", Competition: "Test League", Home: "A Town", Away: "B City", StartsAt: s.api.deps.Clock.Now().AddDate(0, 0, 1),
+		e := NewEvent{ID: "another", Sport: "Football", Competition: "Test League", Home: "A Town", Away: "B City", StartsAt: now.AddDate(0, 0, 1),
 			Markets: []NewMarket{{Type: "moneyline", Prices: map[string]string{"home": "-110", "away": "-110"}}}}
 		change(&e)
 		return e
 	}
 	n := func(i int) *int { return &i }
 	text := func(s string) *string { return &s }
-	const game, moneyline, home = "/v1/operator/events/game", "/v1/operator/markets/game:moneyline", "/v1/operator/selections/game:moneyline:home/price"
-	s.refusesAll(t, s.trader(), []badValue{
+	const game, moneyline, home = pathGame, "/v1/operator/markets/game:moneyline", pathHome
+	return []badValue{
 		{"no id", "create-event", "", event(func(e *NewEvent) { e.ID = "" }), "invalid", "id"},
 		{"an id that is there", "create-event", "", event(func(e *NewEvent) { e.ID = "game" }), "conflict", ""},
 		{"no such jurisdiction", "create-event", "", event(func(e *NewEvent) { e.Jurisdictions = []string{"XX-XX"} }), "invalid", "jurisdictions[0]"},
@@ -305,18 +344,63 @@ func TestBadValuesOfStaff(t *testing.T) {
 		{"another version", "set-price", home, SetPriceRequest{Price: "-110", Version: 99}, "conflict", ""},
 		{"nothing to change", "set-prices", moneyline + "/prices", SetPricesRequest{}, "invalid", "prices"},
 		{"an unknown code", "set-prices", moneyline + "/prices", SetPricesRequest{Prices: map[string]string{"over": "-110"}}, "invalid", ""},
+	}
+}
+
+func TestBadValuesOfStaffsReadsAndFiles(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.refusesAll(t, s.trader(), badOfStaffsReadsAndFiles())
+}
+
+func badOfStaffsReadsAndFiles() []badValue {
+	const players, events, seasons, quotes = "/v1/operator/players", "/v1/operator/events", "/v1/operator/events/import", quotesPath
+	return []badValue{
+		{"a cursor of bets", "players", players + "?cursor=bet_01jb2m7k3v9q8w5x4y6z7a0b1c", nil, "invalid", ""},
+		{"a made-up cursor", "players", players + "?cursor=%00x", nil, "invalid", ""},
+		{"a limit too high", "players", players + "?limit=201", nil, "invalid", "query.limit"},
+		{"no such jurisdiction", "players", players + "?jurisdiction=XX-XX", nil, "invalid", "query.jurisdiction"},
+		{"a search", "players", players + "?email=a@example.com", nil, "invalid", "query.email"},
+		{"an id that is none", "player-by-id", players + "/1%20OR%201=1", nil, "not_found", ""},
+		{"another kind of id", "player-by-id", players + "/bet_01jb2m7k3v9q8w5x4y6z7a0b1c", nil, "not_found", ""},
+		{"an unknown id", "player-by-id", "", nil, "not_found", ""},
+		{"no such jurisdiction", "player-by-id", players + "/x?jurisdiction=XX-XX", nil, "invalid", "query.jurisdiction"},
+		{"a made-up cursor", "staff-events", events + "?cursor=%00x", nil, "invalid", ""},
+		{"a cursor of bets", "staff-events", events + "?cursor=bet_01jb2m7k3v9q8w5x4y6z7a0b1c", nil, "invalid", ""},
+		{"a status that is none", "staff-events", events + "?status=over", nil, "invalid", "query.status"},
+		{"a limit of words", "staff-events", events + "?limit=ten", nil, "invalid", "query.limit"},
+		{"no such jurisdiction", "staff-events", events + "?jurisdiction=XX-XX", nil, "invalid", "query.jurisdiction"},
+		{"no such event", "staff-event-by-id", events + "/none", nil, "not_found", ""},
+		{"an id too long", "staff-event-by-id", events + "/" + strings.Repeat("x", 300), nil, "not_found", ""},
+		{"no such event", "exposure", "/v1/operator/exposure?event_id=none", nil, "not_found", ""},
+		{"an id of odd letters", "exposure", "/v1/operator/exposure?event_id=%00%ff", nil, "not_found", ""},
+		{"an id too long", "exposure", "/v1/operator/exposure?event_id=" + strings.Repeat("x", 5000), nil, "not_found", ""},
 		{"no file", "import-season", "", nil, "invalid", ""},
-	})
-	viewer := s.staff("viewer", player.RoleViewer, nj, pa, on)
-	s.refusesAll(t, viewer, []badValue{
-		{"the role of a viewer", "set-price", home, SetPriceRequest{Price: "-200"}, "forbidden", ""},
-		{"the role of a viewer", "enter-result", game + "/result", ResultRequest{HomeScore: n(1), AwayScore: n(0)}, "forbidden", ""},
-	})
+		{"a file that is none", "import-season", "", "\x00\xff", "invalid", ""},
+		{"no such jurisdiction", "import-season", seasons + "?jurisdictions=US-NJ,XX", "x", "invalid", "jurisdictions[1]"},
+		{"an empty jurisdiction", "import-season", seasons + "?jurisdictions=US-NJ,", "x", "invalid", "jurisdictions[1]"},
+		{"week 0", "import-season", seasons + "?week=0", "x", "invalid", "query.week"},
+		{"week 61", "import-season", seasons + "?week=61", "x", "invalid", "query.week"},
+		{"a week of words", "import-season", seasons + "?week=five", "x", "invalid", "query.week"},
+		{"prices of no kind", "import-season", seasons + "?prices=middle", "x", "invalid", "query.prices"},
+		{"a start of words", "import-season", seasons + "?first_kickoff=tomorrow", "x", "invalid", "query.first_kickoff"},
+		{"speed 0", "import-season", seasons + "?speed=0", "x", "invalid", "query.speed"},
+		{"a speed too high", "import-season", seasons + "?speed=10001", "x", "invalid", "query.speed"},
+		{"a parameter twice", "import-season", seasons + "?week=1&week=2", "x", "invalid", "query.week"},
+		{"no file", "import-quotes", "", nil, "invalid", ""},
+		{"a file that is none", "import-quotes", "", "\x00\xff", "invalid", ""},
+		{"a long name of a bookmaker", "import-quotes", quotes + "?book=" + strings.Repeat("x", 61), quoteFile, "invalid", "query.book"},
+		{"a parameter of seasons", "import-quotes", quotes + "?week=5", quoteFile, "invalid", "query.week"},
+	}
 }
 
 func TestBadValuesOfServices(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
+	s.refusesAll(t, testKey, append(badOfServices(), badOfAccounts()...))
+}
+
+func badOfServices() []badValue {
 	player := newPlayerID()
 	cash := "player/" + player + "/US-NJ/cash"
 	change := func(f func(*TransferRequest)) TransferRequest {
@@ -332,7 +416,7 @@ func TestBadValuesOfServices(t *testing.T) {
 		return HoldRequest{Key: "h", PlayerID: player, Jurisdiction: "US-NJ", Currency: "USD", ExpiresAt: time.Now().Add(time.Hour),
 			Postings: move("", cash, to).Postings}
 	}
-	tests := []badValue{
+	return []badValue{
 		{"stakes of the sportsbook", "transfer", "", move("stake", cash, "bets/US-NJ/sportsbook"), "forbidden", "postings[1].account"},
 		{"a payout of the sportsbook's stakes", "transfer", "", move("void", "bets/US-NJ/sportsbook", cash), "forbidden", "postings[0].account"},
 		{"a payout of the sportsbook's revenue", "transfer", "", move("settlement", "revenue/US-NJ/sportsbook", cash), "forbidden", "postings[0].account"},
@@ -367,13 +451,90 @@ func TestBadValuesOfServices(t *testing.T) {
 		{"a record too large", "transfer", "", change(func(r *TransferRequest) {
 			r.Record.Data = []byte(`{"x":"` + strings.Repeat("x", 17<<10) + `"}`)
 		}), "invalid", "record.data"},
-		{"a repeated name in the record", "transfer", "", strings.Replace(string(must(json.Marshal(depositOf(player, "bad", "10.00")))(t)),
-			`{"note":`, `{"note":1,"note":`, 1), "invalid", "record.data.note"},
+		{"a repeated name in the record", "transfer", "", `{"key":"bad","record":{"type":"t","subject":"s","data":{"note":1,"note":"x"}}}`, "invalid", "record.data.note"},
 		{"one posting", "hold", "", HoldRequest{Key: "h", PlayerID: player, Jurisdiction: "US-NJ", Currency: "USD"}, "invalid", "postings"},
 		{"no end", "hold", "", HoldRequest{Key: "h", PlayerID: player, Jurisdiction: "US-NJ", Currency: "USD"}, "invalid", "expires_at"},
 		{"an amount below zero", "post-hold", "", ResolveRequest{Key: "p", PlayerID: player, Jurisdiction: "US-NJ", Currency: "USD", Amount: "-1.00"}, "invalid", "amount"},
 		{"a bad key in the path", "post-hold", "/v1/ledger/holds/a%20b/post", ResolveRequest{Key: "p", PlayerID: player, Jurisdiction: "US-NJ", Currency: "USD"}, "invalid", "path.key"},
 		{"no such hold", "release-hold", "", ResolveRequest{Key: "p", PlayerID: player, Jurisdiction: "US-NJ", Currency: "USD"}, "not_found", ""},
 	}
-	s.refusesAll(t, testKey, tests)
+}
+
+func badOfAccounts() []badValue {
+	account := "/v1/ledger/accounts/player/" + newPlayerID() + "/US-NJ/cash"
+	return []badValue{
+		{"no transfers", "transfer-batch", "", BatchRequest{Transfers: []TransferRequest{}}, "invalid", "transfers"},
+		{"too many transfers", "transfer-batch", "", BatchRequest{Transfers: make([]TransferRequest, maxBatch+1)}, "too_large", "transfers"},
+		{"a time of words", "account", account + "?at=yesterday", nil, "invalid", "query.at"},
+		{"a day without a time", "account", account + "?at=2026-11-21", nil, "invalid", "query.at"},
+		{"a time that is none", "account", account + "?at=2026-02-30T25:00:00Z", nil, "invalid", "query.at"},
+		{"two times", "account", account + "?at=2026-11-21T20:00:00Z&at=2026-11-21T20:00:00Z", nil, "invalid", "query.at"},
+		{"a page", "account", account + "?limit=5", nil, "invalid", "query"},
+		{"an address that is none", "account", "/v1/ledger/accounts/nonsense", nil, "not_found", ""},
+		{"a made-up cursor", "account-postings", account + "/postings?cursor=x", nil, "invalid", "query.cursor"},
+		{"a cursor of bets", "account-postings", account + "/postings?cursor=bet_01jb2m7k3v9q8w5x4y6z7a0b1c", nil, "invalid", "query.cursor"},
+		{"a cursor of 2^63", "account-postings", account + "/postings?cursor=9223372036854775808", nil, "invalid", "query.cursor"},
+		{"a limit too high", "account-postings", account + "/postings?limit=201", nil, "invalid", "query.limit"},
+		{"a time", "account-postings", account + "/postings?at=2026-11-21T20:00:00Z", nil, "invalid", "query.at"},
+		{"a house account", "account-postings", "/v1/ledger/accounts/psp/bank/US-NJ/postings", nil, "not_found", ""},
+	}
+}
+
+func TestBadPositionsAreRefusedByEveryRead(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	_, aPlayer := s.signUp(nj)
+	for _, rt := range s.api.routes {
+		if !rt.reads {
+			continue
+		}
+		token := aPlayer
+		if rt.who == whoService {
+			token = testKey
+		}
+		path := strings.ReplaceAll(samplePath(rt), "/v1/bets/plr_", "/v1/bets/bet_")
+		for _, position := range []string{"soon", "99-1", "-1-1", "0--1", "0-9223372036854775808", "0-1-1"} {
+			p := s.do(rt.method, path, token, nil, header("Matchday-Position", position)).wantCode("invalid")
+			if len(p.Errors) != 1 || p.Errors[0].Location != "header.Matchday-Position" {
+				t.Errorf("%s at position %q names %v, want the header", rt.id, position, p.Errors)
+			}
+		}
+	}
+}
+
+// noInput is which routes have nothing of their own that could be bad: no body, no parameter, nothing in
+// the path. TestEveryRouteHasBadInput checks that it is so.
+var noInput = map[string]bool{
+	"me": true, "balance": true, "jurisdictions": true, "staff-sign-out": true, "staff-jurisdictions": true, "shards": true,
+	"lag": true, "rates": true, "start-audit": true, "audit": true, "settlements": true,
+}
+
+func TestEveryRouteHasBadInput(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	tried := map[string]bool{}
+	for _, table := range [][]badValue{badOfPlayers(), badOfMoneyAndBets(), badOfReads(), badOfStaff(s.clock.Now()),
+		badOfStaffsReadsAndFiles(), badOfServices(), badOfAccounts()} {
+		for _, row := range table {
+			tried[row.route] = true
+		}
+	}
+	known := map[string]bool{}
+	for _, rt := range s.api.routes {
+		known[rt.id] = true
+		takes := rt.end.in != nil || len(rt.params) > 0 || strings.Contains(rt.path, "{")
+		switch {
+		case takes && noInput[rt.id]:
+			t.Errorf("%s takes input and is listed as if it did not", rt.id)
+		case !takes && !noInput[rt.id]:
+			t.Errorf("%s takes no input and is not listed so", rt.id)
+		case takes && !tried[rt.id]:
+			t.Errorf("%s takes input, and no table here has bad input for it", rt.id)
+		}
+	}
+	for route := range noInput {
+		if !known[route] {
+			t.Errorf("%s is listed here and is no route", route)
+		}
+	}
 }
