@@ -15,7 +15,7 @@
 // Locks go by name, because this room is not told the caller's address; who calls it bounds the
 // sign-ins of one address. So anybody may lock anybody out for a while. For staff, whose names are
 // easily guessed, it is weighed the other way than for players: some 20 guesses a minute are let
-// through, nothing against a generated password, and in return whoever keeps a lock up must send
+// through, nothing against a long random password, and in return whoever keeps a lock up must send
 // those 20 every minute and is over a minute after he stops. Sessions that are open go on. Who wants
 // more keeps the staff's routes off the public network.
 //

@@ -82,14 +82,14 @@ type StaffAccount struct {
 	Role          Role // zero is RoleOperator
 }
 
-// Role says what a member of staff may do. Only the process itself makes accounts, when it starts.
+// Role says what a member of staff may do. Accounts are made when the process starts, no route makes or changes one.
 type Role int
 
 // The roles, each with the rights of those before it.
 const (
 	RoleViewer   Role = iota + 1 // reads
 	RoleOperator                 // sets prices, suspends markets, enters results
-	RoleAdmin                    // has no right beyond these yet; the account made at the start has this role
+	RoleAdmin                    // has no right beyond these yet
 )
 
 // String returns the role's name.
