@@ -35,13 +35,18 @@ func (r AuditReport) String() string {
 	if !r.Sportsbook.EscrowCompared {
 		escrow = "open stakes not compared with the escrow: the ledger did not stand still"
 	}
-	fmt.Fprintf(&b, "sportsbook  %d bets, %d of them open; %s\n", r.Sportsbook.Bets, r.Sportsbook.Open, escrow)
+	fmt.Fprintf(&b, "sportsbook  %d bets, %d of them open, %d waiting for a settlement under way; %s\n",
+		r.Sportsbook.Bets, r.Sportsbook.Open, r.Sportsbook.Waiting, escrow)
 	for _, s := range r.History.Shards {
 		fmt.Fprintf(&b, "history     shard %d: %d bets, %d of them open, compared with the log up to %d of %d\n",
 			s.Shard, s.Bets, s.Open, s.Position, s.Head)
 	}
-	if len(r.findings) == 0 {
+	switch {
+	case len(r.findings) > 0:
+	case r.Sportsbook.EscrowCompared && r.Sportsbook.Waiting == 0:
 		b.WriteString("The books are sound.\n")
+	default:
+		b.WriteString("Nothing is broken, but see above for what could not be proved: audit again when the ledger is quiet.\n")
 	}
 	for _, f := range r.findings {
 		b.WriteString("BROKEN      " + f + "\n")
