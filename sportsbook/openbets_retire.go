@@ -27,10 +27,11 @@ func (o *openBets) retire(ctx context.Context, before time.Time, chunk int) (int
 		if err != nil {
 			return deleted, err
 		}
-		if err := o.db.InTx(ctx, func(tx *sql.Tx) error { return deleteBets(ctx, tx, old) }); err != nil {
+		n, err := o.deleteBets(ctx, old, before.UnixMicro())
+		if err != nil {
 			return deleted, err
 		}
-		deleted += len(old)
+		deleted += n
 		if last == 0 {
 			return deleted, nil
 		}
@@ -71,37 +72,66 @@ func (o *openBets) oldBets(ctx context.Context, after, beforeUS int64, chunk int
 	return old, last, sqldb.Wrap("list old bets", rows.Err())
 }
 
-// deleteBets deletes bets with their legs and settlements.
-func deleteBets(ctx context.Context, tx *sql.Tx, bets []oldBet) error {
+// deleteBets deletes bets with their legs and settlements, in one DBTx, and returns how many. A bet
+// that was settled again, or opened again, after it was listed stays.
+func (o *openBets) deleteBets(ctx context.Context, bets []oldBet, beforeUS int64) (deleted int, err error) {
+	err = o.db.InTx(ctx, func(tx *sql.Tx) error {
+		deleted = 0
+		var parser legParser
+		for _, b := range bets {
+			isOld, err := deleteSettlement(ctx, tx, b.id, beforeUS)
+			if err != nil {
+				return err
+			}
+			if !isOld {
+				continue
+			}
+			legs, err := parser.parse(b.legs)
+			if err != nil {
+				return err
+			}
+			if err := deleteBet(ctx, tx, b.seq, legs); err != nil {
+				return err
+			}
+			deleted++
+		}
+		return nil
+	})
+	return deleted, err
+}
+
+// deleteSettlement deletes the settlement of a bet if it is still one from before the time, and
+// reports whether it was.
+func deleteSettlement(ctx context.Context, tx *sql.Tx, betID id.Bet, beforeUS int64) (bool, error) {
+	const q = `
+		DELETE FROM bet_settled
+		WHERE bet_id = ?
+			AND outcome <> ''
+			AND settled_us < ?`
+	res, err := tx.ExecContext(ctx, q, betID, beforeUS)
+	if err != nil {
+		return false, sqldb.Wrap("delete settlement", err)
+	}
+	n, err := res.RowsAffected()
+	return n == 1, sqldb.Wrap("delete settlement", err)
+}
+
+// deleteBet deletes a bet and its legs.
+func deleteBet(ctx context.Context, tx *sql.Tx, seq int64, legs []leg) error {
 	const (
 		deleteLeg = `
 			DELETE FROM bet_leg
 			WHERE market = (SELECT market FROM market WHERE market_id = ?)
 				AND seq = ?`
-		deleteBet = `
+		deleteRow = `
 			DELETE FROM bet
 			WHERE seq = ?`
-		deleteSettled = `
-			DELETE FROM bet_settled
-			WHERE bet_id = ?`
 	)
-	var parser legParser
-	for _, b := range bets {
-		legs, err := parser.parse(b.legs)
-		if err != nil {
-			return err
-		}
-		for _, l := range legs {
-			if _, err := tx.ExecContext(ctx, deleteLeg, l.marketID, b.seq); err != nil {
-				return sqldb.Wrap("delete leg", err)
-			}
-		}
-		if _, err := tx.ExecContext(ctx, deleteBet, b.seq); err != nil {
-			return sqldb.Wrap("delete bet", err)
-		}
-		if _, err := tx.ExecContext(ctx, deleteSettled, b.id); err != nil {
-			return sqldb.Wrap("delete settlement", err)
+	for _, l := range legs {
+		if _, err := tx.ExecContext(ctx, deleteLeg, l.marketID, seq); err != nil {
+			return sqldb.Wrap("delete leg", err)
 		}
 	}
-	return nil
+	_, err := tx.ExecContext(ctx, deleteRow, seq)
+	return sqldb.Wrap("delete bet", err)
 }

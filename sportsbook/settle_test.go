@@ -604,6 +604,37 @@ func TestSettledBetsRetire(t *testing.T) {
 	b.wantState(open.BetID, "open v0")
 }
 
+func TestABetThatIsSettledAgainWhileOldOnesAreDeletedStays(t *testing.T) {
+	t.Parallel()
+	b := openBook(t)
+	p := b.player(10_00)
+	betID := b.place(p, 10_00, "g1_x:moneyline:home").BetID
+	b.result("g1_x", 3, 0)
+	later := time.Now().Add(time.Hour).UnixMicro()
+	bets := b.settler.shards[b.ledger.ShardOf(p)].bets
+	listed, _, err := bets.oldBets(context.Background(), 0, later, 10)
+	if err != nil || len(listed) != 1 || listed[0].id != betID {
+		t.Fatalf("got %+v (%v), want the bet", listed, err)
+	}
+	const q = `
+		UPDATE bet_settled
+		SET settled_us = ?
+		WHERE bet_id = ?`
+	for _, step := range []struct {
+		settledUS int64
+		deleted   int
+		state     string
+	}{{later, 0, "won 2000 v1"}, {later - 1, 1, "unknown"}} {
+		if _, err := bets.db.Write.Exec(q, step.settledUS, betID); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := bets.deleteBets(context.Background(), listed, later); err != nil || n != step.deleted {
+			t.Errorf("deleted %d bets (%v), want %d", n, err, step.deleted)
+		}
+		b.wantState(betID, step.state)
+	}
+}
+
 func TestTheEscrowOfAJurisdictionWithoutBetsIsAudited(t *testing.T) {
 	t.Parallel()
 	b := openBook(t, func(c *SettlementConfig) { c.Retention = time.Nanosecond }) // retired bets are none to the audit
