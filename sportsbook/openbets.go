@@ -153,17 +153,27 @@ func (o *openBets) inMarket(ctx context.Context, marketID string, after int64, l
 	return o.query(ctx, into, q, marketID, after, limit)
 }
 
-// stillOpen returns up to limit open bets that follow the sequence after, oldest first.
-func (o *openBets) stillOpen(ctx context.Context, after int64, limit int, into []bet) ([]bet, error) {
+// openOrSettledSince returns up to limit bets that follow the sequence after, oldest first: those that
+// are open, and those that were settled at the time or later.
+func (o *openBets) openOrSettledSince(ctx context.Context, sinceUS, after int64, limit int, into []bet) ([]bet, error) {
 	const q = `
 		SELECT ` + betColumns + `
 		FROM bet b
 		LEFT JOIN bet_settled s ON s.bet_id = b.bet_id
 		WHERE b.seq > ?
-			AND COALESCE(s.outcome, '') = ''
+			AND (COALESCE(s.outcome, '') = '' OR s.settled_us >= ?)
 		ORDER BY b.seq
 		LIMIT ?`
-	return o.query(ctx, into, q, after, limit)
+	return o.query(ctx, into, q, after, sinceUS, limit)
+}
+
+// lastSettled returns when the last bet was settled, 0 if none ever was.
+func (o *openBets) lastSettled(ctx context.Context) (us int64, err error) {
+	const q = `
+		SELECT COALESCE(MAX(settled_us), 0)
+		FROM bet_settled`
+	err = o.db.Read.QueryRowContext(ctx, q).Scan(&us)
+	return us, sqldb.Wrap("find last settlement", err)
 }
 
 // all returns up to limit bets that follow the sequence after, oldest first.

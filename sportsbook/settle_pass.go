@@ -129,8 +129,8 @@ func (w *shardSettler) settleLate(ctx context.Context) error {
 }
 
 // settleLateBets waits until the projection shows the whole log: a bet that is read again after its
-// database was lost is in the log with its settlement. Then it grades the late bets, or all open
-// ones if there were too many to remember.
+// database was lost is in the log with its settlement. Then it grades the late bets, or all that are
+// open or newly settled if there were too many to remember.
 func (w *shardSettler) settleLateBets(ctx context.Context, seqs []int64, all bool) error {
 	if err := w.sink.WaitFor(ctx, w.t.ledger.Head(w.shard)); err != nil {
 		return err
@@ -145,7 +145,7 @@ func (w *shardSettler) settleLateBets(ctx context.Context, seqs []int64, all boo
 	var after int64
 	for {
 		var err error
-		if w.chunk, err = w.bets.stillOpen(ctx, after, w.t.cfg.ChunkBets, w.chunk[:0]); err != nil {
+		if w.chunk, err = w.bets.openOrSettledSince(ctx, w.since, after, w.t.cfg.ChunkBets, w.chunk[:0]); err != nil {
 			return err
 		}
 		if err := w.settleThese(ctx, w.chunk); err != nil {
@@ -173,8 +173,9 @@ func (w *shardSettler) settleThese(ctx context.Context, bets []bet) error {
 	return w.await(ctx, 0)
 }
 
-// settleStrays moves the exposure of bets that changed without being in flight, for example by
-// commands that were sent before a restart.
+// settleStrays looks at bets that changed without being in flight, by commands that were sent before
+// a restart or that the payer had kept waiting. It moves their exposure, and judges them: a decision
+// since may have found the bet right as it was, and then no pass is left that would grade it.
 func (w *shardSettler) settleStrays(ctx context.Context) {
 	w.mu.Lock()
 	strays := w.strays
@@ -192,7 +193,7 @@ func (w *shardSettler) settleStrays(ctx context.Context) {
 	bets, err := w.bets.byID(ctx, ids)
 	if err != nil {
 		if !errs.Is(err, errs.CodeUnavailable) {
-			w.t.log.ErrorContext(ctx, "exposure of settled bets is not released", "shard", w.shard, "bets", len(ids), "error", err)
+			w.t.log.ErrorContext(ctx, "bets settled by old commands wait", "shard", w.shard, "bets", len(ids), "error", err)
 		}
 		w.mu.Lock()
 		w.strays = append(strays, w.strays...)
@@ -200,11 +201,14 @@ func (w *shardSettler) settleStrays(ctx context.Context) {
 		return
 	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	for i := range bets {
 		for _, c := range changes[bets[i].id] {
 			w.moveExposure(c, &bets[i])
 		}
+	}
+	w.mu.Unlock()
+	for i := range bets {
+		w.recheck(ctx, &bets[i])
 	}
 }
 

@@ -32,11 +32,15 @@ type flight struct {
 
 // Bounds of what a shard keeps in memory beside its flights.
 const (
-	maxLateBets  = 50_000 // more of them are found by reading all open bets
+	maxLateBets  = 50_000 // more of them are found by reading all open and newly settled bets
 	maxRedrives  = 3      // without any progress, before other passes get their turn
 	retryFirst   = 500 * time.Millisecond
 	retryLongest = 30 * time.Second
 	storeEvery   = time.Second // how often a running pass is stored
+
+	// recheckSpan is how long before the last settlement the bets were settled that a start judges
+	// again. It only has to be longer than settlements wait for being judged in a running process.
+	recheckSpan = time.Hour
 )
 
 // errStalled ends an attempt of a pass whose bets do not show up in the log.
@@ -51,18 +55,19 @@ type shardSettler struct {
 	sink  *stream.Sink
 	judge judge // of the passes' goroutine
 	chunk []bet
+	since int64 // settled_us from which a start judges settled bets again
 
 	confirmed chan struct{} // capacity 1: something was seen settled
 	wake      chan struct{} // capacity 1: there is work
 
 	mu         sync.Mutex
 	queue      []*pass
-	late       []int64 // bets that came after their market's decision
-	lateLost   bool    // late was full: read all open bets instead
+	late       []int64 // bets to be judged by themselves: placed late, or settled to something else than wanted
+	lateLost   bool    // late was full: read all open and newly settled bets instead
 	flights    map[id.Bet]*flight
 	restored   bool        // exposure holds all open bets
 	restoredAt int64       // changes after this sequence move it
-	strays     []betChange // that were not in flight; exposure needs their legs
+	strays     []betChange // that were not in flight: they are judged, and exposure needs their legs
 	parser     legParser   // of the sink's goroutine
 }
 
@@ -107,16 +112,25 @@ func signal(c chan struct{}) {
 }
 
 // restore counts all open bets in the exposure and notes those whose markets are decided: they came
-// late, or the process stopped before they were settled.
+// late, or the process stopped before they were settled. Bets settled shortly before the end are
+// judged too: an old command may have settled them, and the process stopped before it could tell.
 func (w *shardSettler) restore(ctx context.Context, head int64) error {
+	last, err := w.bets.lastSettled(ctx)
+	if err != nil {
+		return err
+	}
+	w.since = last - recheckSpan.Microseconds()
 	var after int64
 	for {
-		var err error
-		if w.chunk, err = w.bets.stillOpen(ctx, after, w.t.cfg.ChunkBets, w.chunk[:0]); err != nil {
+		if w.chunk, err = w.bets.openOrSettledSince(ctx, w.since, after, w.t.cfg.ChunkBets, w.chunk[:0]); err != nil {
 			return err
 		}
 		for i := range w.chunk {
 			b := &w.chunk[i]
+			if !b.isOpen() {
+				w.recheck(ctx, b)
+				continue
+			}
 			legs, err := w.judge.parser.parse(b.legs)
 			if err != nil {
 				return fmt.Errorf("bet %s: %w", b.id, err)
@@ -148,7 +162,23 @@ func (w *shardSettler) anyDecided(legs []leg) bool {
 	return false
 }
 
-// noteLate remembers a late bet. The caller holds mu.
+// recheck notes a bet that is settled to something else than the results say, or open although they
+// say how it ends. One of which nothing is decided is left to the audit: decisions are corrected,
+// never withdrawn, so that is no old command but a catalogue that lacks some.
+func (w *shardSettler) recheck(ctx context.Context, b *bet) {
+	legs, err := w.judge.parser.parse(b.legs)
+	if err != nil || !w.anyDecided(legs) {
+		return
+	}
+	if _, needed, err := w.judgeBet(ctx, b); err != nil || !needed {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.noteLate(b.seq)
+}
+
+// noteLate remembers a bet to be judged by itself. The caller holds mu.
 func (w *shardSettler) noteLate(seq int64) {
 	if len(w.late) >= maxLateBets {
 		w.lateLost = true
@@ -173,8 +203,8 @@ func (w *shardSettler) applied(changes []betChange, late []int64) {
 		switch {
 		case f != nil:
 			w.moveExposure(c, &f.bet)
-		case w.exposes(c):
-			w.strays = append(w.strays, c)
+		case w.isLive(c):
+			w.strays = append(w.strays, c) // nothing waits for it: a command from before, which may be wrong by now
 		}
 		if f == nil || c.version < f.command.Version {
 			continue
@@ -206,10 +236,11 @@ func (w *shardSettler) applied(changes []betChange, late []int64) {
 	}
 }
 
+// isLive reports whether a change came after the open bets were counted. The caller holds mu.
+func (w *shardSettler) isLive(c betChange) bool { return w.restored && c.seq > w.restoredAt }
+
 // exposes reports whether a change moves the exposure. The caller holds mu.
-func (w *shardSettler) exposes(c betChange) bool {
-	return w.restored && c.seq > w.restoredAt && c.wasOpen != c.isOpen()
-}
+func (w *shardSettler) exposes(c betChange) bool { return w.isLive(c) && c.wasOpen != c.isOpen() }
 
 // moveExposure gives back what a bet reserved when it is settled, and takes it again when a
 // corrected result opens it.
