@@ -42,8 +42,9 @@
 //   - conflict: the key was used for another request, or the hold has ended. Nothing is stored.
 //   - not_found: there is no such hold (of this player). Nothing is stored.
 //   - too_large: a call with too many transfers.
-//   - unavailable: overload, time-out, shutdown, lost shard, or the database cannot write. Unless
-//     the queue was full the outcome is open; ask again with the same key.
+//   - unavailable: overload, time-out, shutdown, lost shard, or the database cannot write. With
+//     [ErrNotTaken] in its chain nothing was done; otherwise the outcome is open: ask again with the
+//     same key.
 //
 // # Not guaranteed
 //

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -187,10 +188,16 @@ func (s *Service) Close() error {
 	return s.closed
 }
 
+// ErrNotTaken is in the chain of an unavailable error when it is certain that this call committed
+// nothing: the queue was full, the ledger was stopping, or the caller gave up while the transfer was
+// still queued. Another call with the same key may still be on its way.
+var ErrNotTaken = errors.New("the writer did not take it")
+
 // Commit commits one transfer and answers when it is durable.
 //
-// Idempotency: see [Transfer]. If ctx ends first the answer is CodeUnavailable and the transfer may
-// still commit; asking again with the same key tells.
+// Idempotency: see [Transfer]. If ctx ends first the answer is CodeUnavailable. Then the transfer is
+// withdrawn if it was still waiting in the queue, and the error is [ErrNotTaken]; one that the writer
+// has in hand may still commit, and asking again with the same key tells.
 //
 // Errors: those of doc.go; the error is also in Result.Err.
 func (s *Service) Commit(ctx context.Context, lane Lane, t Transfer) (Result, error) {
@@ -205,28 +212,66 @@ func (s *Service) Commit(ctx context.Context, lane Lane, t Transfer) (Result, er
 	if err := one.submit(lane, j); err != nil {
 		return Result{Err: err}, err
 	}
-	if err := j.wait(ctx); err != nil {
+	if err := wait(ctx, j); err != nil {
 		return Result{Err: err}, err
 	}
 	return result, result.Err
 }
 
-// wait returns when the job is answered or ctx is done.
-func (j *job) wait(ctx context.Context) error {
+// wait returns when the first of the jobs is answered or ctx is done. Giving up takes back all of
+// them that are still queued, the last first, so that none commits after one that was taken back.
+func wait(ctx context.Context, jobs ...*job) error {
+	first := jobs[0]
 	select {
-	case <-j.done:
-		return j.err
+	case <-first.done:
+		return first.err
 	case <-ctx.Done():
+	}
+	for _, j := range slices.Backward(jobs) {
+		j.withdraw()
+	}
+	if first.state.Load() == jobWithdrawn {
+		return errs.Wrap(errors.Join(ctx.Err(), ErrNotTaken), errs.CodeUnavailable, "gave up waiting for the ledger; nothing was done")
+	}
+	select {
+	case <-first.done: // both were ready: the answer is the better one
+		return first.err
+	default:
 		return errs.Wrap(ctx.Err(), errs.CodeUnavailable, "gave up waiting for the ledger; ask again with the same key")
 	}
+}
+
+// Barrier returns when the outcome is known of every transfer that the shard had taken before: what
+// [Service.Lookup] does not find then will not commit by those calls any more. It waits its turn in
+// the interactive lane and writes nothing.
+//
+// Errors: invalid for a shard that does not exist; unavailable, and then nothing is known.
+func (s *Service) Barrier(ctx context.Context, shard int) error {
+	one, err := s.shard(shard)
+	if err != nil {
+		return err
+	}
+	j := &job{done: make(chan struct{})}
+	if err := one.submit(LaneInteractive, j); err != nil {
+		return err
+	}
+	return wait(ctx, j)
 }
 
 // MaxBatch bounds one CommitBatch.
 const MaxBatch = 10_000
 
 // CommitBatch commits transfers of any mix of players and shards, each for itself: one that is
-// refused does not hold up the others. Transfers of one player are applied in the order given. The
-// error is set only if the call as a whole is wrong; each transfer's answer is its Result's Err.
+// refused does not hold up the others. The error is set only if the call as a whole is wrong; each
+// transfer's answer is its Result's Err.
+//
+// Order: those transfers of one player that commit by this call do so in the order given. That is not
+// all or nothing, nor always a beginning of the list: the transfers of a shard travel in jobs of 128,
+// which may commit in different batches, and when one batch cannot be written its jobs are answered
+// unavailable while the next batch goes on. So a transfer may commit although an earlier one of the
+// same player did not, and the earlier one sent again commits after it. Who needs the earlier one
+// first reads its answer before sending the later one. A full queue and a ctx that ends do leave a
+// beginning: no job is taken after one of its shard that was turned away or withdrawn.
 func (s *Service) CommitBatch(ctx context.Context, lane Lane, list []Transfer) ([]Result, error) {
 	if len(list) > MaxBatch {
 		return nil, errs.New(errs.CodeTooLarge, "%d transfers in one call, at most %d", len(list), MaxBatch)
@@ -237,6 +282,7 @@ func (s *Service) CommitBatch(ctx context.Context, lane Lane, list []Transfer) (
 	written := make([]Result, len(list))
 	perShard := make([][]entry, len(s.shards))
 	origin := make([][]int, len(s.shards))
+	queued := make([]shardJobs, 0, len(s.shards))
 	for i := range list {
 		e, err := prepare(&list[i])
 		if err != nil {
@@ -248,36 +294,48 @@ func (s *Service) CommitBatch(ctx context.Context, lane Lane, list []Transfer) (
 		perShard[n] = append(perShard[n], e)
 		origin[n] = append(origin[n], i)
 	}
-	type part struct {
-		job    *job
-		origin []int
-	}
-	var parts []part
 	for n, entries := range perShard {
-		for start := 0; start < len(entries); start += chunkRows {
-			end := min(start+chunkRows, len(entries))
-			j := &job{entries: entries[start:end], done: make(chan struct{})}
-			for i := range j.entries {
-				j.bytes += j.entries[i].size
-			}
-			p := part{j, origin[n][start:end]}
-			if err := s.shards[n].submit(lane, j); err != nil {
-				fail(results, origin[n][start:], err) // none after it either: order is kept
-				break
-			}
-			parts = append(parts, p)
-		}
+		jobs, refused := s.shards[n].submitAll(lane, entries)
+		taken := min(len(jobs)*chunkRows, len(entries))
+		fail(results, origin[n][taken:], refused)
+		queued = append(queued, shardJobs{jobs, origin[n][:taken]})
 	}
-	for _, p := range parts {
-		if err := p.job.wait(ctx); err != nil {
-			fail(results, p.origin, err)
-			continue
-		}
-		for _, i := range p.origin {
-			results[i] = written[i]
+	for _, q := range queued {
+		for k, j := range q.jobs {
+			part := q.origin[k*chunkRows : k*chunkRows+len(j.entries)]
+			if err := wait(ctx, q.jobs[k:]...); err != nil {
+				fail(results, part, err)
+				continue
+			}
+			for _, i := range part {
+				results[i] = written[i]
+			}
 		}
 	}
 	return results, nil
+}
+
+// shardJobs are the jobs of one call on one shard, with the indexes of their transfers in the call.
+type shardJobs struct {
+	jobs   []*job
+	origin []int
+}
+
+// submitAll queues the entries in jobs of chunkRows. It stops at the first that is turned away, with
+// the reason: none after it may be taken either, so order is kept.
+func (s *shard) submitAll(lane Lane, entries []entry) ([]*job, error) {
+	var jobs []*job
+	for chunk := range slices.Chunk(entries, chunkRows) {
+		j := &job{entries: chunk, done: make(chan struct{})}
+		for i := range chunk {
+			j.bytes += chunk[i].size
+		}
+		if err := s.submit(lane, j); err != nil {
+			return jobs, err
+		}
+		jobs = append(jobs, j)
+	}
+	return jobs, nil
 }
 
 // fail answers the results at the indexes with err.

@@ -20,7 +20,21 @@ type job struct {
 	bytes   int
 	err     error // set before done is closed; nil: the entries' results hold the answers
 	done    chan struct{}
+	state   atomic.Int32 // who has it: jobQueued, then one of the others for good
 }
+
+// The states of a job. The writer and a caller that gives up race for a queued one.
+const (
+	jobQueued int32 = iota
+	jobTaken
+	jobWithdrawn
+)
+
+// take makes the job the writer's, unless its caller has withdrawn it.
+func (j *job) take() bool { return j.state.CompareAndSwap(jobQueued, jobTaken) }
+
+// withdraw takes the job back, unless the writer has it.
+func (j *job) withdraw() { j.state.CompareAndSwap(jobQueued, jobWithdrawn) }
 
 // lane is a bounded queue of jobs. The bound counts transfers, because they are what takes time.
 type lane struct {
@@ -99,7 +113,7 @@ func (s *shard) submit(l Lane, j *job) error {
 	if !queue.offer(j) {
 		s.metrics.overload(l)
 		return &errs.Error{
-			Code: errs.CodeUnavailable, Detail: "the ledger has too much to do", RetryAfter: overloadRetry,
+			Code: errs.CodeUnavailable, Detail: "the ledger has too much to do", RetryAfter: overloadRetry, Err: ErrNotTaken,
 		}
 	}
 	return nil
@@ -116,7 +130,7 @@ func (s *shard) stop(why error) {
 	}
 }
 
-var errStopped = errs.New(errs.CodeUnavailable, "the ledger is shutting down")
+var errStopped = errs.Wrap(ErrNotTaken, errs.CodeUnavailable, "the ledger is shutting down")
 
 // run writes batches until ctx is done, then what is queued, then returns. An error means that the
 // shard has another writer.
@@ -213,6 +227,9 @@ func (s *shard) gather(interactive, bulk *job) []*job {
 	jobs := make([]*job, 0, 64)
 	rows, bytes := 0, 0
 	add := func(j *job) {
+		if !j.take() {
+			return
+		}
 		jobs = append(jobs, j)
 		rows += len(j.entries)
 		bytes += j.bytes

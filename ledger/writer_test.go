@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -256,5 +257,153 @@ func TestTooManyTransfersInOneCall(t *testing.T) {
 	}
 	if results, err := w.CommitBatch(context.Background(), LaneBulk, nil); err != nil || len(results) != 0 {
 		t.Errorf("an empty call: got %v, %v", results, err)
+	}
+}
+
+// openIdle opens a ledger whose writer has not begun: jobs only queue until the returned function
+// runs it. It stops with the test.
+func openIdle(t *testing.T) (*Service, func()) {
+	t.Helper()
+	s, err := Open(context.Background(), Config{Dir: t.TempDir(), Shards: 1}, Deps{
+		Clock: clock.NewManual(start), Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+		_ = s.Close()
+	})
+	return s, func() {
+		running.Go(func() {
+			if err := s.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestACallerThatGivesUpInTheQueueWithdrawsItsTransfer(t *testing.T) {
+	t.Parallel()
+	s, run := openIdle(t)
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := s.Commit(gone, LaneInteractive, deposit("d1", "p1", 1)); !errs.Is(err, errs.CodeUnavailable) || !errors.Is(err, ErrNotTaken) || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want unavailable and not taken", err)
+	}
+	results, err := s.CommitBatch(gone, LaneInteractive, deposits("b", 3*chunkRows))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range results {
+		if !errors.Is(results[i].Err, ErrNotTaken) {
+			t.Fatalf("transfer %d: got %v, want not taken", i, results[i].Err)
+		}
+	}
+	if err := s.Barrier(gone, 0); !errors.Is(err, ErrNotTaken) {
+		t.Errorf("barrier: got %v, want not taken", err)
+	}
+	run()
+	if err := s.Barrier(context.Background(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Head(0); got != 0 {
+		t.Errorf("head is %d after all was withdrawn, want 0", got)
+	}
+	if r, err := s.Commit(context.Background(), LaneInteractive, deposit("d1", "p1", 1)); err != nil || r.Replayed {
+		t.Errorf("asked again: got %+v, %v, want it committed now", r, err)
+	}
+}
+
+// deposits are n deposits of 1 to one player.
+func deposits(prefix string, n int) []Transfer {
+	list := make([]Transfer, n)
+	for i := range list {
+		list[i] = deposit(fmt.Sprintf("%s%04d", prefix, i), "p1", 1)
+	}
+	return list
+}
+
+// slowStore holds every commit up until it is let go.
+type slowStore struct {
+	store
+	begun, goOn chan struct{}
+}
+
+func (s *slowStore) commit(ctx context.Context, b *batch) error {
+	s.begun <- struct{}{}
+	<-s.goOn
+	return s.store.commit(ctx, b)
+}
+
+func TestATransferTheWriterHasStaysOpenUntilTheBarrier(t *testing.T) {
+	t.Parallel()
+	s, run := openIdle(t)
+	slow := &slowStore{store: s.shards[0].store, begun: make(chan struct{}), goOn: make(chan struct{})}
+	s.shards[0].store, s.shards[0].builder.store = slow, slow
+	run()
+	ctx, giveUp := context.WithCancel(context.Background())
+	answer := make(chan error, 1)
+	go func() {
+		_, err := s.Commit(ctx, LaneInteractive, deposit("d1", "p1", 1))
+		answer <- err
+	}()
+	<-slow.begun
+	giveUp()
+	if err := <-answer; !errs.Is(err, errs.CodeUnavailable) || errors.Is(err, ErrNotTaken) {
+		t.Errorf("got %v, want unavailable and an open outcome", err)
+	}
+	passed := make(chan error, 1)
+	go func() { passed <- s.Barrier(context.Background(), 0) }()
+	select {
+	case err := <-passed:
+		t.Fatalf("the barrier did not wait: %v", err)
+	default:
+	}
+	slow.goOn <- struct{}{}
+	if err := <-passed; err != nil {
+		t.Fatal(err)
+	}
+	if _, found, err := s.Lookup(context.Background(), "p1", "d1", nil); err != nil || !found {
+		t.Errorf("after the barrier: found %t, %v, want it committed", found, err)
+	}
+	if err := s.Barrier(context.Background(), 9); !errs.Is(err, errs.CodeInvalid) {
+		t.Errorf("barrier of no shard: got %v, want invalid", err)
+	}
+}
+
+func TestABatchThatIsGivenUpLeavesABeginning(t *testing.T) {
+	t.Parallel()
+	s, run := openIdle(t)
+	slow := &slowStore{store: s.shards[0].store, begun: make(chan struct{}), goOn: make(chan struct{})}
+	s.shards[0].store, s.shards[0].builder.store = slow, slow
+	s.shards[0].config.BatchRows = chunkRows
+	ctx, giveUp := context.WithCancel(context.Background())
+	answer := make(chan []Result, 1)
+	go func() {
+		results, err := s.CommitBatch(ctx, LaneInteractive, deposits("b", 4*chunkRows))
+		if err != nil {
+			t.Error(err)
+		}
+		answer <- results
+	}()
+	run()
+	<-slow.begun
+	giveUp()
+	results := <-answer
+	slow.goOn <- struct{}{}
+	for i := range results {
+		if err := results[i].Err; err == nil || errors.Is(err, ErrNotTaken) != (i >= chunkRows) {
+			t.Fatalf("transfer %d: got %v, want only those of the first job open", i, err)
+		}
+	}
+	if err := s.Barrier(context.Background(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Head(0); got != chunkRows {
+		t.Errorf("head is %d, want %d: the job in hand and none after it", got, chunkRows)
 	}
 }
