@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +23,7 @@ import (
 
 	"matchday/errs"
 	"matchday/id"
+	"matchday/ledger"
 	"matchday/sim/internal/wire"
 	"matchday/sim/workload"
 	"matchday/stream"
@@ -34,6 +36,9 @@ const (
 	crashWorkers     = 10
 	crashWeeks       = 8 // of fictional games, so that every round has results to enter
 	crashLimit       = 4 * time.Minute
+	roundOfLoss      = 1 // the streams are deleted in this round, and in one of four others
+	roundOfMistake   = 2 // the result of the first game, entered in round 0, is corrected under load
+	heldMinor        = 5
 	answerLimit      = 30 * time.Second
 )
 
@@ -46,9 +51,10 @@ api:
   sign_ins_per_minute: -1
 `
 
-// TestCrash kills the platform with SIGKILL at random moments under load, in some rounds with its
-// streams deleted, and proves after each restart that every acknowledged operation is there once, that
-// retries of unanswered ones have one outcome, and in the end that balances, bets and books agree.
+// TestCrash kills the platform with SIGKILL at random moments under load, in at least one round
+// with its streams deleted, and proves after each restart that every acknowledged operation is there once,
+// that retries of unanswered ones have one outcome, and in the end that balances, holds, bets (those of a
+// corrected result too) and books agree.
 func TestCrash(t *testing.T) {
 	rounds := crashRounds
 	if testing.Short() {
@@ -70,7 +76,7 @@ func TestCrash(t *testing.T) {
 	c.open(ctx)
 	for round := range rounds {
 		c.loadUntilKilled(ctx, round)
-		if c.rng.IntN(4) == 0 {
+		if c.rng.IntN(4) == 0 || round == roundOfLoss {
 			t.Logf("round %d: the streams are deleted", round)
 			if err := os.RemoveAll(filepath.Join(c.data, "stream")); err != nil {
 				t.Fatal(err)
@@ -85,6 +91,7 @@ func TestCrash(t *testing.T) {
 			round, ready.Sub(killed).Round(time.Millisecond), time.Since(ready).Round(time.Millisecond), len(c.journal), c.retried)
 	}
 	c.settleAll(ctx)
+	c.awaitCorrection(ctx)
 	c.verify(ctx, true)
 	c.checkBets(ctx)
 	c.checkBalances(ctx)
@@ -110,6 +117,7 @@ type crash struct {
 	next       int
 	journal    []*operation         // acknowledged
 	unanswered []*operation         // unanswered
+	held       []*operation         // acknowledged holds that are neither posted nor released
 	entered    map[string]time.Time // when the first request with a game's result was sent
 	retried    int
 	verified   int // journal entries before this one were repeated in an earlier round
@@ -120,7 +128,8 @@ type crash struct {
 type operation struct {
 	request wire.Request
 	player  int
-	minor   int64 // of a deposit or stake
+	minor   int64  // of a deposit, stake or hold
+	hold    string // key of the hold it is about
 	answer  answerOf
 	done    bool
 }
@@ -308,7 +317,7 @@ func (c *crash) loadUntilKilled(ctx context.Context, round int) {
 	wg.Wait()
 }
 
-// draw returns a fresh operation: mostly bets, then ledger batches, deposits and withdrawals.
+// draw returns a fresh operation: mostly bets, then ledger batches, holds, deposits and withdrawals.
 func (c *crash) draw(rng *rand.Rand) *operation {
 	c.mu.Lock()
 	c.next++
@@ -317,7 +326,9 @@ func (c *crash) draw(rng *rand.Rand) *operation {
 	player := rng.IntN(len(c.crowd.players))
 	p := &c.crowd.players[player]
 	key := "k" + strconv.Itoa(n)
-	switch kind := rng.IntN(10); {
+	switch kind := rng.IntN(12); {
+	case kind >= 10:
+		return c.hold(rng, player, key)
 	case kind < 2:
 		method := [...]string{"card", "card", "card-timeout"}[rng.IntN(3)]
 		body := append(appendAmount([]byte(`{"amount":`), 10_00, p.territory), `,"method":"`+method+`"}`...)
@@ -331,7 +342,11 @@ func (c *crash) draw(rng *rand.Rand) *operation {
 	shown := c.board.at(p.territory)
 	s := slip{player: player, stake: drawStake(rng, 1), policy: "any", key: key}
 	legs := drawLegs(rng, 60)
-	for _, g := range rng.Perm(len(shown.games)) {
+	games := rng.Perm(len(shown.games))
+	if rng.IntN(4) == 0 {
+		games = append([]int{0}, slices.DeleteFunc(games, func(g int) bool { return g == 0 })...) // the one whose result is corrected
+	}
+	for _, g := range games {
 		if len(shown.games[g]) > 0 && len(s.legs) < legs {
 			s.legs = append(s.legs, drawSelection(rng, shown.games[g]))
 		}
@@ -358,6 +373,38 @@ func (c *crash) batch(rng *rand.Rand, key string) *operation {
 	return &operation{player: -1, request: wire.Request{Method: "POST", Path: "/v1/ledger/transfers/batch", Token: c.key, Body: b}}
 }
 
+// hold returns an operation on holds: a fresh one, or the end of one that was acknowledged.
+func (c *crash) hold(rng *rand.Rand, player int, key string) *operation {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	path, rest := "/v1/ledger/holds", ""
+	op := &operation{player: player, minor: heldMinor, hold: key}
+	if n := len(c.held); n > 0 && rng.IntN(2) == 0 {
+		first := c.held[n-1]
+		c.held = c.held[:n-1]
+		op.player, op.hold = first.player, first.hold
+		path += "/" + first.hold + [...]string{"/post", "/release"}[rng.IntN(2)]
+	}
+	p := &c.crowd.players[op.player]
+	t := workload.Territories()[p.territory]
+	if op.hold == key {
+		rest = fmt.Sprintf(`,"expires_at":%q,"postings":[{"account":%q,"amount":"-0.05"},{"account":%q,"amount":"0.05"}]`,
+			time.Now().Add(time.Hour).UTC().Format(time.RFC3339), ledger.PlayerCash(id.Player(p.id), t.Code), ledger.Bets(t.Code, "crash"))
+	}
+	body := fmt.Appendf(nil, `{"key":%q,"player_id":%q,"jurisdiction":%q,"currency":%q%s}`, key, p.id, t.Code, t.Currency, rest)
+	op.request = wire.Request{Method: "POST", Path: path, Token: c.key, Body: body}
+	return op
+}
+
+// acknowledge files an operation that was answered. The caller holds mu or is alone.
+func (c *crash) acknowledge(op *operation) {
+	op.done = true
+	c.journal = append(c.journal, op)
+	if op.request.Path == "/v1/ledger/holds" {
+		c.held = append(c.held, op)
+	}
+}
+
 // do sends an operation once and files it as acknowledged or unanswered; a refusal is dropped. It
 // returns false if there was no answer.
 func (c *crash) do(ctx context.Context, client *wire.Client, op *operation) bool {
@@ -366,8 +413,7 @@ func (c *crash) do(ctx context.Context, client *wire.Client, op *operation) bool
 	defer c.mu.Unlock()
 	switch {
 	case err == nil:
-		op.done = true
-		c.journal = append(c.journal, op)
+		c.acknowledge(op)
 	case retryable(err):
 		c.unanswered = append(c.unanswered, op)
 		_, answered := errors.AsType[*problem](err)
@@ -378,10 +424,15 @@ func (c *crash) do(ctx context.Context, client *wire.Client, op *operation) bool
 	return true
 }
 
-// enterResults enters the results of three games of the round while the load runs.
+// enterResults enters the results of three games of the round while the load runs, and once a correction.
 func (c *crash) enterResults(ctx context.Context, round int) {
 	client := wire.New(c.addr, answerLimit)
 	defer client.Close()
+	if round == roundOfMistake {
+		pause(ctx, 100*time.Millisecond)
+		request := c.correction()
+		_ = call(ctx, client, &request, nil) // settleAll repeats it
+	}
 	for i := range 3 {
 		pause(ctx, 200*time.Millisecond)
 		g := c.games[(3*round+i)%len(c.games)]
@@ -391,6 +442,21 @@ func (c *crash) enterResults(ctx context.Context, round int) {
 		request := resultRequest(g.ID, g.HomeScore, g.AwayScore, c.staff)
 		_ = call(ctx, client, &request, nil) // settleAll enters what the kill cut off
 	}
+}
+
+// corrected returns the first game as it is corrected.
+func (c *crash) corrected() Game {
+	g := c.games[0]
+	g.HomeScore, g.AwayScore = g.AwayScore+7, g.HomeScore
+	return g
+}
+
+// correction replaces the first result of the first game by the corrected one.
+func (c *crash) correction() wire.Request {
+	g := c.corrected()
+	request := resultRequest(g.ID, g.HomeScore, g.AwayScore, c.staff)
+	request.Body = bytes.Replace(request.Body, []byte(`"expected_result_version":0`), []byte(`"expected_result_version":1`), 1)
+	return request
 }
 
 // resolve repeats what had no answer, under the same keys, until it has one.
@@ -404,9 +470,8 @@ func (c *crash) resolve(ctx context.Context) {
 		err := persist(ctx, client, &op.request, &op.answer)
 		switch {
 		case err == nil:
-			op.done = true
 			c.retried++
-			c.journal = append(c.journal, op)
+			c.acknowledge(op)
 		case retryable(err):
 			c.t.Fatalf("retry of key %s: %v", op.request.Key, err)
 		}
@@ -439,8 +504,8 @@ func (c *crash) compare(op *operation, again *answerOf) {
 	if again.ID != first.ID {
 		c.t.Fatalf("key %s was acknowledged as %s and is now %s", op.request.Key, first.ID, again.ID)
 	}
-	if op.request.Path == "/v1/bets" && (again.Position != first.Position || !again.Replayed) {
-		c.t.Fatalf("bet %s was at %s, its repetition at %s (replayed %v)", first.ID, first.Position, again.Position, again.Replayed)
+	if (op.request.Path == "/v1/bets" || op.hold != "") && (again.Position != first.Position || !again.Replayed) {
+		c.t.Fatalf("%s with key %s was at %s, its repetition at %s (replayed %v)", op.request.Path, op.request.Key, first.Position, again.Position, again.Replayed)
 	}
 	for i, r := range first.Results {
 		switch same := again.Results[i]; {
@@ -463,6 +528,11 @@ func (c *crash) settleAll(ctx context.Context) {
 			c.t.Fatal(err)
 		}
 	}
+	request := c.correction()
+	if err := persist(ctx, client, &request, nil); err != nil && !errs.Is(err, errs.CodeConflict) {
+		c.t.Fatal(err)
+	}
+	c.games[0] = c.corrected()
 	for n := range c.crowd.players {
 		p := &c.crowd.players[n]
 		err := poll(ctx, "settlement of the bets of "+p.id, time.Minute, func() (bool, error) {
@@ -532,9 +602,56 @@ func (c *crash) checkBets(ctx context.Context) {
 	c.t.Logf("%d bets, each in history once and graded as the results say; %d void, placed while the result came in", total, c.late)
 }
 
-// checkPayout grades a bet again. A leg may be void only if the bet committed after the result of its
-// game was sent: it came too late, and counts as never struck.
+// awaitCorrection waits until the bets on the corrected game are shown as the second result says.
+func (c *crash) awaitCorrection(ctx context.Context) {
+	c.t.Helper()
+	client := wire.New(c.addr, answerLimit)
+	defer client.Close()
+	grade, count := newGrader(c.games), 0
+	for _, op := range c.journal {
+		if op.request.Path != "/v1/bets" || !bytes.Contains(op.answer.Legs, []byte(strconv.Quote(c.games[0].ID))) {
+			continue
+		}
+		count++
+		err := poll(ctx, "correction of bet "+op.answer.ID, time.Minute, func() (bool, error) {
+			var shown shownBet
+			if err := call(ctx, client, &wire.Request{Method: "GET", Path: "/v1/bets/" + op.answer.ID, Token: op.request.Token}, &shown); err != nil {
+				return false, err
+			}
+			want, _ := c.grading(grade, op, &shown)
+			return shown.outcome() == want, nil
+		})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	c.t.Logf("%d bets on the game whose result was corrected", count)
+}
+
+// outcome is status and payout as the test compares them.
+func (b *shownBet) outcome() string {
+	if b.Payout == nil {
+		return b.Status
+	}
+	return b.Status + " " + b.Payout.Amount
+}
+
+// checkPayout compares a bet with our own grading, and books it on our side.
 func (c *crash) checkPayout(grade *grader, op *operation, shown *shownBet) {
+	c.t.Helper()
+	want, payout := c.grading(grade, op, shown)
+	if got := shown.outcome(); got != want {
+		c.t.Fatalf("bet %s is %s, want %s", op.answer.ID, got, want)
+	}
+	if strings.HasPrefix(want, stream.OutcomeVoid) {
+		c.late++
+	}
+	c.crowd.players[op.player].spare.Add(payout - op.minor)
+}
+
+// grading grades a bet again. A leg may be void only if the bet committed after the result of its
+// game was sent: it came too late, and counts as never struck.
+func (c *crash) grading(grade *grader, op *operation, shown *shownBet) (want string, payout int64) {
 	c.t.Helper()
 	r := receipt{ID: op.answer.ID}
 	if err := json.Unmarshal(op.answer.Legs, &r.Legs); err != nil {
@@ -553,16 +670,14 @@ func (c *crash) checkPayout(grade *grader, op *operation, shown *shownBet) {
 			c.t.Fatalf("bet %s of %s has a void leg on %s, which was open until %s", b.id, shown.PlacedAt, leg.Game, sent)
 		}
 	}
-	outcome, payout := stream.OutcomeVoid, b.stake
+	outcome := stream.OutcomeVoid
+	payout = b.stake
 	if len(standing) > 0 {
-		outcome, payout, err = grade.bet(b.stake, standing)
-	} else {
-		c.late++
+		if outcome, payout, err = grade.bet(b.stake, standing); err != nil {
+			c.t.Fatalf("grade bet %s: %v", b.id, err)
+		}
 	}
-	if got, want := shown.Status+" "+shown.Payout.Amount, fmt.Sprintf("%s %d.%02d", outcome, payout/100, payout%100); err != nil || got != want {
-		c.t.Fatalf("bet %s is %s, want %s (%v)", b.id, got, want, err)
-	}
-	c.crowd.players[op.player].spare.Add(payout - b.stake)
+	return fmt.Sprintf("%s %d.%02d", outcome, payout/100, payout%100), payout
 }
 
 // checkBalances compares every balance with deposits, stakes and payouts.
@@ -571,23 +686,36 @@ func (c *crash) checkBalances(ctx context.Context) {
 	client := wire.New(c.addr, answerLimit)
 	defer client.Close()
 	for _, op := range c.journal {
-		if strings.HasPrefix(op.request.Path, "/v1/me/") {
+		switch path := op.request.Path; {
+		case strings.HasPrefix(path, "/v1/me/"):
 			c.awaitPayment(ctx, client, op)
+		case strings.HasSuffix(path, "/post"):
+			c.crowd.players[op.player].spare.Add(-op.minor)
 		}
 	}
+	open := make([]int64, len(c.crowd.players))
+	for _, op := range c.held {
+		open[op.player] += op.minor
+	}
+	shown := func(minor int64) string { return fmt.Sprintf("%d.%02d", minor/100, minor%100) }
 	for n := range c.crowd.players {
 		p := &c.crowd.players[n]
 		var balance struct {
 			Posted struct {
 				Amount string `json:"amount"`
 			} `json:"posted"`
+			Held struct {
+				Amount string `json:"amount"`
+			} `json:"held"`
 		}
 		if err := call(ctx, client, &wire.Request{Method: "GET", Path: "/v1/me/balance", Token: p.token}, &balance); err != nil {
 			c.t.Fatal(err)
 		}
-		want := p.spare.Load()
-		if got := balance.Posted.Amount; got != fmt.Sprintf("%d.%02d", want/100, want%100) {
-			c.t.Errorf("player %d has %s, want %d.%02d", n, got, want/100, want%100)
+		if got, want := balance.Posted.Amount, shown(p.spare.Load()); got != want {
+			c.t.Errorf("player %d has %s, want %s", n, got, want)
+		}
+		if got, want := balance.Held.Amount, shown(open[n]); got != want {
+			c.t.Errorf("player %d has %s in holds, want %s", n, got, want)
 		}
 	}
 }
