@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -69,7 +70,9 @@ type Receipt struct {
 //
 // Idempotency: the key names the bet. A retry of an accepted bet answers with that bet, even if the
 // offer has moved or closed since; the same key for another bet is a conflict. A bet refused for
-// lack of funds stays refused under its key; a refusal by the offer or a limit does not.
+// lack of funds stays refused under its key; a refusal by the offer or a limit does not, and is
+// given only when no other request with the key can still be accepted: until then the answer is
+// unavailable.
 // Rounding: the potential payout is exact and rounded down once.
 // Errors: invalid, suspended, limit_reached, insufficient_funds, conflict, unavailable;
 // [PriceChangedError].
@@ -85,29 +88,40 @@ func (s *Service) place(ctx context.Context, req PlaceRequest, now time.Time) (R
 	if err != nil {
 		return Receipt{}, err
 	}
-	asked := req.digest()
+	asked, key := req.digest(), stakeKey(&req)
+	s.uncertain.enter(key) // before the offer is read: a retry must not be refused beside it
 	bet, err := s.accept(&req, rules, now)
 	if err != nil {
+		s.uncertain.leave(key)
 		return s.replay(ctx, &req, asked, err)
 	}
+	return s.commit(ctx, &req, bet, asked)
+}
+
+// commit moves the stake of a bet that was accepted and counted under its key.
+func (s *Service) commit(ctx context.Context, req *PlaceRequest, bet *stream.BetPlaced, asked []byte) (Receipt, error) {
+	key := stakeKey(req)
 	data, err := json.Marshal(bet)
 	if err != nil {
+		s.uncertain.leave(key)
 		s.exposure.release(bet)
 		return Receipt{}, fmt.Errorf("encode bet %s: %w", bet.BetID, err)
 	}
-	result, err := s.deps.Ledger.Commit(ctx, ledger.LaneInteractive, stakeTransfer(&req, bet, asked, data))
+	result, err := s.deps.Ledger.Commit(ctx, ledger.LaneInteractive, stakeTransfer(req, bet, asked, data))
+	if err != nil && !isFinal(err) {
+		s.uncertain.add(uncertainBet{bet: bet, key: key, asked: asked, since: s.deps.Clock.Now()}, s.exposure)
+		return Receipt{}, fmt.Errorf("place bet %s: %w", bet.BetID, err)
+	}
+	s.uncertain.leave(key)
 	switch {
-	case err == nil && !result.Replayed:
-		return receiptOf(bet, result), nil
-	case err == nil:
+	case err != nil:
+		s.exposure.release(bet)
+		return Receipt{}, fmt.Errorf("place bet %s: %w", bet.BetID, err)
+	case result.Replayed:
 		s.exposure.release(bet) // the bet of the first request holds its own reservation
 		return replayedReceipt(result)
-	case isFinal(err):
-		s.exposure.release(bet)
-	default:
-		s.uncertain.add(uncertainBet{bet: bet, key: stakeKey(&req), asked: asked, since: now}, s.exposure)
 	}
-	return Receipt{}, fmt.Errorf("place bet %s: %w", bet.BetID, err)
+	return receiptOf(bet, result), nil
 }
 
 // accept checks a request against the offer and reserves its exposure.
@@ -140,12 +154,20 @@ func (s *Service) accept(req *PlaceRequest, rules jurisdiction.Jurisdiction, now
 }
 
 // replay answers a request that the offer refuses now: with the bet that the key stands for, if it
-// was accepted or finally refused before, else with the refusal.
+// was accepted or finally refused before, else with the refusal. While another request with the key
+// may still be accepted nobody can say: it answers unavailable.
 func (s *Service) replay(ctx context.Context, req *PlaceRequest, asked []byte, refusal error) (Receipt, error) {
-	result, found, err := s.deps.Ledger.Lookup(ctx, req.Player, stakeKey(req), asked)
+	key := stakeKey(req)
+	pending := s.uncertain.pending(key, s.deps.Clock.Now()) // before the look, so that no commit falls between
+	result, found, err := s.deps.Ledger.Lookup(ctx, req.Player, key, asked)
 	switch {
 	case err != nil:
 		return Receipt{}, fmt.Errorf("look up bet of %s: %w", req.Player, err)
+	case !found && pending:
+		return Receipt{}, &errs.Error{
+			Code: errs.CodeUnavailable, Detail: "an earlier request with this key is not answered yet; ask again with the same key",
+			RetryAfter: pendingRetry,
+		}
 	case !found:
 		return Receipt{}, refusal
 	case result.Err != nil:
@@ -154,8 +176,14 @@ func (s *Service) replay(ctx context.Context, req *PlaceRequest, asked []byte, r
 	return replayedReceipt(result)
 }
 
-// isFinal reports whether an error of the ledger says for certain that nothing was committed.
+// pendingRetry is when a request whose bet is still on its way should be made again.
+const pendingRetry = time.Second
+
+// isFinal reports whether an error of the ledger says for certain that this call committed nothing.
 func isFinal(err error) bool {
+	if errors.Is(err, ledger.ErrNotTaken) {
+		return true
+	}
 	switch errs.CodeOf(err) {
 	case errs.CodeUnavailable, errs.CodeInternal:
 		return false

@@ -27,6 +27,7 @@ type Ledger interface {
 	Commit(ctx context.Context, lane ledger.Lane, t ledger.Transfer) (ledger.Result, error)
 	CommitBatch(ctx context.Context, lane ledger.Lane, ts []ledger.Transfer) ([]ledger.Result, error)
 	Lookup(ctx context.Context, p id.Player, key string, request []byte) (ledger.Result, bool, error)
+	Barrier(ctx context.Context, shard int) error
 	Balance(ctx context.Context, a ledger.Address) (ledger.Balance, error)
 	ShardOf(p id.Player) int
 }
@@ -139,6 +140,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.settler.run(ctx) })
 	g.Go(func() error { return s.runCloser(ctx) })
+	g.Go(func() error { return s.runUncertain(ctx) })
 	err := g.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
@@ -146,8 +148,8 @@ func (s *Service) Run(ctx context.Context) error {
 	return err
 }
 
-// runCloser starts events at their time and clears up bets the ledger did not answer for. Trouble
-// with the disk is logged and tried again: placement refuses started events by itself.
+// runCloser starts events at their time. Trouble with the disk is logged and tried again: placement
+// refuses started events by itself.
 func (s *Service) runCloser(ctx context.Context) error {
 	ticker := time.NewTicker(closerInterval)
 	defer ticker.Stop()
@@ -155,7 +157,6 @@ func (s *Service) runCloser(ctx context.Context) error {
 		if err := s.closeStarted(ctx); err != nil && ctx.Err() == nil {
 			s.deps.Log.ErrorContext(ctx, "events not closed at their start", "error", err)
 		}
-		s.resolveUncertain(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
