@@ -281,7 +281,7 @@ func TestDecisionsAreNumberedAndIdempotent(t *testing.T) {
 	if void.Version != 1 || again != void || first.Version != 2 || same != first {
 		t.Errorf("void %+v again %+v, result %+v again %+v; want versions 1 and 2, repeated", void, again, first, same)
 	}
-	result.HomeScore = 16
+	result.HomeScore, result.ExpectedResultVersion = 16, &first.Version
 	corrected, err := d.EnterResult(ctx, result)
 	must(t, err)
 	all, err := d.Decisions(ctx, "gm1")
@@ -304,6 +304,59 @@ func TestDecisionsAreNumberedAndIdempotent(t *testing.T) {
 	}
 	if _, ok := d.marketFact("gm9:spread"); ok || d.eventMarkets("gm9") != nil {
 		t.Errorf("facts of an unknown market")
+	}
+}
+
+func TestARetriedResultDoesNotUndoItsCorrection(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	none := 0
+	for name, expected := range map[string]*int{"sent without version": nil, "sent as the first": &none} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := setupDesk(t)
+			d.game("gm1")
+			wrong := Result{EventID: "gm1", HomeScore: 20, AwayScore: 17, EnteredBy: "trader", ExpectedResultVersion: expected}
+			first, err := d.EnterResult(ctx, wrong)
+			must(t, err)
+			right := Result{EventID: "gm1", HomeScore: 17, AwayScore: 20, EnteredBy: "other", ExpectedResultVersion: &first.Version}
+			standing, err := d.EnterResult(ctx, right)
+			must(t, err)
+			if _, err := d.EnterResult(ctx, wrong); !errs.Is(err, errs.CodeConflict) || !strings.Contains(err.Error(), "2") {
+				t.Errorf("the first result again: %v, want a conflict that names version 2", err)
+			}
+			right.ExpectedResultVersion = nil
+			if again, err := d.EnterResult(ctx, right); err != nil || again != standing {
+				t.Errorf("the standing result again: %+v, %v, want %+v", again, err, standing)
+			}
+		})
+	}
+}
+
+func TestADecisionIsNotCorrectedOnceBetsRetire(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	d := setupDesk(t)
+	d.game("gm1")
+	_, err := d.VoidMarket(ctx, "gm1:total", "wrong line", staff)
+	must(t, err)
+	d.clock.Advance(40 * 24 * time.Hour)
+	first, err := d.EnterResult(ctx, Result{EventID: "gm1", HomeScore: 20, AwayScore: 17, EnteredBy: "trader"})
+	must(t, err) // a first result is never too late
+	d.clock.Advance(d.settler.cfg.Retention - retentionMargin)
+	corrected, err := d.EnterResult(ctx, Result{EventID: "gm1", HomeScore: 21, AwayScore: 17, EnteredBy: "trader", ExpectedResultVersion: &first.Version})
+	must(t, err)
+	d.clock.Advance(time.Second)
+	late := Result{EventID: "gm1", HomeScore: 22, AwayScore: 17, EnteredBy: "trader", ExpectedResultVersion: &corrected.Version}
+	if _, err := d.EnterResult(ctx, late); !errs.Is(err, errs.CodeConflict) {
+		t.Errorf("a late correction: %v, want conflict", err)
+	}
+	if _, err := d.VoidMarket(ctx, "gm1:spread", "late", staff); !errs.Is(err, errs.CodeConflict) {
+		t.Errorf("a late void: %v, want conflict", err)
+	}
+	late.HomeScore, late.ExpectedResultVersion = 21, nil
+	if again, err := d.EnterResult(ctx, late); err != nil || again.Version != corrected.Version {
+		t.Errorf("the standing result again: %+v, %v, want version %d", again, err, corrected.Version)
 	}
 }
 

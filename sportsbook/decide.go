@@ -10,10 +10,13 @@ import (
 )
 
 // EnterResult decides an event: its markets close, its score is final, and its bets are settled. A
-// result that differs from the last one is a correction and settles again.
+// result that differs from the last one is a correction and settles again. A correction must name
+// the number of decisions it was made from: without it a first result that is sent again, because
+// its answer was lost, would undo a correction that somebody entered meanwhile.
 //
-// Idempotency: the same result once more returns the decision that stands.
-// Errors: not_found, invalid; conflict if the event has another number of decisions than expected.
+// Idempotency: the result that stands once more returns its decision.
+// Errors: not_found, invalid; conflict if the event has another number of decisions than expected,
+// or none is expected, or the first result is too old to correct.
 func (s *Service) EnterResult(ctx context.Context, r Result) (Decision, error) {
 	var check errs.Check
 	checkText(&check, "entered_by", r.EnteredBy, 1)
@@ -29,9 +32,11 @@ func (s *Service) EnterResult(ctx context.Context, r Result) (Decision, error) {
 		if e.status == EventEnded && e.homeScore == r.HomeScore && e.awayScore == r.AwayScore {
 			return s.standing(ctx, e.id, func(d Decision) bool { return d.Kind == DecisionResult })
 		}
-		if r.ExpectedResultVersion != nil && *r.ExpectedResultVersion != e.resultVersion {
-			return Decision{}, errs.New(errs.CodeConflict, "event %s has %d decisions by now, not %d", e.id,
-				e.resultVersion, *r.ExpectedResultVersion)
+		if err := expectDecisions(e, r.ExpectedResultVersion); err != nil {
+			return Decision{}, err
+		}
+		if err := s.checkCorrectable(ctx, e, d.at); err != nil {
+			return Decision{}, err
 		}
 		e.closeMarkets(e.closingTime(d.at))
 		e.status, e.homeScore, e.awayScore = EventEnded, r.HomeScore, r.AwayScore
@@ -41,11 +46,52 @@ func (s *Service) EnterResult(ctx context.Context, r Result) (Decision, error) {
 	})
 }
 
+// expectDecisions is the optimistic check of a result: optional for the first, required for each
+// that corrects it.
+func expectDecisions(e *eventState, expected *int) error {
+	switch {
+	case expected == nil && e.status == EventEnded:
+		return errs.New(errs.CodeConflict, "event %s ended %d-%d already; to correct that, name its result version, which is %d",
+			e.id, e.homeScore, e.awayScore, e.resultVersion)
+	case expected != nil && *expected != e.resultVersion:
+		return errs.New(errs.CodeConflict, "event %s has result version %d by now, not %d", e.id, e.resultVersion, *expected)
+	}
+	return nil
+}
+
+// retentionMargin is how much earlier than the first settled bets retire corrections end, so that
+// one entered in time is settled in time.
+const retentionMargin = 24 * time.Hour
+
+// checkCorrectable refuses a decision that would settle bets of a result again when some of them may
+// have been retired: those would keep their old outcome, and nobody would notice.
+func (s *Service) checkCorrectable(ctx context.Context, e *eventState, now time.Time) error {
+	if e.status != EventEnded {
+		return nil
+	}
+	all, err := s.catalogue.store.decisions(ctx, e.id)
+	if err != nil {
+		return err
+	}
+	first := slices.IndexFunc(all, func(d Decision) bool { return d.Kind == DecisionResult })
+	if first < 0 {
+		return errs.New(errs.CodeInternal, "event %s has ended without a result", e.id)
+	}
+	retention := s.settler.cfg.Retention
+	last := all[first].EnteredAt.Add(retention - min(retentionMargin, retention/2))
+	if now.After(last) {
+		return errs.New(errs.CodeConflict, "the first result of event %s is of %s and could be corrected until %s: its bets cannot be settled again",
+			e.id, all[first].EnteredAt.Format(time.DateTime), last.Format(time.DateTime))
+	}
+	return nil
+}
+
 // VoidMarket declares a market void for good: its legs count as if they were never struck, and bets
 // that were settled on it are settled again.
 //
 // Idempotency: a market that is void already returns the decision that stands.
-// Errors: not_found, invalid; conflict if the market has another version than By expects.
+// Errors: not_found, invalid; conflict if the market has another version than By expects, or the
+// event's first result is too old to correct.
 func (s *Service) VoidMarket(ctx context.Context, marketID, reason string, by By) (Decision, error) {
 	var check errs.Check
 	checkActor(&check, by.Actor)
@@ -62,6 +108,9 @@ func (s *Service) VoidMarket(ctx context.Context, marketID, reason string, by By
 			return s.standing(ctx, e.id, func(d Decision) bool { return d.MarketID == marketID })
 		}
 		if err := expectVersion("market", by.ExpectedVersion, m.version); err != nil {
+			return Decision{}, err
+		}
+		if err := s.checkCorrectable(ctx, e, d.at); err != nil {
 			return Decision{}, err
 		}
 		m.close(e.closingTime(d.at), MarketVoid)

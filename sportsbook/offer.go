@@ -191,7 +191,8 @@ type Result struct {
 	EnteredBy string
 
 	// ExpectedResultVersion refuses the result with conflict if the event has another number of
-	// decisions by now, so that two members of staff do not correct each other. nil does not check.
+	// decisions by now, so that two members of staff do not correct each other, nor one a retry of an
+	// older request. nil does not check and is good for a first result only.
 	ExpectedResultVersion *int
 }
 

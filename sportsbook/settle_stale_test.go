@@ -37,10 +37,16 @@ func (b *book) stallPayer() *stalled {
 	return s
 }
 
-// enter enters a result without waiting for its settlement.
+// enter enters or corrects a result without waiting for its settlement.
 func (b *book) enter(eventID string, home, away int) Decision {
 	b.t.Helper()
-	d, err := b.EnterResult(context.Background(), Result{EventID: eventID, HomeScore: home, AwayScore: away, EnteredBy: "test"})
+	e, err := b.FindEvent(context.Background(), Everywhere, eventID)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	d, err := b.EnterResult(context.Background(), Result{
+		EventID: eventID, HomeScore: home, AwayScore: away, EnteredBy: "test", ExpectedResultVersion: &e.ResultVersion,
+	})
 	if err != nil {
 		b.t.Fatal(err)
 	}

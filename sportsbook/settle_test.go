@@ -216,14 +216,10 @@ func (b *book) placeBehind(p id.Player, stakeMinor int64, marketType MarketType,
 	return bet.BetID
 }
 
-// result enters a result and waits until it is settled.
+// result enters or corrects a result and waits until it is settled.
 func (b *book) result(eventID string, home, away int) {
 	b.t.Helper()
-	d, err := b.EnterResult(context.Background(), Result{EventID: eventID, HomeScore: home, AwayScore: away, EnteredBy: "test"})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.settled(d)
+	b.settled(b.enter(eventID, home, away))
 }
 
 // void voids a market and waits until it is settled.
