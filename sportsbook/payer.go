@@ -39,6 +39,7 @@ type payer struct {
 	ledger  Ledger
 	log     *slog.Logger
 	metrics *settleMetrics
+	refused func(c *payoutCommand) // hears of a command that can never be committed; it must be quick
 }
 
 // handle pays one message. It returns nil once every command of it is durable or can never be: the
@@ -73,8 +74,7 @@ func (p *payer) sift(ctx context.Context, commands []payoutCommand, results []le
 	var unavailable error
 	for i, r := range results {
 		c := &commands[i]
-		code := errs.CodeOf(r.Err)
-		switch code {
+		switch errs.CodeOf(r.Err) {
 		case "":
 			p.metrics.paid(r.Replayed)
 		case errs.CodeInsufficientFunds:
@@ -82,18 +82,19 @@ func (p *payer) sift(ctx context.Context, commands []payoutCommand, results []le
 		case errs.CodeUnavailable:
 			unavailable = errors.Join(unavailable, fmt.Errorf("pay bet %s: %w", c.BetID, r.Err))
 		case errs.CodeConflict:
-			burnt, err := p.refusedBefore(ctx, c)
-			if err != nil {
+			before, err := p.refusedBefore(ctx, c, settleKey(c.BetID, c.Version))
+			switch {
+			case err != nil:
 				return nil, fmt.Errorf("pay bet %s: %w", c.BetID, err)
-			}
-			if burnt {
+			case errs.Is(before, errs.CodeInsufficientFunds):
 				owed = append(owed, *c)
-				continue
+			case before != nil:
+				p.refuse(ctx, c, before)
+			default:
+				p.metrics.superseded.Inc() // another command has settled this version; the log tells the sender
 			}
-			p.metrics.superseded.Inc() // another command has settled this version; the log tells the sender
 		default:
-			p.metrics.refused.Inc()
-			p.log.ErrorContext(ctx, "payout refused", "bet_id", c.BetID, "version", c.Version, "code", code, "error", r.Err)
+			p.refuse(ctx, c, r.Err)
 		}
 	}
 	return owed, firstLine(unavailable)
@@ -107,14 +108,21 @@ func firstLine(err error) error {
 	return err
 }
 
-// refusedBefore reports whether the version's key holds a refusal for lack of funds, by a command
-// that wanted something else.
-func (p *payer) refusedBefore(ctx context.Context, c *payoutCommand) (bool, error) {
-	r, found, err := p.ledger.Lookup(ctx, c.PlayerID, settleKey(c.BetID, c.Version), nil)
-	if err != nil {
-		return false, err
+// refuse gives up a command that can never be committed, and tells settlement.
+func (p *payer) refuse(ctx context.Context, c *payoutCommand, why error) {
+	p.metrics.refused.Inc()
+	p.log.ErrorContext(ctx, "payout refused", "bet_id", c.BetID, "version", c.Version, "code", errs.CodeOf(why), "error", why)
+	p.refused(c)
+}
+
+// refusedBefore returns the refusal that a key holds, of a command that wanted something else; nil if
+// that one was committed.
+func (p *payer) refusedBefore(ctx context.Context, c *payoutCommand, key string) (refusal, err error) {
+	r, found, err := p.ledger.Lookup(ctx, c.PlayerID, key, nil)
+	if err != nil || !found || r.Err == nil {
+		return nil, err
 	}
-	return found && errs.Is(r.Err, errs.CodeInsufficientFunds), nil
+	return r.Err, nil
 }
 
 // owe commits corrections that take back money which the player has already spent: it becomes the
@@ -130,20 +138,30 @@ func (p *payer) owe(ctx context.Context, commands []payoutCommand) error {
 	}
 	for i, r := range results {
 		c := &commands[i]
-		switch code := errs.CodeOf(r.Err); code {
+		switch errs.CodeOf(r.Err) {
 		case "":
 			p.metrics.owed.WithLabelValues(string(c.Jurisdiction)).Inc()
 		case errs.CodeUnavailable:
 			return fmt.Errorf("owe bet %s: %w", c.BetID, r.Err)
 		case errs.CodeConflict:
-			p.metrics.superseded.Inc()
+			before, err := p.refusedBefore(ctx, c, settleKey(c.BetID, c.Version)+owedSuffix)
+			switch {
+			case err != nil:
+				return fmt.Errorf("owe bet %s: %w", c.BetID, err)
+			case before != nil:
+				p.refuse(ctx, c, before)
+			default:
+				p.metrics.superseded.Inc()
+			}
 		default:
-			p.metrics.refused.Inc()
-			p.log.ErrorContext(ctx, "payout refused", "bet_id", c.BetID, "version", c.Version, "code", code, "error", r.Err)
+			p.refuse(ctx, c, r.Err)
 		}
 	}
 	return nil
 }
+
+// owedSuffix makes the key of a version that became a debt.
+const owedSuffix = "/owed"
 
 // settleKey is the idempotency key of a bet's settlement version.
 func settleKey(bet id.Bet, version int) string {
@@ -162,7 +180,7 @@ func (c *payoutCommand) owedTransfer() ledger.Transfer {
 	if c.cashMinor() >= 0 {
 		account = ledger.PlayerCash(c.PlayerID, c.Jurisdiction)
 	}
-	return c.transferTo(settleKey(c.BetID, c.Version)+"/owed", account)
+	return c.transferTo(settleKey(c.BetID, c.Version)+owedSuffix, account)
 }
 
 // cashMinor is what the player gets, or gives back if it is negative.

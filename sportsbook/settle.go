@@ -127,7 +127,7 @@ func newSettler(ctx context.Context, s *Service) (_ *settler, err error) {
 	if t.metrics, err = newSettleMetrics(s.deps.Metrics); err != nil {
 		return nil, err
 	}
-	t.payer = &payer{ledger: t.ledger, log: t.log, metrics: t.metrics}
+	t.payer = &payer{ledger: t.ledger, log: t.log, metrics: t.metrics, refused: t.refused}
 	deps := stream.Deps{Clock: s.deps.Clock, Log: s.deps.Log, Metrics: s.deps.Metrics}
 	if t.commands, err = stream.NewCommands(s.deps.Transport, payoutQueue, deps); err != nil {
 		return nil, err

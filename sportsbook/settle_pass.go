@@ -37,7 +37,7 @@ func (w *shardSettler) makePass(ctx context.Context, p *pass) error {
 			after = w.chunk[len(w.chunk)-1].seq
 		}
 	}
-	if err := w.await(ctx, 0); err != nil {
+	if err := w.await(ctx, 0, maxRedrives); err != nil {
 		return err
 	}
 	w.settleStrays(ctx)
@@ -101,14 +101,19 @@ func (w *shardSettler) settleChunk(ctx context.Context, p *pass, bets []bet) err
 		return err
 	}
 	w.settleStrays(ctx)
-	return w.await(ctx, max(w.t.cfg.WindowBets-w.t.cfg.ChunkBets, 0))
+	return w.await(ctx, max(w.t.cfg.WindowBets-w.t.cfg.ChunkBets, 0), maxRedrives)
 }
 
 // settleLate settles bets that reached the log after their market was decided, and bets that were
 // settled to something else than was asked.
 func (w *shardSettler) settleLate(ctx context.Context) error {
 	w.settleStrays(ctx)
+	now := w.t.clock.Now()
+	if now.Before(w.lateAfter) {
+		return nil
+	}
 	w.mu.Lock()
+	w.retryStuck(now)
 	late, lost := w.late, w.lateLost
 	w.late, w.lateLost = nil, false
 	w.mu.Unlock()
@@ -123,8 +128,11 @@ func (w *shardSettler) settleLate(ctx context.Context) error {
 		w.lateLost = w.lateLost || lost
 		w.mu.Unlock()
 		w.dropFlights()
+		w.lateFails++
+		w.lateAfter = w.t.clock.Now().Add(min(retryFirst<<min(w.lateFails, 10), retryLongest))
 		return err
 	}
+	w.lateFails = 0
 	return nil
 }
 
@@ -158,19 +166,25 @@ func (w *shardSettler) settleLateBets(ctx context.Context, seqs []int64, all boo
 	}
 }
 
-// settleThese settles bets outside any pass.
+// settleThese settles bets outside any pass. It does not wait long for them, because passes wait
+// meanwhile: what the log does not show then is tried again between passes.
 func (w *shardSettler) settleThese(ctx context.Context, bets []bet) error {
 	flights := make([]*flight, 0, len(bets))
 	for i := range bets {
-		if command, needed, err := w.judgeBet(ctx, &bets[i]); err == nil && needed {
+		command, needed, err := w.judgeBet(ctx, &bets[i])
+		switch {
+		case err != nil: // reported
+		case needed:
 			w.t.metrics.late.Inc()
 			flights = append(flights, &flight{bet: bets[i], command: command})
+		default:
+			w.unstick(bets[i].id)
 		}
 	}
 	if err := w.send(ctx, flights); err != nil {
 		return err
 	}
-	return w.await(ctx, 0)
+	return w.await(ctx, 0, 0)
 }
 
 // settleStrays looks at bets that changed without being in flight, by commands that were sent before

@@ -33,7 +33,7 @@ type flight struct {
 // Bounds of what a shard keeps in memory beside its flights.
 const (
 	maxLateBets  = 50_000 // more of them are found by reading all open and newly settled bets
-	maxRedrives  = 3      // without any progress, before other passes get their turn
+	maxRedrives  = 3      // of a pass without any progress, before other passes get their turn
 	retryFirst   = 500 * time.Millisecond
 	retryLongest = 30 * time.Second
 	storeEvery   = time.Second // how often a running pass is stored
@@ -57,6 +57,9 @@ type shardSettler struct {
 	chunk []bet
 	since int64 // settled_us from which a start judges settled bets again
 
+	lateFails int       // in a row
+	lateAfter time.Time // when to try late bets again
+
 	confirmed chan struct{} // capacity 1: something was seen settled
 	wake      chan struct{} // capacity 1: there is work
 
@@ -65,6 +68,7 @@ type shardSettler struct {
 	late       []int64 // bets to be judged by themselves: placed late, or settled to something else than wanted
 	lateLost   bool    // late was full: read all open and newly settled bets instead
 	flights    map[id.Bet]*flight
+	stuck      map[id.Bet]*stuckBet
 	restored   bool        // exposure holds all open bets
 	restoredAt int64       // changes after this sequence move it
 	strays     []betChange // that were not in flight: they are judged, and exposure needs their legs
@@ -75,7 +79,7 @@ type shardSettler struct {
 func newShardSettler(ctx context.Context, t *settler, dir string, shard int, transport stream.Transport, deps stream.Deps) (*shardSettler, error) {
 	w := &shardSettler{
 		t: t, shard: shard, confirmed: make(chan struct{}, 1), wake: make(chan struct{}, 1),
-		flights: map[id.Bet]*flight{}, judge: judge{fact: t.offer.marketFact},
+		flights: map[id.Bet]*flight{}, stuck: map[id.Bet]*stuckBet{}, judge: judge{fact: t.offer.marketFact},
 	}
 	var err error
 	if w.bets, err = openOpenBets(ctx, dir, shard, t.clock); err != nil {
@@ -199,6 +203,7 @@ func (w *shardSettler) applied(changes []betChange, late []int64) {
 	var p *pass
 	for _, c := range changes {
 		w.t.metrics.change(c.jurisdiction, c.outcome)
+		delete(w.stuck, c.id)
 		f := w.flights[c.id]
 		switch {
 		case f != nil:
@@ -264,7 +269,7 @@ func (w *shardSettler) moveExposure(c betChange, b *bet) {
 func (w *shardSettler) run(ctx context.Context) error {
 	for {
 		if err := w.settleLate(ctx); err != nil && ctx.Err() == nil {
-			w.t.log.ErrorContext(ctx, "late bets wait", "shard", w.shard, "error", err)
+			w.t.log.ErrorContext(ctx, "late bets wait", "shard", w.shard, "attempt", w.lateFails, "error", err)
 		}
 		p, wait := w.next()
 		if p != nil {
@@ -292,23 +297,29 @@ func (w *shardSettler) sleep(ctx context.Context, wait time.Duration) bool {
 	return true
 }
 
-// next takes the first pass that is due, or says how long the next one has to wait; 0 for an empty
-// queue.
+// next takes the first pass that is due, or says how long the next work has to wait; 0 if there is
+// none.
 func (w *shardSettler) next() (p *pass, wait time.Duration) {
 	now := w.t.clock.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	soonest := func(at time.Time) {
+		if d := max(at.Sub(now), time.Millisecond); wait == 0 || d < wait {
+			wait = d
+		}
+	}
 	for i, p := range w.queue {
 		if !p.notBefore.After(now) {
 			w.queue = append(w.queue[:i], w.queue[i+1:]...)
 			return p, 0
 		}
-		if d := p.notBefore.Sub(now); wait == 0 || d < wait {
-			wait = d
-		}
+		soonest(p.notBefore)
 	}
 	if len(w.late) > 0 || w.lateLost {
-		return nil, retryFirst
+		soonest(w.lateAfter)
+	}
+	if due := w.nextStuck(); !due.IsZero() {
+		soonest(due)
 	}
 	return nil, wait
 }
@@ -360,8 +371,8 @@ func (w *shardSettler) send(ctx context.Context, flights []*flight) error {
 }
 
 // await waits until no more than most bets are in flight. When the log shows nothing for a while it
-// sends them again, and gives up after a few times.
-func (w *shardSettler) await(ctx context.Context, most int) error {
+// sends them again, and gives up after so many times.
+func (w *shardSettler) await(ctx context.Context, most, redrivesMost int) error {
 	timer := time.NewTimer(w.t.cfg.RedriveAfter)
 	defer timer.Stop()
 	redrives := 0
@@ -377,7 +388,7 @@ func (w *shardSettler) await(ctx context.Context, most int) error {
 			redrives = 0
 			timer.Reset(w.t.cfg.RedriveAfter)
 		case <-timer.C:
-			if redrives == maxRedrives {
+			if redrives == redrivesMost {
 				return fmt.Errorf("%d bets: %w", n, errStalled)
 			}
 			redrives++
