@@ -337,7 +337,7 @@ type ScoreRequest struct {
 type ResultRequest struct {
 	HomeScore     *int `json:"home_score" minimum:"0" maximum:"999" nullable:"false"`
 	AwayScore     *int `json:"away_score" minimum:"0" maximum:"999" nullable:"false"`
-	ResultVersion *int `json:"expected_result_version,omitempty" nullable:"false" doc:"Refuses with conflict if the event has another one"`
+	ResultVersion *int `json:"expected_result_version,omitempty" nullable:"false" doc:"The version of the result that this one corrects, as the event shows it; 0 or absent for the first. Conflict if the event has another one"`
 }
 
 // ResultEntered says which settlement a result began.

@@ -135,7 +135,8 @@ export function startEvent() {
     e.preventDefault();
     let body;
     try {
-      body = score(e.target.elements.away, e.target.elements.home);
+      // A correction names the result it corrects: the one this page has shown.
+      body = { ...score(e.target.elements.away, e.target.elements.home), expected_result_version: Number(e.target.dataset.version) };
     } catch (problem) {
       failed(problem);
       return;
@@ -153,6 +154,7 @@ function showEvent(event, reload) {
   document.title = `${event.name} · Matchday`;
   $('#event-name').textContent = event.name;
   $('#event-facts').textContent = `${event.competition} · ${when(event.starts_at)} · ${{ live: 'in play', ended: 'ended', scheduled: 'to come' }[event.status]}${event.status === 'ended' ? ` · result entered ${event.away_score}–${event.home_score}` : ''}`;
+  $('#result-form').dataset.version = event.result_version;
   for (const label of $$('label[data-side]')) label.textContent = event[label.dataset.side];
   for (const form of [$('#score-form'), $('#result-form')]) {
     if (form.dataset.filled) continue;
