@@ -85,17 +85,21 @@ func TestBrowserFromSignUpToPayout(t *testing.T) {
 	b.untilText("#balance", fmt.Sprintf("$%d.%02d", left/100, left%100))
 	b.open("/?show=results")
 	b.untilText(fmt.Sprintf(`[data-game="%s"]`, e.ID), "30")
+	correctResult(s, e)
+	b.untilText("#balance", "$90.00")
+	b.open("/bets")
+	b.untilText(".bet .tag", "Lost")
+}
 
-	// The score was entered the wrong way round: the correction takes the payout back.
+// correctResult enters on the staff page that the score was the other way round.
+func correctResult(s tab, e sportsbook.Event) {
+	s.t.Helper()
 	s.open("/staff/events/" + e.ID)
 	s.untilText("#event-facts", "result entered 3–30")
 	s.fill("#result-away", "30", "#result-home", "3")
 	s.click("#result-form button")
 	s.click(`#confirm [value="yes"]`)
 	s.untilText("#event-facts", "result entered 30–3")
-	b.untilText("#balance", "$90.00")
-	b.open("/bets")
-	b.untilText(".bet .tag", "Lost")
 }
 
 // price returns what a selection of an event pays.
