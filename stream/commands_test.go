@@ -142,33 +142,3 @@ func TestCommandsAreChecked(t *testing.T) {
 		}
 	}
 }
-
-func TestFollowSeesWhatIsNew(t *testing.T) {
-	t.Parallel()
-	w := setup(t)
-	w.start(w.relay().Run)
-	w.commit(3, 3)
-	w.onStream()
-	head := w.log.Head(0)
-	got := make(chan stream.Batch, 100)
-	w.start(func(ctx context.Context) error {
-		return stream.Follow(ctx, w.emb.Transport(), 0, head, func(b stream.Batch) error { got <- b; return nil })
-	})
-	w.commit(2)
-	b := <-got
-	if b.First != head+1 || len(b.Records) != 2 {
-		t.Errorf("batch = %d..%d with %d records, want from %d with 2", b.First, b.Last, len(b.Records), head+1)
-	}
-	if err := w.jet().DeleteStream(context.Background(), "ledger-0"); err != nil {
-		t.Fatal(err)
-	}
-	w.commit(1)
-	if b = <-got; b.First != head+4 || len(b.Records) != 1 {
-		t.Errorf("batch after the loss = %d..%d, want from %d: nothing twice", b.First, b.Last, head+4)
-	}
-	stop := errors.New("enough")
-	err := stream.Follow(context.Background(), w.emb.Transport(), 0, 0, func(stream.Batch) error { return stop })
-	if !errors.Is(err, stop) {
-		t.Errorf("Follow = %v, want the caller's error", err)
-	}
-}
