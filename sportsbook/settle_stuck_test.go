@@ -50,6 +50,7 @@ func TestAPayoutThatCannotBeMadeHoldsNothingUp(t *testing.T) {
 	stuck := b.placeInCAD(p, 10_00, "g1_x")
 	first := b.place(p, 10_00, "g1_x:moneyline:home").BetID
 	second := b.place(p, 10_00, "g2_x:moneyline:home").BetID
+	b.becomes(second, "open v0") // and so are the bets before it: one that came after the result would be tried as late too
 
 	b.result("g1_x", 3, 0)
 	b.wantState(stuck, "open v0")
