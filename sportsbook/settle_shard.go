@@ -93,6 +93,9 @@ func newShardSettler(ctx context.Context, t *settler, dir string, shard int, tra
 	w.sink, err = stream.NewSink(stream.SinkConfig{
 		Name: openBetsSink, Shard: shard, DB: w.bets.db, Apply: w.bets.apply, OnApplied: w.bets.committed,
 	}, transport, t.ledger, deps)
+	if err == nil {
+		err = w.sink.Load(ctx) // an audit may come before the sink runs
+	}
 	if err != nil {
 		return nil, errors.Join(err, w.bets.close())
 	}
