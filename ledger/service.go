@@ -31,6 +31,7 @@ type Config struct {
 	PageCacheKiB      int           `yaml:"page_cache_kib"`     // of the database, per shard, 0 is 16 MiB
 	Readers           int           `yaml:"readers"`            // read connections per shard, 0 is 4
 	SweepEvery        time.Duration `yaml:"sweep_every"`        // for holds that ran out, 0 is 1 s
+	SlowBatch         time.Duration `yaml:"slow_batch"`         // what takes longer is remembered for staff, 0 is 50 ms
 
 	maxPages int // bounds each file: tests of a full disk
 }
@@ -61,6 +62,9 @@ func (c Config) Validate() error {
 	if c.SweepEvery < 0 || c.SweepEvery > time.Hour {
 		check.Add("sweep_every", "must be 0 to 1h")
 	}
+	if c.SlowBatch < 0 || c.SlowBatch > time.Hour {
+		check.Add("slow_batch", "must be 0 to 1h")
+	}
 	return check.Err()
 }
 
@@ -75,6 +79,7 @@ func (c Config) shards() int               { return orDefault(c.Shards, 2) }
 func (c Config) batchRows() int            { return orDefault(c.BatchRows, 1024) }
 func (c Config) readers() int              { return orDefault(c.Readers, 4) }
 func (c Config) sweepEvery() time.Duration { return orDefault(c.SweepEvery, time.Second) }
+func (c Config) slowBatch() time.Duration  { return orDefault(c.SlowBatch, 50*time.Millisecond) }
 
 // Deps is what the ledger needs from its process. All are required.
 type Deps struct {
@@ -136,8 +141,10 @@ func openShard(ctx context.Context, c Config, number int, d Deps, m *metrics) (*
 	if err != nil {
 		return nil, errors.Join(err, st.close())
 	}
+	figures := m.shard(number)
 	s := &shard{
-		number: number, store: st, clock: d.Clock, log: d.Log, config: c, metrics: m.shard(number),
+		number: number, store: st, clock: d.Clock, log: d.Log, config: c, metrics: figures,
+		steps:   newStopwatch(d.Clock, figures, number, c.slowBatch()),
 		builder: newBuilder(number, st, orDefault(c.CachedAccounts, 200_000), knownKeys),
 		ring:    newRing(state.seq), recent: recentBatches, bulkRows: chunkRows,
 	}

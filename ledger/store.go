@@ -135,6 +135,14 @@ type batch struct {
 	oldHolds []*holdEntry
 	records  int
 	seal     seal
+	written  func() // the store calls it when only its commit is left; nil: nobody asks
+}
+
+// statementsDone tells whoever measures that only the commit is left.
+func (b *batch) statementsDone() {
+	if b.written != nil {
+		b.written()
+	}
 }
 
 // row is one transfer of a batch.

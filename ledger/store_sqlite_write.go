@@ -195,6 +195,7 @@ func (w *sqliteWriter) write(ctx context.Context, b *batch) error {
 	}
 	err := w.insert(ctx, b)
 	if err == nil {
+		b.statementsDone()
 		if _, err = w.commit.run(ctx); err == nil {
 			return nil
 		}

@@ -18,7 +18,9 @@ import (
 type job struct {
 	entries []entry
 	bytes   int
-	err     error // set before done is closed; nil: the entries' results hold the answers
+	lane    Lane
+	queued  time.Time // when; zero if nobody waits for it
+	err     error     // set before done is closed; nil: the entries' results hold the answers
 	done    chan struct{}
 	state   atomic.Int32 // who has it: jobQueued, then one of the others for good
 }
@@ -91,6 +93,7 @@ type shard struct {
 	checked  int  // batches still to build with every key looked up first
 	recent   int  // batches since the last one with interactive work
 	bulkRows int  // rows a batch with bulk work may have while interactive work is expected
+	steps    *stopwatch
 
 	head      atomic.Int64
 	epoch     atomic.Int64
@@ -106,6 +109,7 @@ func (s *shard) submit(l Lane, j *job) error {
 	if s.stopped != nil {
 		return s.stopped
 	}
+	j.lane, j.queued = l, s.clock.Now()
 	queue := &s.interactive
 	if l == LaneBulk {
 		queue = &s.bulk
@@ -280,7 +284,7 @@ const (
 // write builds, commits and answers one batch. Only the loss of the shard is an error; anything
 // else is the callers' answer.
 func (s *shard) write(ctx context.Context, jobs []*job) error {
-	started := s.clock.Now()
+	started := s.steps.begin(jobs)
 	err := s.commit(ctx, jobs)
 	if err != nil {
 		s.builder.rollback()
@@ -301,8 +305,9 @@ func (s *shard) write(ctx context.Context, jobs []*job) error {
 	if fenced {
 		return err
 	}
-	if err == nil {
-		s.measure(s.clock.Now().Sub(started), len(s.builder.out.rows))
+	if out := &s.builder.out; err == nil && len(out.rows) > 0 {
+		s.steps.end(out)
+		s.measure(s.steps.last.Sub(started), len(out.rows))
 	}
 	return nil
 }
@@ -380,6 +385,7 @@ func (s *shard) attempt(ctx context.Context, jobs []*job, checked bool) error {
 	if err := b.load(ctx, jobs, checked); err != nil {
 		return err
 	}
+	s.steps.lap(StepLoad)
 	for _, j := range jobs {
 		for i := range j.entries {
 			if err := b.apply(ctx, &j.entries[i]); err != nil {
@@ -391,7 +397,11 @@ func (s *shard) attempt(ctx context.Context, jobs []*job, checked bool) error {
 		return nil
 	}
 	b.seal()
-	if err := s.store.commit(ctx, &b.out); err != nil {
+	s.steps.lap(StepApply)
+	b.out.written = s.steps.written
+	err := s.store.commit(ctx, &b.out)
+	s.steps.lap(StepSync)
+	if err != nil {
 		if !errors.Is(err, errDuplicate) && !errors.Is(err, errFenced) {
 			s.unsure = true
 		}
