@@ -37,8 +37,9 @@ func pack(batches []Batch) []Message {
 	const most = messageBytes + MaxRecordBytes + envelopeBytes
 	e := newEncoder(shard, min(left, most))
 	first := batches[0].First
+	source := "" // of the last complete batch that has one: an older place lacks nothing either
 	flush := func(last int64, at time.Time) {
-		out = append(out, Message{Shard: shard, First: first, Last: last, At: at, Body: e.close()})
+		out = append(out, Message{Shard: shard, First: first, Last: last, At: at, Source: source, Body: e.close()})
 		left -= len(e.buf)
 		e, first = newEncoder(shard, min(left, most)), last+1
 	}
@@ -50,6 +51,9 @@ func pack(batches []Batch) []Message {
 				flush(r.Position.Seq-1, b.At)
 			}
 			e.add(r)
+		}
+		if b.Source != "" {
+			source = b.Source
 		}
 		if len(e.buf) >= messageBytes || i == len(batches)-1 {
 			flush(b.Last, b.At)

@@ -3,6 +3,7 @@ package stream
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -34,9 +35,21 @@ func drawBatches(t *rapid.T) []Batch {
 		}
 		b.Last = max(seq, b.First)
 		seq = b.Last
+		b.Source = rapid.SampledFrom([]string{"", fmt.Sprintf("0-1-%d", b.Last)}).Draw(t, "source")
 		out = append(out, b)
 	}
 	return out
+}
+
+// lastSource is the newest place among the batches that a message's end covers.
+func lastSource(batches []Batch, last int64) string {
+	source := ""
+	for _, b := range batches {
+		if b.Last <= last && b.Source != "" {
+			source = b.Source
+		}
+	}
+	return source
 }
 
 func sameRecord(a, b Record) bool {
@@ -56,6 +69,9 @@ func TestMessagesCarryExactlyTheBatches(t *testing.T) {
 		for _, m := range pack(batches) {
 			if m.First != next || m.Last < m.First {
 				t.Fatalf("message %d..%d follows %d", m.First, m.Last, next-1)
+			}
+			if want := lastSource(batches, m.Last); m.Source != want {
+				t.Fatalf("message to %d goes on at %q, want %q", m.Last, m.Source, want)
 			}
 			if len(m.Body) > messageBytes+2*MaxRecordBytes {
 				t.Fatalf("message of %d bytes", len(m.Body))

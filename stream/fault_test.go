@@ -244,7 +244,7 @@ func TestPublishNamesTheEndItExpects(t *testing.T) {
 	if err != nil || tail != (stream.Tail{}) {
 		t.Fatalf("Tail of a new stream = %+v, %v", tail, err)
 	}
-	m := stream.Message{Shard: 0, First: 1, Last: 4, At: time.UnixMicro(1), Body: []byte("[]")}
+	m := stream.Message{Shard: 0, First: 1, Last: 4, At: time.UnixMicro(1), Source: "0-1-17", Body: []byte("[]")}
 	if err := transport.Publish(ctx, m, tail.Fence)(ctx); err != nil {
 		t.Fatalf("Publish: %v", err)
 	}
@@ -254,8 +254,8 @@ func TestPublishNamesTheEndItExpects(t *testing.T) {
 	if err := transport.Publish(ctx, stream.Message{First: 5, Last: 9, Body: []byte("[]")}, 7)(ctx); err == nil {
 		t.Error("publication that expects another end: want a refusal")
 	}
-	if tail, err = transport.Tail(ctx, 0); err != nil || tail.Last != 4 {
-		t.Errorf("Tail = %+v, %v, want the first message only", tail, err)
+	if tail, err = transport.Tail(ctx, 0); err != nil || tail != (stream.Tail{Last: 4, Fence: 1, Source: "0-1-17"}) {
+		t.Errorf("Tail = %+v, %v, want the first message only, with its source", tail, err)
 	}
 }
 

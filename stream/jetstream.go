@@ -19,6 +19,7 @@ const (
 	headerFirst     = "Matchday-First"
 	headerLast      = "Matchday-Last"
 	headerCommitted = "Matchday-Committed" // microseconds since 1970
+	headerSource    = "Matchday-Source"    // absent if there is none
 )
 
 const (
@@ -112,7 +113,7 @@ func (t *jetTransport) Tail(ctx context.Context, shard int) (Tail, error) {
 	if err != nil {
 		return Tail{}, fmt.Errorf("last message of %s: %w", logStream(shard), err)
 	}
-	tail.Last = m.Last
+	tail.Last, tail.Source = m.Last, m.Source
 	return tail, nil
 }
 
@@ -258,6 +259,9 @@ func writeHeaders(h nats.Header, m Message) {
 	h.Set(headerFirst, strconv.FormatInt(m.First, 10))
 	h.Set(headerLast, strconv.FormatInt(m.Last, 10))
 	h.Set(headerCommitted, strconv.FormatInt(m.At.UnixMicro(), 10))
+	if m.Source != "" {
+		h.Set(headerSource, m.Source)
+	}
 }
 
 // parseHeaders reads the place of a message in its log.
@@ -272,5 +276,7 @@ func parseHeaders(h nats.Header) (Message, error) {
 	if first < 1 || last < first {
 		return Message{}, fmt.Errorf("headers: sequences %d..%d", first, last)
 	}
-	return Message{Shard: int(shard), First: int64(first), Last: int64(last), At: time.UnixMicro(at).UTC()}, nil
+	return Message{
+		Shard: int(shard), First: int64(first), Last: int64(last), At: time.UnixMicro(at).UTC(), Source: h.Get(headerSource),
+	}, nil
 }

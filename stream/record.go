@@ -39,6 +39,9 @@ type Batch struct {
 	Last    int64
 	At      time.Time // commit time of the batch
 	Records []Record
+	// Source is the place right after the batch in what the log was read from, such as a GTID of a
+	// binlog; "" if there is none. It only saves work: a reader without one finds its place by sequence.
+	Source string
 }
 
 // Log is a shard log as relays and sinks read it. The ledger implements it.
@@ -52,4 +55,13 @@ type Log interface {
 	ReadLog(ctx context.Context, shard int, after int64, maxRecords int) ([]Batch, error)
 	// Changed returns a channel that is closed at the next commit of the shard.
 	Changed(shard int) <-chan struct{}
+}
+
+// SourceLog is a Log that reads something with places of its own, and so can be told where a relay
+// goes on.
+type SourceLog interface {
+	Log
+	// Resume prepares reading after the sequence, with the Source of the message that ended there.
+	// An error that [ErrLost] is in the chain of ends the relay.
+	Resume(ctx context.Context, shard int, after int64, source string) error
 }

@@ -21,6 +21,10 @@ const (
 // was replaced by an older copy. Nothing can go on safely before someone decides which one is right.
 var ErrAhead = errs.New(errs.CodeInternal, "ahead of the log")
 
+// ErrLost means that what the log is read from, such as a binlog, no longer holds what follows the
+// stream's end, and that an operator decides how it goes on.
+var ErrLost = errs.New(errs.CodeInternal, "the source of the log has lost what comes next")
+
 // errMoved means that the stream does not end where the relay left it.
 var errMoved = errors.New("the stream's end has moved")
 
@@ -54,7 +58,8 @@ func NewRelay(source Log, shard int, t Transport, d Deps) (*Relay, error) {
 func (r *Relay) Published() int64 { return r.published.Load() }
 
 // Run relays until ctx is done and then returns nil. Whatever happens to the stream, it starts
-// again from the stream's end; only a stream that is ahead of the log stops it, with ErrAhead.
+// again from the stream's end; only a stream that is ahead of the log stops it, with ErrAhead, and a
+// source that has lost what comes next, with ErrLost.
 func (r *Relay) Run(ctx context.Context) error {
 	var wait backoff
 	for {
@@ -62,7 +67,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if errors.Is(err, ErrAhead) {
+		if errors.Is(err, ErrAhead) || errors.Is(err, ErrLost) {
 			return err
 		}
 		r.log.Warn("relay starts again from the end of its stream", "shard", r.shard, "published", r.Published(), "err", err)
@@ -85,6 +90,11 @@ func (r *Relay) session(ctx context.Context, wait *backoff) error {
 	if err != nil {
 		return fmt.Errorf("relay shard %d: %w", r.shard, err)
 	}
+	if source, ok := r.source.(SourceLog); ok {
+		if err := source.Resume(ctx, r.shard, tail.Last, tail.Source); err != nil {
+			return fmt.Errorf("relay shard %d: %w", r.shard, err)
+		}
+	}
 	if head := r.source.Head(r.shard); tail.Last > head {
 		return fmt.Errorf("relay shard %d: stream at %d, log at %d: %w", r.shard, tail.Last, head, ErrAhead)
 	}
@@ -104,7 +114,7 @@ func (r *Relay) session(ctx context.Context, wait *backoff) error {
 				}
 			}
 			sent = append(sent, flight{{r.transport.Publish(ctx, m, tail.Fence), m.Last, len(m.Body)}}...)
-			tail.Last, tail.Fence = m.Last, tail.Fence+1
+			tail = Tail{Last: m.Last, Fence: tail.Fence + 1, Source: m.Source}
 		}
 		switch {
 		case len(batches) > 0:

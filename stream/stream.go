@@ -33,13 +33,17 @@ type Message struct {
 	First int64
 	Last  int64
 	At    time.Time // commit time of the batch
-	Body  []byte    // CloudEvents batch; see Encode
+	// Source is the place in what the log was read from, such as a binlog, before which lies nothing
+	// that the message lacks; "" if the log has no places of its own.
+	Source string
+	Body   []byte // CloudEvents batch; see Encode
 }
 
 // Tail is where a log stream ends.
 type Tail struct {
-	Last  int64  // log position of the last message, 0 when the stream holds none
-	Fence uint64 // what the next Publish must name
+	Last   int64  // log position of the last message, 0 when the stream holds none
+	Fence  uint64 // what the next Publish must name
+	Source string // Source of the last message
 }
 
 // Stored waits until a published message is durable.
