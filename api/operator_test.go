@@ -84,6 +84,7 @@ func TestStaffSeeTheirBoard(t *testing.T) {
 		}
 		return true
 	})
+	s.poll("the writers to file their commits", func() bool { return s.filedCommits(trader) == 2 })
 	rows := into[List[Exposure]](s.do("GET", "/v1/operator/exposure?event_id=game", trader, nil).want(http.StatusOK)).Items
 	if len(rows) != 1 || rows[0].Payout != (Amount{"15.88", "USD"}) || rows[0].Bets != 1 || rows[0].EventName == "" {
 		t.Errorf("exposure %+v, want one bet for 15.88", rows)
@@ -161,4 +162,23 @@ func TestASeasonIsImportedOrNothingIs(t *testing.T) {
 	if again := into[ImportReport](s.do("POST", path, trader, file, csv).want(http.StatusOK)); again.Created != 0 || again.Unchanged != 15 {
 		t.Errorf("the same import again: %+v, want nothing changed", again)
 	}
+}
+
+// filedCommits counts the transfers whose steps staff can read.
+func (s *server) filedCommits(trader string) int64 {
+	s.t.Helper()
+	commits := into[Commits](s.do("GET", "/v1/operator/commits", trader, nil).want(http.StatusOK))
+	if len(commits.Shards) != 2 || commits.WindowSeconds != 60 {
+		s.t.Errorf("commits %+v, want two shards over a minute", commits)
+	}
+	var transfers int64
+	for _, shard := range commits.Shards {
+		for _, step := range shard.Steps {
+			if queue := strings.HasPrefix(step.Step, "queue_"); !queue && step.Count != shard.Batches {
+				s.t.Errorf("shard %d: %d times %s in %d batches", shard.Shard, step.Count, step.Step, shard.Batches)
+			}
+		}
+		transfers += shard.Transfers
+	}
+	return transfers
 }

@@ -140,7 +140,7 @@ func (a *API) table() []*route {
 	var all []*route
 	for _, part := range [][]route{
 		a.playerRoutes(), a.paymentRoutes(), a.betRoutes(), a.offerRoutes(),
-		a.operatorRoutes(), a.operatorOfferRoutes(), a.ledgerRoutes(),
+		a.operatorRoutes(), a.operatorOfferRoutes(), a.insightRoutes(), a.ledgerRoutes(),
 	} {
 		for i := range part {
 			all = append(all, &part[i])

@@ -21,6 +21,7 @@ var callers = map[string]who{
 	"POST /v1/operator/sessions": whoPublic, "DELETE /v1/operator/sessions": whoStaff,
 	"GET /v1/operator/players": whoStaff, "GET /v1/operator/players/{id}": whoStaff, "GET /v1/operator/jurisdictions": whoStaff,
 	"GET /v1/operator/shards": whoStaff, "GET /v1/operator/lag": whoStaff, "GET /v1/operator/rates": whoStaff,
+	"GET /v1/operator/commits": whoStaff,
 	"POST /v1/operator/audit": whoStaff, "GET /v1/operator/audit": whoStaff,
 	"GET /v1/operator/settlements": whoStaff, "GET /v1/operator/exposure": whoStaff,
 	"GET /v1/operator/events": whoStaff, "GET /v1/operator/events/{id}": whoStaff, "POST /v1/operator/events": whoStaff,

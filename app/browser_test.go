@@ -77,6 +77,8 @@ func TestBrowserFromSignUpToPayout(t *testing.T) {
 	s.open("/staff")
 	s.untilText("#settlements", "Paid")
 	s.untilText("#shards", "0")
+	s.until("the panel shows where commits take their time", `document.querySelector("#commits .steps i")`)
+	s.untilText("#steps-key", "Sync, p99")
 
 	// The player's tab has not been touched since: the stream brings the payout.
 	b.untilText(".bet .tag", "Won")

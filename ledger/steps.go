@@ -139,8 +139,10 @@ func (w *stopwatch) end(b *batch) {
 	}
 }
 
+// StepWindow is how far back [Service.CommitSteps] looks.
+const StepWindow = windowSlots * slotLength
+
 const (
-	// windowSlots times slotLength is the minute that a window looks back.
 	windowSlots = 12
 	slotLength  = 5 * time.Second
 	// stepBuckets reach, two for each doubling of firstBucket, to 0.8 s; the last one takes what is above.

@@ -122,6 +122,55 @@ async function shards() {
   }));
 }
 
+// The steps of a commit in their order, as staff read them. A debit goes through all but the bulk queue.
+const steps = [
+  ['queue_interactive', 'Queue'], ['load', 'Load'], ['apply', 'Apply'], ['sql', 'SQL'], ['sync', 'Sync'], ['answer', 'Answer'],
+];
+const busiestShards = 8; // rows of the panel
+const slowShown = 5;
+
+const mean = (step) => (step && step.count > 0 ? step.total_seconds / step.count : 0);
+
+function timeText(seconds) {
+  if (seconds < 0.001) return `${Math.round(seconds * 1e6)} µs`;
+  return seconds < 1 ? `${(seconds * 1000).toFixed(seconds < 0.01 ? 1 : 0)} ms` : `${seconds.toFixed(1)} s`;
+}
+
+// stepBar stacks the mean of each step; longest is what fills the width.
+function stepBar(means, longest) {
+  const text = steps.map(([id, name]) => `${name} ${timeText(means.get(id))}`).join(', ');
+  const bar = el('div', { class: 'steps', role: 'img', 'aria-label': text, title: text });
+  for (const [id] of steps) {
+    const part = el('i', { class: `step-${id}` });
+    part.style.width = `${longest > 0 ? (100 * means.get(id)) / longest : 0}%`;
+    bar.append(part);
+  }
+  return bar;
+}
+
+async function commits() {
+  const { shards: all, slow } = await call('GET', '/v1/operator/commits');
+  const rows = all.filter((shard) => shard.batches > 0).sort((a, b) => b.batches - a.batches).slice(0, busiestShards).sort((a, b) => a.shard - b.shard)
+    .map((shard) => {
+      const byName = new Map(shard.steps.map((step) => [step.step, step]));
+      const means = new Map(steps.map(([id]) => [id, mean(byName.get(id))]));
+      return { shard, byName, means, whole: [...means.values()].reduce((sum, one) => sum + one, 0) };
+    });
+  const longest = Math.max(0, ...rows.map((row) => row.whole));
+  $('#commits').replaceChildren(...(rows.length === 0 ? [emptyRow(5, 'Nothing committed within the last minute.')] : rows.map(({ shard, means, whole }) => el('tr', {},
+    el('td', {}, String(shard.shard)), el('td', { class: 'num' }, number.format(shard.batches)),
+    el('td', { class: 'num' }, number.format(Math.round(shard.transfers / shard.batches))),
+    el('td', {}, stepBar(means, longest)), el('td', { class: 'num' }, timeText(whole))))));
+  $('#steps-key').replaceChildren(...steps.map(([id, name]) => {
+    const p99 = Math.max(0, ...rows.map((row) => row.byName.get(id)?.p99_seconds ?? 0));
+    return el('li', {}, el('i', { class: `step-${id}` }), `${name}, p99 ${timeText(p99)}`);
+  }));
+  $('#slow-batches').replaceChildren(...slow.slice(0, slowShown).map((batch) => {
+    const worst = batch.steps.filter((step) => !step.step.startsWith('queue')).sort((a, b) => b.seconds - a.seconds)[0];
+    return el('p', {}, `${new Date(batch.at).toLocaleTimeString()}: shard ${batch.shard}, ${number.format(batch.last_position - batch.first_position + 1)} transfers took ${timeText(batch.took_seconds)}, ${timeText(worst.seconds)} of it ${worst.step}`);
+  }));
+}
+
 function lagText(seconds) {
   if (seconds < 0.0005) return 'none';
   return seconds < 1 ? `${Math.max(1, Math.round(seconds * 1000))} ms` : `${Number(seconds).toFixed(1)} s`;
@@ -145,6 +194,7 @@ export function startBoard() {
   every(2000, exposure);
   every(1500, settlements);
   every(1000, shards);
+  every(2000, commits);
   every(3000, audit);
   $('#audit-start').addEventListener('click', async () => {
     try {
