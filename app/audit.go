@@ -83,7 +83,7 @@ func audit(ctx context.Context, c Config, shards func(shard int, seq, head int64
 	for _, f := range r.Ledger.Findings {
 		r.findings = append(r.findings, "ledger "+f.String())
 	}
-	books, err := ledger.OpenReader(c.Ledger.Dir)
+	books, err := ledger.OpenReader(ctx, c.Ledger.Dir)
 	if err != nil {
 		return r, err
 	}

@@ -72,12 +72,13 @@ func Audit(ctx context.Context, o AuditOptions) (AuditReport, error) {
 		return AuditReport{}, errs.New(errs.CodeNotFound, "there are no books in %s", o.Dir)
 	}
 	report := AuditReport{Shards: len(files)}
+	first := 0
 	for n := range files {
 		name := shardFile(o.Dir, n)
 		if _, err := os.Stat(name); err != nil {
 			return report, fmt.Errorf("%d shards, but: %w", len(files), err)
 		}
-		err := auditFile(ctx, name, n, len(files), &o, &report)
+		err := auditFile(ctx, name, n, &first, &o, &report)
 		var f *Finding
 		switch {
 		case errors.As(err, &f):
@@ -90,8 +91,9 @@ func Audit(ctx context.Context, o AuditOptions) (AuditReport, error) {
 	return report, nil
 }
 
-// auditFile audits one shard in one snapshot.
-func auditFile(ctx context.Context, name string, n, of int, o *AuditOptions, report *AuditReport) error {
+// auditFile audits one shard in one snapshot. first is the number of shards that the books began
+// with; shard 0 sets it.
+func auditFile(ctx context.Context, name string, n int, first *int, o *AuditOptions, report *AuditReport) error {
 	db, err := sqldb.Open(name, sqldb.Options{ReadOnly: true, Readers: 1})
 	if err != nil {
 		return err
@@ -102,7 +104,7 @@ func auditFile(ctx context.Context, name string, n, of int, o *AuditOptions, rep
 		return sqldb.Wrap("begin audit", err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	a := &auditor{ctx: ctx, tx: tx, shard: n, of: of, progress: o.Progress, report: report}
+	a := &auditor{ctx: ctx, tx: tx, shard: n, first: first, progress: o.Progress, report: report}
 	if a.progress == nil {
 		a.progress = func(int, int64, int64) {}
 	}
@@ -119,7 +121,7 @@ type auditor struct {
 	ctx      context.Context //nolint:containedctx // lives for one call
 	tx       *sql.Tx
 	shard    int
-	of       int
+	first    *int
 	progress func(shard int, seq, head int64)
 	report   *AuditReport
 
@@ -153,9 +155,12 @@ func (a *auditor) readShard() error {
 	if err != nil {
 		return sqldb.Wrap("read shard", err)
 	}
-	if number != a.shard || of != a.of {
+	if a.shard == 0 {
+		*a.first = of
+	}
+	if want := madeFor(a.shard, *a.first); number != a.shard || of != want || *a.first > a.report.Shards {
 		return found("the shard knows its place", "shard", "id 1",
-			fmt.Sprintf("shard %d of %d", a.shard, a.of), fmt.Sprintf("shard %d of %d", number, of))
+			fmt.Sprintf("shard %d of %d", a.shard, min(want, a.report.Shards)), fmt.Sprintf("shard %d of %d", number, of))
 	}
 	return nil
 }

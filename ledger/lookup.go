@@ -15,8 +15,11 @@ import (
 // It never changes anything: a caller asks before it refuses a retry for a reason that came later,
 // such as a market that has closed since.
 func (s *Service) Lookup(ctx context.Context, p id.Player, key string, request []byte) (Result, bool, error) {
-	shard := s.ShardOf(p)
-	old, found, err := s.shards[shard].store.answered(ctx, key)
+	one, err := s.home(p)
+	if err != nil {
+		return Result{}, false, err
+	}
+	old, found, err := one.store.answered(ctx, key)
 	if err != nil || !found || old.player != p {
 		return Result{}, false, err
 	}
@@ -28,7 +31,7 @@ func (s *Service) Lookup(ctx context.Context, p id.Player, key string, request [
 			return Result{}, false, conflict(key, "request")
 		}
 	}
-	result := old.result(shard)
+	result := old.result(one.number)
 	return result, true, nil
 }
 

@@ -39,7 +39,7 @@ func TestReaderSeesWhatTheWriterCommits(t *testing.T) {
 	w := setup(t)
 	ctx := context.Background()
 	w.must(deposit("d", "p1", 100))
-	r, err := OpenReader(w.config.Dir)
+	r, err := OpenReader(context.Background(), w.config.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestReaderSeesWhatTheWriterCommits(t *testing.T) {
 
 func TestReaderNamesAMissingShard(t *testing.T) {
 	t.Parallel()
-	if _, err := OpenReader(t.TempDir()); !errs.Is(err, errs.CodeNotFound) {
+	if _, err := OpenReader(context.Background(), t.TempDir()); !errs.Is(err, errs.CodeNotFound) {
 		t.Errorf("no books: got %v, want not_found", err)
 	}
 	w := setup(t)
@@ -78,7 +78,7 @@ func TestReaderNamesAMissingShard(t *testing.T) {
 	if err := os.Remove(shardFile(w.config.Dir, 0)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenReader(w.config.Dir); !errs.Is(err, errs.CodeNotFound) {
+	if _, err := OpenReader(context.Background(), w.config.Dir); !errs.Is(err, errs.CodeNotFound) {
 		t.Errorf("a missing shard: got %v, want not_found", err)
 	}
 	if _, err := os.Stat(shardFile(w.config.Dir, 0)); err == nil {

@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"sync/atomic"
+
 	"matchday/id"
 )
 
@@ -8,19 +10,22 @@ import (
 // is how a shard is relieved, so there are many more of them than shards.
 const buckets = 1024
 
-// placement says which shard a bucket lives on.
-type placement [buckets]uint16
-
-// newPlacement spreads the buckets evenly over the shards.
-func newPlacement(shards int) placement {
-	var p placement
-	for b := range p {
-		p[b] = uint16(b * shards / buckets) // #nosec: below maxShards
-	}
-	return p
+// placement says which shard each bucket lives on. It is never changed: a newer one takes its place.
+type placement struct {
+	version int64 // of the directory it was read from; 0 is an even spread without directory
+	shards  [buckets]uint16
 }
 
-func (p *placement) shardOf(player id.Player) int { return int(p[bucketOf(player)]) }
+// newPlacement spreads the buckets evenly over the shards.
+func newPlacement(shards int) *placement {
+	var p placement
+	for b := range p.shards {
+		p.shards[b] = uint16(b * shards / buckets) // #nosec: below maxShards
+	}
+	return &p
+}
+
+func (p *placement) shardOf(player id.Player) int { return int(p.shards[bucketOf(player)]) }
 
 // bucketOf hashes the player with FNV-1a, folded to the number of buckets. The result is stored by
 // where rows are, so it may never change.
@@ -32,3 +37,29 @@ func bucketOf(player id.Player) int {
 	}
 	return int((hash ^ hash>>32) % buckets) // #nosec: below 1,024
 }
+
+// placed is the placement as this process knows it, swapped whole when buckets have moved.
+type placed struct{ current atomic.Pointer[placement] }
+
+func newPlaced(p *placement) *placed {
+	var out placed
+	out.current.Store(p)
+	return &out
+}
+
+func (p *placed) shardOf(player id.Player) int { return p.current.Load().shardOf(player) }
+
+// advance swaps in a placement, unless the one in place is newer.
+func (p *placed) advance(next *placement) {
+	for {
+		old := p.current.Load()
+		if old.version >= next.version || p.current.CompareAndSwap(old, next) {
+			return
+		}
+	}
+}
+
+// madeFor is the number of shards that a shard's own row keeps for good: for a shard of the first set
+// their number, for one that was added later its place. So the row of shard 0 tells the even spread
+// that the books began with.
+func madeFor(shard, first int) int { return max(first, shard+1) }

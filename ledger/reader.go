@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"matchday/errs"
@@ -21,7 +22,7 @@ type Reader struct {
 }
 
 // OpenReader opens the books in the folder; not_found if there are none.
-func OpenReader(dir string) (*Reader, error) {
+func OpenReader(ctx context.Context, dir string) (*Reader, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "shard-*.db"))
 	if err != nil {
 		return nil, fmt.Errorf("list shards: %w", err)
@@ -29,8 +30,7 @@ func OpenReader(dir string) (*Reader, error) {
 	if len(names) == 0 {
 		return nil, errs.New(errs.CodeNotFound, "there are no books in %s", dir)
 	}
-	place := newPlacement(len(names))
-	r := &Reader{shards: shardReaders{place: &place}, never: make(chan struct{})}
+	r := &Reader{never: make(chan struct{})}
 	for n, name := range names {
 		if name != shardFile(dir, n) { // opening it would make an empty one
 			return nil, errors.Join(errs.New(errs.CodeNotFound, "shard %d of %d is missing", n, len(names)), r.Close())
@@ -46,7 +46,38 @@ func OpenReader(dir string) (*Reader, error) {
 		}
 		r.shards.stores = append(r.shards.stores, store)
 	}
+	place, err := r.placement(ctx, dir)
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	r.shards.place = newPlaced(place)
 	return r, nil
+}
+
+// placement returns where the buckets live: as the directory says, or, when there is none, spread
+// as the books began.
+func (r *Reader) placement(ctx context.Context, dir string) (*placement, error) {
+	const made = `
+		SELECT shards
+		FROM shard
+		WHERE id = 1`
+	if _, err := os.Stat(directoryFile(dir)); err == nil {
+		db, err := sqldb.Open(directoryFile(dir), sqldb.Options{ReadOnly: true, Readers: 1})
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = db.Close() }()
+		d := &directory{db: &sqliteDirectory{db}}
+		home, err := d.placement(ctx, 0)
+		if err != nil || home != nil {
+			return home, err
+		}
+	}
+	var first int
+	if err := r.files[0].Read.QueryRowContext(ctx, made).Scan(&first); err != nil {
+		return nil, sqldb.Wrap("read shard 0", err)
+	}
+	return newPlacement(first), nil
 }
 
 // Close closes the files. It may be called twice.

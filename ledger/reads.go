@@ -25,7 +25,7 @@ func (s *Service) BalanceAt(ctx context.Context, a Address, at time.Time) (Balan
 
 // shardReaders is the reading side of all shards.
 type shardReaders struct {
-	place  *placement
+	place  *placed
 	stores []readerStore
 }
 
@@ -38,7 +38,9 @@ func (r shardReaders) balance(a Address, read func(readerStore) (balanceRow, err
 	out := Balance{Account: a}
 	first, stores := 0, r.stores
 	if parts.player != "" {
-		first = r.place.shardOf(parts.player)
+		if first = r.place.shardOf(parts.player); first >= len(stores) {
+			return Balance{}, errs.New(errs.CodeUnavailable, "shard %d is not known here", first)
+		}
 		stores = stores[first : first+1]
 	}
 	for _, store := range stores {
@@ -83,7 +85,10 @@ func (s *Service) Statement(ctx context.Context, a Address, q StatementQuery) ([
 	if q.BeforeSeq == 0 {
 		q.BeforeSeq = math.MaxInt64
 	}
-	one := s.shards[s.ShardOf(parts.player)]
+	one, err := s.home(parts.player)
+	if err != nil {
+		return nil, err
+	}
 	lines, err := one.store.statement(ctx, a, q.BeforeSeq, orDefault(q.Limit, 50))
 	for i := range lines {
 		lines[i].Position.Shard = one.number

@@ -22,7 +22,7 @@ import (
 // is a safe default.
 type Config struct {
 	Dir    string `yaml:"dir"`
-	Shards int    `yaml:"shards"` // 0 is 2; may not change once the folder has books
+	Shards int    `yaml:"shards"` // 0 is 2; may grow once the folder has books, never shrink
 
 	QueuedInteractive int           `yaml:"queued_interactive"` // transfers waiting per shard, 0 is 20,000
 	QueuedBulk        int           `yaml:"queued_bulk"`        // transfers waiting per shard, 0 is 100,000
@@ -90,10 +90,12 @@ type Deps struct {
 
 // Service is the ledger: every shard of one process, with one writer each.
 type Service struct {
-	clock  clock.Clock
-	place  placement
-	reads  shardReaders
-	shards []*shard
+	clock     clock.Clock
+	config    Config
+	place     *placed
+	reads     shardReaders
+	shards    []*shard
+	directory *directory
 
 	closing sync.Once
 	closed  error
@@ -118,44 +120,106 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register ledger metrics: %w", err)
 	}
-	s := &Service{clock: d.Clock, place: newPlacement(c.shards())}
-	s.reads.place = &s.place
-	for number := range c.shards() {
-		opened, err := openShard(ctx, c, number, d, m)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("open ledger shard %d: %w", number, err), s.Close())
-		}
-		s.shards = append(s.shards, opened)
-		s.reads.stores = append(s.reads.stores, opened.store)
+	s := &Service{clock: d.Clock, config: c}
+	if err := s.open(ctx, d, m); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-// openShard opens one shard's file and takes it over.
-func openShard(ctx context.Context, c Config, number int, d Deps, m *metrics) (*shard, error) {
-	st, err := openSQLite(ctx, c, number, d.Clock.Now())
-	if err != nil {
-		return nil, err
+// open opens the shards' databases and the directory, and takes over what this process writes.
+func (s *Service) open(ctx context.Context, d Deps, m *metrics) error {
+	if err := s.openShards(ctx, d, m); err != nil {
+		return err
 	}
-	state, err := st.takeOver(ctx, number, c.shards())
+	first, err := s.first(ctx)
 	if err != nil {
-		return nil, errors.Join(err, st.close())
+		return err
 	}
-	figures := m.shard(number)
+	if s.directory, err = openDirectory(ctx, s.config, first, d.Clock); err != nil {
+		return err
+	}
+	home, err := s.directory.placement(ctx, 0)
+	if err != nil {
+		return err
+	}
+	s.place = newPlaced(home)
+	s.reads.place = s.place
+	return s.each(ctx, func(ctx context.Context, one *shard) error {
+		state, err := one.store.takeOver(ctx, one.number, madeFor(one.number, s.directory.first))
+		if err != nil {
+			return fmt.Errorf("take over ledger shard %d: %w", one.number, err)
+		}
+		one.adopt(state)
+		d.Log.InfoContext(ctx, "ledger shard opened", "shard", one.number, "epoch", state.epoch, "position", state.seq)
+		return nil
+	})
+}
+
+// openAtOnce bounds how many shards are opened at the same time.
+const openAtOnce = 8
+
+// each calls fn for every shard, a few at the same time, and returns the first error.
+func (s *Service) each(ctx context.Context, fn func(ctx context.Context, one *shard) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(openAtOnce)
+	for _, one := range s.shards {
+		g.Go(func() error { return fn(ctx, one) })
+	}
+	return g.Wait()
+}
+
+// openShards opens every shard's database, without taking any over.
+func (s *Service) openShards(ctx context.Context, d Deps, m *metrics) error {
+	for number := range s.config.shards() {
+		s.shards = append(s.shards, newShard(s.config, number, d, m.shard(number)))
+	}
+	err := s.each(ctx, func(ctx context.Context, one *shard) error {
+		opened, err := openSQLite(ctx, s.config, one.number, d.Clock.Now())
+		if err != nil {
+			return fmt.Errorf("open ledger shard %d: %w", one.number, err)
+		}
+		one.store, one.builder.store = opened, opened
+		return nil
+	})
+	for _, one := range s.shards {
+		s.reads.stores = append(s.reads.stores, one.store)
+	}
+	return err
+}
+
+// first returns how many shards the books began with: new ones with what is configured.
+func (s *Service) first(ctx context.Context) (int, error) {
+	state, err := s.shards[0].store.state(ctx)
+	switch {
+	case errs.Is(err, errs.CodeNotFound):
+		return s.config.shards(), nil
+	case err != nil:
+		return 0, fmt.Errorf("read ledger shard 0: %w", err)
+	}
+	return state.shards, nil
+}
+
+// newShard returns a shard without a database yet.
+func newShard(c Config, number int, d Deps, m *shardMetrics) *shard {
 	s := &shard{
-		number: number, store: st, clock: d.Clock, log: d.Log, config: c, metrics: figures,
-		steps:   newStopwatch(d.Clock, figures, number, c.slowBatch()),
-		builder: newBuilder(number, st, orDefault(c.CachedAccounts, 200_000), knownKeys),
-		ring:    newRing(state.seq), recent: recentBatches, bulkRows: chunkRows,
+		number: number, clock: d.Clock, log: d.Log, config: c, metrics: m,
+		steps:   newStopwatch(d.Clock, m, number, c.slowBatch()),
+		builder: newBuilder(number, nil, orDefault(c.CachedAccounts, 200_000), knownKeys),
+		ring:    newRing(0), recent: recentBatches, bulkRows: chunkRows,
 	}
 	s.interactive.open(orDefault(c.QueuedInteractive, defaultQueue))
 	s.bulk.open(orDefault(c.QueuedBulk, 5*defaultQueue))
+	return s
+}
+
+// adopt makes the shard's writer go on from where the log stands.
+func (s *shard) adopt(state shardState) {
 	s.builder.state = state
 	s.head.Store(state.seq)
 	s.epoch.Store(state.epoch)
 	s.lastUS.Store(state.at.UnixMicro())
-	d.Log.InfoContext(ctx, "ledger shard opened", "shard", number, "epoch", state.epoch, "position", state.seq)
-	return s, nil
+	s.ring.reset(state.seq)
 }
 
 // defaultCacheKiB is the writer's page cache. More is slower: after a page split SQLite walks its
@@ -188,7 +252,12 @@ func (s *Service) Close() error {
 		var list []error
 		for _, one := range s.shards {
 			one.refuseQueued()
-			list = append(list, one.store.close())
+			if one.store != nil {
+				list = append(list, one.store.close())
+			}
+		}
+		if s.directory != nil {
+			list = append(list, s.directory.close())
 		}
 		s.closed = errors.Join(list...)
 	})
@@ -214,7 +283,10 @@ func (s *Service) Commit(ctx context.Context, lane Lane, t Transfer) (Result, er
 		return Result{Err: err}, err
 	}
 	e.out = &result
-	one := s.shards[s.ShardOf(t.Player)]
+	one, err := s.home(t.Player)
+	if err != nil {
+		return Result{Err: err}, err
+	}
 	j := &job{entries: []entry{e}, bytes: e.size, done: make(chan struct{})}
 	if err := one.submit(lane, j); err != nil {
 		return Result{Err: err}, err
@@ -297,7 +369,12 @@ func (s *Service) CommitBatch(ctx context.Context, lane Lane, list []Transfer) (
 			continue
 		}
 		e.out = &written[i]
-		n := s.ShardOf(list[i].Player)
+		one, err := s.home(list[i].Player)
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		n := one.number
 		perShard[n] = append(perShard[n], e)
 		origin[n] = append(origin[n], i)
 	}
@@ -352,5 +429,15 @@ func fail(results []Result, indexes []int, err error) {
 	}
 }
 
-// ShardOf returns the shard that keeps the player's accounts.
+// ShardOf returns the shard that keeps the player's accounts now: buckets can move.
 func (s *Service) ShardOf(p id.Player) int { return s.place.shardOf(p) }
+
+// home returns the shard that keeps the player's accounts. A process that was started before a shard
+// was added does not know it, and says so.
+func (s *Service) home(p id.Player) (*shard, error) {
+	n := s.ShardOf(p)
+	if n >= len(s.shards) {
+		return nil, errs.Wrap(ErrNotTaken, errs.CodeUnavailable, "shard %d is not in this process's configuration", n)
+	}
+	return s.shards[n], nil
+}

@@ -24,7 +24,8 @@ type writerStore interface {
 	// takeOver raises the epoch, which stops every earlier writer at its next commit, and returns
 	// where the log stands.
 	takeOver(ctx context.Context, shard, shards int) (shardState, error)
-	// state returns where the log stands without raising the epoch.
+	// state returns where the log stands without raising the epoch; errs.CodeNotFound for a shard that
+	// nobody has taken over yet.
 	state(ctx context.Context) (shardState, error)
 	// accounts returns those of the addresses that exist, with their newest balances.
 	accounts(ctx context.Context, addresses []Address) ([]storedAccount, error)
@@ -60,6 +61,7 @@ var (
 
 // shardState is where a shard's log stands.
 type shardState struct {
+	shards   int // see madeFor
 	epoch    int64
 	seq      int64
 	accounts int64

@@ -118,14 +118,14 @@ func (s *sqliteStore) takeOver(ctx context.Context, shard, shards int) (shardSta
 // state implements writerStore.
 func (s *sqliteStore) state(ctx context.Context) (shardState, error) {
 	const q = `
-		SELECT s.epoch, s.seq, s.accounts, s.at_us, b.seal
+		SELECT s.shards, s.epoch, s.seq, s.accounts, s.at_us, b.seal
 		FROM shard s
 		LEFT JOIN batch b ON b.last_seq = s.seq
 		WHERE s.id = 1`
 	var out shardState
 	var atUS int64
 	var sealed []byte
-	err := s.conn.QueryRowContext(ctx, q).Scan(&out.epoch, &out.seq, &out.accounts, &atUS, &sealed)
+	err := s.conn.QueryRowContext(ctx, q).Scan(&out.shards, &out.epoch, &out.seq, &out.accounts, &atUS, &sealed)
 	if err != nil {
 		return shardState{}, sqldb.Wrap("read shard state", err)
 	}

@@ -218,13 +218,13 @@ func TestARaisedEpochEndsTheOldWritersRun(t *testing.T) {
 	}
 }
 
-func TestOpenRefusesAnotherNumberOfShards(t *testing.T) {
+func TestOpenRefusesFewerShardsAndMissingDependencies(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	if err := w.stop(); err != nil {
 		t.Fatal(err)
 	}
-	w.config.Shards = 3
+	w.config.Shards = 1
 	_, err := Open(context.Background(), w.config, Deps{
 		Clock: w.clock, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 	})

@@ -255,7 +255,7 @@ func TestAuditNamesWhatWasTamperedWith(t *testing.T) {
 // auditFiles audits the files of a stopped sportsbook.
 func auditFiles(t *testing.T, dir string) AuditReport {
 	t.Helper()
-	books, err := ledger.OpenReader(filepath.Join(dir, "ledger"))
+	books, err := ledger.OpenReader(context.Background(), filepath.Join(dir, "ledger"))
 	if err != nil {
 		t.Fatal(err)
 	}

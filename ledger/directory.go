@@ -1,0 +1,208 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"matchday/errs"
+	"matchday/internal/clock"
+	"matchday/internal/sqldb"
+)
+
+//go:embed migrations_directory/migrations/*.sql
+var directoryMigrations embed.FS
+
+// directory is the small database that says where each bucket lives, which process writes each
+// shard, and which processes are alive. Nothing in it is trusted with money: a writer's right to
+// commit is the epoch in its shard, and a bucket's home can be told from the shards. So a directory
+// that cannot be reached stops nobody from writing, and one that is lost is made again.
+type directory struct {
+	db    directoryDB
+	clock clock.Clock
+	first int // shards the books began with
+}
+
+// directoryDB is the database under a directory. Statements are written so that SQLite and MySQL
+// both take them.
+type directoryDB interface {
+	// inTx runs fn in one DBTx that sees what others have committed before it.
+	inTx(ctx context.Context, fn func(tx *sql.Tx) error) error
+	// read runs a query outside of any DBTx and hands each row to scan.
+	read(ctx context.Context, q string, args []any, scan func(*sql.Rows) error) error
+	close() error
+}
+
+// directoryFile returns the file of the embedded directory.
+func directoryFile(dir string) string { return filepath.Join(dir, "directory.db") }
+
+// sqliteDirectory is the embedded directory: one file that several processes of a machine may share.
+type sqliteDirectory struct{ db *sqldb.DB }
+
+// openSQLiteDirectory opens or creates the file.
+func openSQLiteDirectory(ctx context.Context, dir string, now time.Time) (*sqliteDirectory, error) {
+	files, err := fs.Sub(directoryMigrations, "migrations_directory")
+	if err != nil {
+		return nil, fmt.Errorf("read directory migrations: %w", err)
+	}
+	db, err := sqldb.Open(directoryFile(dir), sqldb.Options{Durability: sqldb.Durable, Readers: 2})
+	if err != nil {
+		return nil, err
+	}
+	if err := db.Migrate(ctx, files, now); err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return &sqliteDirectory{db}, nil
+}
+
+func (d *sqliteDirectory) inTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	return d.db.InTx(ctx, fn)
+}
+
+func (d *sqliteDirectory) read(ctx context.Context, q string, args []any, scan func(*sql.Rows) error) error {
+	return eachRow(d.db.Read.QueryContext(ctx, q, args...))(scan)
+}
+
+func (d *sqliteDirectory) close() error { return d.db.Close() }
+
+// openDirectory opens the directory of the books. If it is new or lost it is filled: with an even
+// spread over as many shards as the books began with.
+func openDirectory(ctx context.Context, c Config, first int, clk clock.Clock) (*directory, error) {
+	db, err := openSQLiteDirectory(ctx, c.Dir, clk.Now())
+	if err != nil {
+		return nil, fmt.Errorf("open directory: %w", err)
+	}
+	d := &directory{db: db, clock: clk}
+	if err := d.fill(ctx, first, c.shards()); err != nil {
+		_ = db.close()
+		return nil, fmt.Errorf("fill directory: %w", err)
+	}
+	return d, nil
+}
+
+func (d *directory) close() error { return d.db.close() }
+
+// fill makes the bucket table if there is none yet, and adds shards that are new.
+func (d *directory) fill(ctx context.Context, first, shards int) error {
+	const known = `SELECT COUNT(*) FROM shard`
+	const add = `INSERT INTO shard (shard, owner, epoch, changed_us) VALUES (?, '', 0, ?)`
+	return d.db.inTx(ctx, func(tx *sql.Tx) error {
+		var err error
+		if d.first, err = fillBuckets(ctx, tx, first); err != nil {
+			return err
+		}
+		var have int
+		if err := tx.QueryRowContext(ctx, known).Scan(&have); err != nil {
+			return sqldb.Wrap("count shards", err)
+		}
+		if have > shards {
+			return errs.New(errs.CodeInvalid, "the directory has %d shards, the configuration %d: shards can be added, not removed", have, shards)
+		}
+		for n := have; n < shards; n++ {
+			if _, err := tx.ExecContext(ctx, add, n, d.clock.Now().UnixMicro()); err != nil {
+				return sqldb.Wrap("add shard", err)
+			}
+		}
+		return nil
+	})
+}
+
+// fillBuckets writes every bucket's home as version 1, once. It returns how many shards the books
+// began with.
+func fillBuckets(ctx context.Context, tx *sql.Tx, first int) (int, error) {
+	const filled = `SELECT COALESCE(MAX(first), 0) FROM placement`
+	const begin = `INSERT INTO placement (id, first, version) VALUES (1, ?, 1)`
+	const add = `INSERT INTO bucket (bucket, shard, version) VALUES (?, ?, 1)`
+	var have int
+	if err := tx.QueryRowContext(ctx, filled).Scan(&have); err != nil {
+		return 0, sqldb.Wrap("read placement", err)
+	}
+	if have > 0 {
+		return have, nil
+	}
+	if _, err := tx.ExecContext(ctx, begin, first); err != nil {
+		return 0, sqldb.Wrap("begin placement", err)
+	}
+	for b, shard := range newPlacement(first).shards {
+		if _, err := tx.ExecContext(ctx, add, b, int(shard)); err != nil {
+			return 0, sqldb.Wrap("place bucket", err)
+		}
+	}
+	return first, nil
+}
+
+// placement returns where every bucket lives if that has changed since the version, else nil.
+func (d *directory) placement(ctx context.Context, since int64) (*placement, error) {
+	const version = `SELECT version FROM placement WHERE id = 1`
+	const homes = `
+		SELECT b.bucket, b.shard, p.version
+		FROM bucket b
+		JOIN placement p ON p.id = 1
+		ORDER BY b.bucket`
+	var now int64
+	err := d.db.read(ctx, version, nil, func(rows *sql.Rows) error { return rows.Scan(&now) })
+	if err != nil || now == since {
+		return nil, sqldb.Wrap("read placement version", err)
+	}
+	out, count := &placement{}, 0
+	err = d.db.read(ctx, homes, nil, func(rows *sql.Rows) error {
+		var bucket, shard int
+		if err := rows.Scan(&bucket, &shard, &out.version); err != nil {
+			return err
+		}
+		if bucket < 0 || bucket >= buckets || shard < 0 || shard >= maxShards {
+			return errs.New(errs.CodeInternal, "the directory has bucket %d on shard %d", bucket, shard)
+		}
+		out.shards[bucket] = uint16(shard) // #nosec: checked above
+		count++
+		return nil
+	})
+	if err == nil && count != buckets {
+		err = errs.New(errs.CodeInternal, "the directory has %d buckets, not %d", count, buckets)
+	}
+	if err != nil {
+		return nil, sqldb.Wrap("read placement", err)
+	}
+	return out, nil
+}
+
+// moveBucket changes a bucket's home, if it is where the caller believes: conflict otherwise. One
+// that lives at its new home already is no conflict, so a move that was interrupted can ask again.
+func (d *directory) moveBucket(ctx context.Context, bucket, from, to int) error {
+	const raise = `UPDATE placement SET version = version + 1 WHERE id = 1`
+	const move = `
+		UPDATE bucket
+		SET shard = ?, version = version + 1
+		WHERE bucket = ? AND shard = ?`
+	const home = `SELECT shard FROM bucket WHERE bucket = ?`
+	return d.db.inTx(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, raise); err != nil { // locks first: moves queue up here
+			return sqldb.Wrap("raise placement version", err)
+		}
+		moved, err := changed(tx.ExecContext(ctx, move, to, bucket, from))
+		if err != nil || moved == 1 {
+			return sqldb.Wrap("move bucket", err)
+		}
+		var at int
+		if err := tx.QueryRowContext(ctx, home, bucket).Scan(&at); err != nil {
+			return sqldb.Wrap("read bucket", err)
+		}
+		if at != to {
+			return errs.New(errs.CodeConflict, "bucket %d lives on shard %d, not %d", bucket, at, from)
+		}
+		return nil
+	})
+}
+
+// changed returns how many rows a statement changed.
+func changed(result sql.Result, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
