@@ -1,0 +1,286 @@
+package mysqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"matchday/errs"
+)
+
+// Deps is what a cluster needs from its process. All are required.
+type Deps struct {
+	Log *slog.Logger
+}
+
+// Cluster is the pools to the nodes of a cluster. It is safe for concurrent use, and shared by all
+// shards that live there.
+type Cluster struct {
+	config Config
+	log    *slog.Logger
+	nodes  map[string]*node
+
+	mu      sync.Mutex // held while the primary is looked for, so that one look serves all who wait
+	primary *node      // nil: not known
+}
+
+// node is one server.
+type node struct {
+	addr    string
+	write   *sql.DB
+	read    *sql.DB
+	migrate *sql.DB
+	checked bool // its settings are safe; under Cluster.mu
+	packet  int  // max_allowed_packet; under Cluster.mu
+}
+
+// Open makes the pools, finds the primary and checks its settings. It returns CodeInvalid with every
+// setting that would lose money, CodeUnavailable if no primary answers.
+func Open(ctx context.Context, c Config, d Deps) (*Cluster, error) {
+	var check errs.Check
+	c.Validate(&check, "")
+	if err := check.Err(); err != nil {
+		return nil, err
+	}
+	if d.Log == nil {
+		return nil, errs.New(errs.CodeInternal, "a cluster needs a log")
+	}
+	out := &Cluster{config: c, log: d.Log, nodes: map[string]*node{}}
+	for _, addr := range c.Nodes {
+		n, err := c.pools(addr)
+		if err != nil {
+			return nil, errors.Join(err, out.Close())
+		}
+		out.nodes[addr] = n
+	}
+	if _, err := out.find(ctx); err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
+	return out, nil
+}
+
+// pools makes the pools to one node, without connecting.
+func (c Config) pools(addr string) (*node, error) {
+	n := &node{addr: addr}
+	most := c.maxConns()
+	for _, p := range []struct {
+		into  **sql.DB
+		who   secret
+		conns int
+		read  time.Duration
+	}{
+		{&n.write, secret{"password", c.User, c.PasswordFile, c.PasswordEnv}, most, c.timeout()},
+		{&n.read, orWriter(c, secret{"reader_password", c.Reader, c.ReaderPasswordFile, c.ReaderPasswordEnv}), most, slowRead},
+		{&n.migrate, orWriter(c, secret{"migrator_password", c.Migrator, c.MigratorPasswordFile, c.MigratorPasswordEnv}), 1, slowRead},
+	} {
+		password, err := p.who.read()
+		if err != nil {
+			return nil, err
+		}
+		connect, err := newConnector(c, addr, p.who.user, password, p.read)
+		if err != nil {
+			return nil, err
+		}
+		db := sql.OpenDB(connect)
+		db.SetMaxOpenConns(p.conns)
+		db.SetMaxIdleConns(p.conns)
+		db.SetConnMaxIdleTime(idleTime)
+		db.SetConnMaxLifetime(lifeTime)
+		*p.into = db
+	}
+	return n, nil
+}
+
+// Bounds of connections.
+const (
+	idleTime = time.Minute      // then an idle connection is closed
+	lifeTime = 30 * time.Minute // then it is made anew, so that names that moved are followed
+	slowRead = 10 * time.Minute // an audit's or export's single statement
+	lookTime = 3 * time.Second  // to ask a node whether it is the primary
+	lockWait = 5                // seconds a statement waits for a row lock
+)
+
+// orWriter is the account, or the writing one if it is not named.
+func orWriter(c Config, s secret) secret {
+	if s.user == "" {
+		return secret{"password", c.User, c.PasswordFile, c.PasswordEnv}
+	}
+	return s
+}
+
+// Close closes all connections. It may be called twice.
+func (c *Cluster) Close() error {
+	var list []error
+	for _, n := range c.nodes {
+		list = append(list, n.write.Close(), n.read.Close(), n.migrate.Close())
+	}
+	return errors.Join(list...)
+}
+
+// Nodes returns the nodes as configured.
+func (c *Cluster) Nodes() []string { return c.config.Nodes }
+
+// Config returns what the cluster was opened with.
+func (c *Cluster) Config() Config { return c.config }
+
+// Primary returns a writing connection to the node that is the primary now, and the node. It waits
+// while all connections are in use. Close gives the connection back. An error of the connection that
+// is [IsLost] or [IsReadOnly] should be told to [Cluster.Forget].
+func (c *Cluster) Primary(ctx context.Context) (*sql.Conn, string, error) {
+	n, err := c.find(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	conn, err := n.write.Conn(ctx)
+	if err != nil {
+		c.Forget(n.addr)
+		return nil, "", Wrap("connect to "+n.addr, err)
+	}
+	return conn, n.addr, nil
+}
+
+// PrimaryReads returns the reading pool to the node that is the primary now, and the node.
+func (c *Cluster) PrimaryReads(ctx context.Context) (*sql.DB, string, error) {
+	n, err := c.find(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	return n.read, n.addr, nil
+}
+
+// MaxPacket returns how long a statement the primary takes, 0 if there has been none.
+func (c *Cluster) MaxPacket() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.primary == nil {
+		return 0
+	}
+	return c.primary.packet
+}
+
+// Replica returns the reading pool to a node, with the reader's rights.
+func (c *Cluster) Replica(addr string) (*sql.DB, error) {
+	n, ok := c.nodes[addr]
+	if !ok {
+		return nil, errs.New(errs.CodeNotFound, "%s is no node of the cluster", addr)
+	}
+	return n.read, nil
+}
+
+// Forget makes the next call look for the primary anew, if it is still the node named.
+func (c *Cluster) Forget(addr string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.primary != nil && c.primary.addr == addr {
+		c.primary = nil
+	}
+}
+
+// find returns the primary, looking for it if it is not known.
+func (c *Cluster) find(ctx context.Context) (*node, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.primary != nil {
+		return c.primary, nil
+	}
+	writable, problem := c.ask(ctx)
+	switch len(writable) {
+	case 0:
+		return nil, errs.Wrap(problem, errs.CodeUnavailable, "no node of %v is a primary", c.config.Nodes)
+	case 1:
+	default:
+		return nil, errs.New(errs.CodeUnavailable, "%s and %s both take writes: make the old primary read-only",
+			writable[0].addr, writable[1].addr)
+	}
+	if err := c.check(ctx, writable[0]); err != nil {
+		return nil, err
+	}
+	c.primary = writable[0]
+	c.log.InfoContext(ctx, "database primary found", "node", c.primary.addr)
+	return c.primary, nil
+}
+
+// ask asks all nodes at once whether they take writes. The error is what was wrong with those that
+// did not answer.
+func (c *Cluster) ask(ctx context.Context) ([]*node, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	answers := make([]bool, len(c.config.Nodes))
+	problems := make([]error, len(c.config.Nodes))
+	var g errgroup.Group
+	for i, addr := range c.config.Nodes {
+		g.Go(func() error {
+			answers[i], problems[i] = c.nodes[addr].takesWrites(ctx)
+			return nil
+		})
+	}
+	_ = g.Wait() // the problems are kept one by one
+	var out []*node
+	for i, addr := range c.config.Nodes {
+		if problems[i] != nil {
+			problems[i] = fmt.Errorf("%s: %w", addr, problems[i])
+		}
+		if answers[i] {
+			out = append(out, c.nodes[addr])
+		}
+	}
+	return out, errors.Join(problems...)
+}
+
+// takesWrites asks the node itself. Aurora's readers say so by innodb_read_only.
+func (n *node) takesWrites(ctx context.Context) (bool, error) {
+	const q = `SELECT @@global.read_only, @@global.innodb_read_only`
+	var readOnly, engineReadOnly int
+	if err := n.write.QueryRowContext(ctx, q).Scan(&readOnly, &engineReadOnly); err != nil {
+		return false, err
+	}
+	return readOnly == 0 && engineReadOnly == 0, nil
+}
+
+// check refuses a primary whose settings would lose money. Semi-synchronous replication is required
+// of the first primary only: after a fail-over there may be no second node left to wait for, and a
+// ledger that stops then helps nobody; it is said loudly instead.
+func (c *Cluster) check(ctx context.Context, n *node) error {
+	if n.checked {
+		return nil
+	}
+	conn, err := n.write.Conn(ctx)
+	if err != nil {
+		return Wrap("connect to "+n.addr, err)
+	}
+	defer func() { _ = conn.Close() }()
+	have, err := variables(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if err := refuse(n.addr, Refusals(have, ReplicationNone)); err != nil {
+		return err
+	}
+	if err := refuse(n.addr, Refusals(have, c.config.Replication)); err != nil {
+		if !c.failedOver() {
+			return err
+		}
+		c.log.ErrorContext(ctx, "the new primary does not wait for a replica", "node", n.addr, "error", err)
+	}
+	if _, err := fmt.Sscan(have["max_allowed_packet"], &n.packet); err != nil {
+		return fmt.Errorf("read max_allowed_packet: %w", err)
+	}
+	n.checked = true
+	return nil
+}
+
+// failedOver reports whether another node was the primary before.
+func (c *Cluster) failedOver() bool {
+	for _, n := range c.nodes {
+		if n.checked {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,63 @@
+package mysqldb
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+
+	"matchday/errs"
+)
+
+// connector makes connections whose session has our settings.
+type connector struct{ driver.Connector }
+
+// newConnector returns the connector of one account on one node. Several statements may travel in
+// one packet, and parameters are put into the text by the driver: a batch is one round trip, and no
+// server keeps prepared statements of hundreds of databases.
+func newConnector(c Config, addr, user, password string, read time.Duration) (*connector, error) {
+	d := mysql.NewConfig()
+	d.User, d.Passwd, d.Net, d.Addr = user, password, "tcp", addr
+	d.Timeout, d.ReadTimeout, d.WriteTimeout = min(c.timeout(), 5*time.Second), read, c.timeout()
+	d.TLSConfig = tlsModes[c.TLS]
+	d.InterpolateParams, d.MultiStatements = true, true
+	d.MaxAllowedPacket = 0 // ask the server
+	d.Logger = silent{}    // its errors are returned as well
+	d.ConnectionAttributes = "program_name:matchday"
+	if err := d.Apply(mysql.Charset("binary", "")); err != nil {
+		return nil, fmt.Errorf("configure driver: %w", err)
+	}
+	inner, err := mysql.NewConnector(d)
+	if err != nil {
+		return nil, fmt.Errorf("configure driver: %w", err)
+	}
+	return &connector{inner}, nil
+}
+
+// Connect implements driver.Connector.
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	const settings = `
+		SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION',
+			SESSION innodb_lock_wait_timeout = %d;
+		SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED`
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	execer, ok := conn.(driver.ExecerContext)
+	if !ok {
+		return nil, errors.Join(errs.New(errs.CodeInternal, "driver connection %T cannot execute", conn), conn.Close())
+	}
+	if _, err := execer.ExecContext(ctx, fmt.Sprintf(settings, lockWait), nil); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
+
+// silent drops what the driver would log.
+type silent struct{}
+
+func (silent) Print(...any) {}
