@@ -171,6 +171,16 @@ func (d *directory) placement(ctx context.Context, since int64) (*placement, err
 	return out, nil
 }
 
+// refreshPlacement takes over what the directory says now.
+func (s *Service) refreshPlacement(ctx context.Context) error {
+	next, err := s.directory.placement(ctx, s.place.current.Load().version)
+	if err != nil || next == nil {
+		return err
+	}
+	s.place.advance(next)
+	return nil
+}
+
 // moveBucket changes a bucket's home, if it is where the caller believes: conflict otherwise. One
 // that lives at its new home already is no conflict, so a move that was interrupted can ask again.
 func (d *directory) moveBucket(ctx context.Context, bucket, from, to int) error {

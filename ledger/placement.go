@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"matchday/id"
@@ -39,7 +40,10 @@ func bucketOf(player id.Player) int {
 }
 
 // placed is the placement as this process knows it, swapped whole when buckets have moved.
-type placed struct{ current atomic.Pointer[placement] }
+type placed struct {
+	current atomic.Pointer[placement]
+	changes signal
+}
 
 func newPlaced(p *placement) *placed {
 	var out placed
@@ -49,13 +53,44 @@ func newPlaced(p *placement) *placed {
 
 func (p *placed) shardOf(player id.Player) int { return p.current.Load().shardOf(player) }
 
-// advance swaps in a placement, unless the one in place is newer.
+// advance swaps in a placement, unless the one in place is as new.
 func (p *placed) advance(next *placement) {
 	for {
 		old := p.current.Load()
-		if old.version >= next.version || p.current.CompareAndSwap(old, next) {
+		if old.version >= next.version {
 			return
 		}
+		if p.current.CompareAndSwap(old, next) {
+			p.changes.raise()
+			return
+		}
+	}
+}
+
+// signal wakes everybody who waits for the next change of something.
+type signal struct {
+	mu   sync.Mutex
+	next chan struct{}
+}
+
+// wait returns a channel that is closed at the next change. Take it before the look at what may
+// change, so that no change falls between.
+func (s *signal) wait() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next == nil {
+		s.next = make(chan struct{})
+	}
+	return s.next
+}
+
+// raise says that there was a change.
+func (s *signal) raise() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.next != nil {
+		close(s.next)
+		s.next = nil
 	}
 }
 
