@@ -323,17 +323,24 @@ func (a *API) account(ctx context.Context, c *call) (any, error) {
 	if c.query.Has("cursor") || c.query.Has("limit") {
 		return nil, invalidField("query", "cursor and limit are parameters of .../postings")
 	}
-	address, err := c.address(ctx)
+	address, from, err := c.address()
 	if err != nil {
 		return nil, err
 	}
-	read := a.deps.Ledger.Balance
+	read := func(ctx context.Context, address ledger.Address) (ledger.Balance, error) {
+		return a.balanceFrom(ctx, address, from)
+	}
 	if at := c.query.Get("at"); at != "" {
 		when, err := time.Parse(time.RFC3339Nano, at)
 		if err != nil {
 			return nil, invalidField("query.at", "is not a time such as 2026-11-21T20:00:00Z")
 		}
 		read = func(ctx context.Context, address ledger.Address) (ledger.Balance, error) {
+			waiting, cancel := context.WithTimeout(ctx, positionWait)
+			defer cancel()
+			if err := a.deps.Ledger.WaitFor(waiting, from); err != nil {
+				return ledger.Balance{}, err
+			}
 			return a.deps.Ledger.BalanceAt(ctx, address, when.UTC())
 		}
 	}
@@ -353,17 +360,18 @@ func (a *API) account(ctx context.Context, c *call) (any, error) {
 	return out, nil
 }
 
-// address returns the path's account if the key reaches its jurisdiction, after the position that
-// the read asks for.
-func (c *call) address(ctx context.Context) (ledger.Address, error) {
+// address returns the path's account if the key reaches its jurisdiction, and the position that the
+// read asks for.
+func (c *call) address() (ledger.Address, stream.Position, error) {
 	address, err := ledger.ParseAddress(c.r.PathValue("address"))
 	if err != nil {
-		return "", errs.New(errs.CodeNotFound, "no such account")
+		return "", stream.Position{}, errs.New(errs.CodeNotFound, "no such account")
 	}
 	if err := c.reaches(address.Jurisdiction()); err != nil {
-		return "", err
+		return "", stream.Position{}, err
 	}
-	return address, c.waitForLedger(ctx)
+	at, err := c.ledgerPosition()
+	return address, at, err
 }
 
 // currencyOf returns the account's currency; one that nothing has moved on yet has that of its
@@ -385,7 +393,7 @@ func (a *API) postings(ctx context.Context, c *call) (any, error) {
 	if err := errors.Join(limitErr, cursorErr); err != nil {
 		return nil, err
 	}
-	address, err := c.address(ctx)
+	address, at, err := c.address()
 	if err != nil {
 		return nil, err
 	}
@@ -396,7 +404,7 @@ func (a *API) postings(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines, err := a.deps.Ledger.Statement(ctx, address, ledger.StatementQuery{BeforeSeq: before, Limit: limit + 1})
+	lines, err := a.statementFrom(ctx, address, ledger.StatementQuery{BeforeSeq: before, Limit: limit + 1}, at)
 	if err != nil {
 		return nil, fmt.Errorf("postings of %s: %w", address, err)
 	}

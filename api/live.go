@@ -369,7 +369,7 @@ func (a *API) deliver(ctx context.Context, c *call, me *client, out *liveWriter)
 	if !balance {
 		return true
 	}
-	b, err := a.balanceOfPlayer(ctx, s)
+	b, err := a.balanceOfPlayer(ctx, s, a.deps.Ledger.Balance)
 	if err != nil {
 		a.log.DebugContext(ctx, "live balance not read", "error", err)
 		return false // the client reconnects and asks again

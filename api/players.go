@@ -10,6 +10,7 @@ import (
 	"matchday/jurisdiction"
 	"matchday/ledger"
 	"matchday/player"
+	"matchday/stream"
 )
 
 func (a *API) playerRoutes() []route {
@@ -66,24 +67,44 @@ func (a *API) me(ctx context.Context, c *call) (Me, error) {
 }
 
 func (a *API) balance(ctx context.Context, c *call) (Balance, error) {
-	if err := c.waitForLedger(ctx); err != nil {
+	at, err := c.ledgerPosition()
+	if err != nil {
 		return Balance{}, err
 	}
-	return a.balanceOfPlayer(ctx, c.caller.session)
+	return a.balanceOfPlayer(ctx, c.caller.session, func(ctx context.Context, cash ledger.Address) (ledger.Balance, error) {
+		return a.balanceFrom(ctx, cash, at)
+	})
+}
+
+// balanceFrom reads a balance from a replica that shows the position.
+func (a *API) balanceFrom(ctx context.Context, address ledger.Address, at stream.Position) (ledger.Balance, error) {
+	ctx, cancel := context.WithTimeout(ctx, positionWait)
+	defer cancel()
+	return a.deps.Ledger.BalanceFrom(ctx, address, at)
+}
+
+// statementFrom reads a statement from a replica that shows the position.
+func (a *API) statementFrom(ctx context.Context, address ledger.Address, q ledger.StatementQuery, at stream.Position) ([]ledger.StatementLine, error) {
+	ctx, cancel := context.WithTimeout(ctx, positionWait)
+	defer cancel()
+	return a.deps.Ledger.StatementFrom(ctx, address, q, at)
 }
 
 // balanceOfPlayer returns the player's cash; a player without any movement has zero.
-func (a *API) balanceOfPlayer(ctx context.Context, s player.Session) (Balance, error) {
+func (a *API) balanceOfPlayer(ctx context.Context, s player.Session, read balanceReader) (Balance, error) {
 	j, err := a.home(s)
 	if err != nil {
 		return Balance{}, err
 	}
-	b, err := a.deps.Ledger.Balance(ctx, ledger.PlayerCash(s.Player, s.Jurisdiction))
+	b, err := read(ctx, ledger.PlayerCash(s.Player, s.Jurisdiction))
 	if err != nil {
 		return Balance{}, fmt.Errorf("balance of player %s: %w", s.Player, err)
 	}
 	return balanceOf(b, j.Currency), nil
 }
+
+// balanceReader is one of the ledger's ways to read a balance.
+type balanceReader func(context.Context, ledger.Address) (ledger.Balance, error)
 
 // home returns the jurisdiction of a player's session. Not to have it is a fault of ours.
 func (a *API) home(s player.Session) (jurisdiction.Jurisdiction, error) {
@@ -94,22 +115,18 @@ func (a *API) home(s player.Session) (jurisdiction.Jurisdiction, error) {
 	return j, nil
 }
 
-// waitForLedger waits until the ledger has committed the position that the read asks for.
-func (c *call) waitForLedger(ctx context.Context) error {
+// ledgerPosition returns the position that the read asks for, zero if it asks for none.
+func (c *call) ledgerPosition() (stream.Position, error) {
 	p, err := c.readPosition()
 	if err != nil || p == nil {
-		return err
+		return stream.Position{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, positionWait)
-	defer cancel()
-	if err := c.a.deps.Ledger.WaitFor(ctx, *p); err != nil {
-		return fmt.Errorf("wait for position %s: %w", p, err)
-	}
-	return nil
+	return *p, nil
 }
 
 func (a *API) statement(ctx context.Context, c *call) (List[StatementLine], error) {
-	if err := c.waitForLedger(ctx); err != nil {
+	at, err := c.ledgerPosition()
+	if err != nil {
 		return List[StatementLine]{}, err
 	}
 	s := c.caller.session
@@ -122,7 +139,7 @@ func (a *API) statement(ctx context.Context, c *call) (List[StatementLine], erro
 	if err := errors.Join(limitErr, cursorErr); err != nil {
 		return List[StatementLine]{}, err
 	}
-	lines, err := a.deps.Ledger.Statement(ctx, ledger.PlayerCash(s.Player, s.Jurisdiction), ledger.StatementQuery{BeforeSeq: before, Limit: limit + 1})
+	lines, err := a.statementFrom(ctx, ledger.PlayerCash(s.Player, s.Jurisdiction), ledger.StatementQuery{BeforeSeq: before, Limit: limit + 1}, at)
 	if err != nil {
 		return List[StatementLine]{}, fmt.Errorf("statement of player %s: %w", s.Player, err)
 	}

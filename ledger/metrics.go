@@ -18,6 +18,9 @@ type metrics struct {
 	rebuilds  *prometheus.CounterVec
 	position  *prometheus.GaugeVec
 	steps     *prometheus.HistogramVec
+	reads     *prometheus.CounterVec
+	freshness prometheus.Histogram
+	lag       *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -48,9 +51,19 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		position: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "matchday_ledger_position_seq", Help: "Last committed sequence.",
 		}, []string{"shard"}),
+		reads: counter("reads_total", "Reads that a replica may answer, by what answered: a replica, the writer's database, or that after a replica could not.", "source"),
+		freshness: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "matchday_ledger_read_freshness_seconds",
+			Help:    "How old the answers of replicas are: 0 with everything committed, otherwise the age of the first commit missing.",
+			Buckets: []float64{0, .0005, .001, .002, .003, .005, .0075, .01, .015, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}),
+		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "matchday_ledger_replica_lag_seconds", Help: "How far a replica was behind when it was last asked.",
+		}, []string{"shard", "node"}),
 	}
 	all := []prometheus.Collector{
 		m.transfers, m.refusals, m.overloads, m.failures, m.rebuilds, m.batches, m.rows, m.position, m.steps,
+		m.reads, m.freshness, m.lag,
 	}
 	for _, c := range all {
 		if err := r.Register(c); err != nil {
@@ -129,3 +142,42 @@ func (m *shardMetrics) committed(b *batch) {
 	}
 	m.position.Set(float64(b.last))
 }
+
+// readMetrics are the figures of one shard's reads.
+type readMetrics struct {
+	replicas  prometheus.Counter
+	primary   prometheus.Counter
+	fallbacks prometheus.Counter
+	freshness prometheus.Observer
+	lags      *prometheus.GaugeVec
+	label     string
+}
+
+func (m *metrics) shardReads(n int) readMetrics {
+	return readMetrics{
+		replicas: m.reads.WithLabelValues("replica"), primary: m.reads.WithLabelValues("primary"),
+		fallbacks: m.reads.WithLabelValues("fallback"), freshness: m.freshness, lags: m.lag, label: strconv.Itoa(n),
+	}
+}
+
+// replica counts a read that a replica answered, with how old the answer was.
+func (m readMetrics) replica(age time.Duration) {
+	m.replicas.Inc()
+	m.freshness.Observe(age.Seconds())
+}
+
+// writer counts a read of the writer's database: where there is no replica, or after one could not.
+func (m readMetrics) writer(afterReplica bool) {
+	if afterReplica {
+		m.fallbacks.Inc()
+		return
+	}
+	m.primary.Inc()
+}
+
+func (m readMetrics) lag(node string, behind time.Duration) {
+	m.lags.WithLabelValues(m.label, node).Set(behind.Seconds())
+}
+
+// forget drops the figures of a node that is no replica any more.
+func (m readMetrics) forget(node string) { m.lags.DeleteLabelValues(m.label, node) }

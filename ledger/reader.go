@@ -91,7 +91,7 @@ func (r *Reader) Close() error {
 
 // Balance returns the balance of an account as Service.Balance does.
 func (r *Reader) Balance(ctx context.Context, a Address) (Balance, error) {
-	return r.shards.balance(a, func(s readerStore) (balanceRow, error) { return s.balance(ctx, a) })
+	return r.shards.balance(a, func(_ int, s readerStore) (balanceRow, error) { return s.balance(ctx, a) })
 }
 
 // Shards implements [stream.Log].

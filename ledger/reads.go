@@ -15,12 +15,32 @@ import (
 // zero and no currency. The balance of a house account is the sum over the shards, each as last
 // committed, and has no position: a house has one account per shard.
 func (s *Service) Balance(ctx context.Context, a Address) (Balance, error) {
-	return s.reads.balance(a, func(r readerStore) (balanceRow, error) { return r.balance(ctx, a) })
+	return s.reads.balance(a, func(_ int, r readerStore) (balanceRow, error) { return r.balance(ctx, a) })
+}
+
+// BalanceFrom returns the balance of an account from a replica of its shard that shows at least the
+// position, or from the writer's side if none does within a few milliseconds. With the zero position
+// any replica may answer, which is at most Config.MaxReplicaLag behind; so the answer of a second
+// call may be older than that of the first. A shard without replicas is read as [Service.Balance]
+// reads it.
+func (s *Service) BalanceFrom(ctx context.Context, a Address, at stream.Position) (Balance, error) {
+	return s.reads.balance(a, func(n int, _ readerStore) (row balanceRow, err error) {
+		one := s.shards[n]
+		need, err := s.needOf(ctx, one, at)
+		if err != nil {
+			return row, err
+		}
+		err = one.readFrom(ctx, need, func(r readerStore) (int64, error) {
+			row, err = r.balance(ctx, a)
+			return row.seq, err
+		})
+		return row, err
+	})
 }
 
 // BalanceAt returns the balance as it was after the last commit at or before the time.
 func (s *Service) BalanceAt(ctx context.Context, a Address, at time.Time) (Balance, error) {
-	return s.reads.balance(a, func(r readerStore) (balanceRow, error) { return r.balanceAt(ctx, a, at) })
+	return s.reads.balance(a, func(_ int, r readerStore) (balanceRow, error) { return r.balanceAt(ctx, a, at) })
 }
 
 // shardReaders is the reading side of all shards.
@@ -30,7 +50,7 @@ type shardReaders struct {
 }
 
 // balance reads an account on its shard, or sums a house account over all of them.
-func (r shardReaders) balance(a Address, read func(readerStore) (balanceRow, error)) (Balance, error) {
+func (r shardReaders) balance(a Address, read func(shard int, r readerStore) (balanceRow, error)) (Balance, error) {
 	parts, ok := parseAddress(string(a))
 	if !ok {
 		return Balance{}, errs.New(errs.CodeInvalid, "%.40q is not an account address", string(a))
@@ -43,8 +63,8 @@ func (r shardReaders) balance(a Address, read func(readerStore) (balanceRow, err
 		}
 		stores = stores[first : first+1]
 	}
-	for _, store := range stores {
-		row, err := read(store)
+	for i, store := range stores {
+		row, err := read(first+i, store)
 		if err != nil {
 			return Balance{}, err
 		}
@@ -75,23 +95,64 @@ const maxStatement = 500
 
 // Statement returns the lines of a player account, newest first.
 func (s *Service) Statement(ctx context.Context, a Address, q StatementQuery) ([]StatementLine, error) {
-	parts, ok := parseAddress(string(a))
-	if !ok || parts.player == "" {
-		return nil, errs.New(errs.CodeInvalid, "%.40q is not the address of a player account", string(a))
-	}
-	if q.Limit < 0 || q.Limit > maxStatement || q.BeforeSeq < 0 {
-		return nil, errs.New(errs.CodeInvalid, "a statement has 1 to %d lines before a sequence", maxStatement)
-	}
-	if q.BeforeSeq == 0 {
-		q.BeforeSeq = math.MaxInt64
-	}
-	one, err := s.home(parts.player)
+	player, err := q.check(a)
 	if err != nil {
 		return nil, err
 	}
-	lines, err := one.store.statement(ctx, a, q.BeforeSeq, orDefault(q.Limit, 50))
+	one, err := s.home(player)
+	if err != nil {
+		return nil, err
+	}
+	return one.statement(ctx, one.store, a, q)
+}
+
+// StatementFrom returns the lines of a player account as a replica shows them, under the rules of
+// [Service.BalanceFrom].
+func (s *Service) StatementFrom(ctx context.Context, a Address, q StatementQuery, at stream.Position) ([]StatementLine, error) {
+	player, err := q.check(a)
+	if err != nil {
+		return nil, err
+	}
+	one, err := s.home(player)
+	if err != nil {
+		return nil, err
+	}
+	need, err := s.needOf(ctx, one, at)
+	if err != nil {
+		return nil, err
+	}
+	var lines []StatementLine
+	err = one.readFrom(ctx, need, func(r readerStore) (int64, error) {
+		// The position is read first: what the statement then sees is that or later.
+		seq, err := r.position(ctx)
+		if err != nil || seq < need {
+			return seq, err
+		}
+		lines, err = one.statement(ctx, r, a, q)
+		return seq, err
+	})
+	return lines, err
+}
+
+// check returns the player whose statement is asked for, or what is wrong with the query.
+func (q StatementQuery) check(a Address) (id.Player, error) {
+	parts, ok := parseAddress(string(a))
+	if !ok || parts.player == "" {
+		return "", errs.New(errs.CodeInvalid, "%.40q is not the address of a player account", string(a))
+	}
+	if q.Limit < 0 || q.Limit > maxStatement || q.BeforeSeq < 0 {
+		return "", errs.New(errs.CodeInvalid, "a statement has 1 to %d lines before a sequence", maxStatement)
+	}
+	return parts.player, nil
+}
+
+func (s *shard) statement(ctx context.Context, r readerStore, a Address, q StatementQuery) ([]StatementLine, error) {
+	if q.BeforeSeq == 0 {
+		q.BeforeSeq = math.MaxInt64
+	}
+	lines, err := r.statement(ctx, a, q.BeforeSeq, orDefault(q.Limit, 50))
 	for i := range lines {
-		lines[i].Position.Shard = one.number
+		lines[i].Position.Shard = s.number
 	}
 	return lines, err
 }
@@ -106,20 +167,25 @@ func (s *Service) WaitFor(ctx context.Context, p stream.Position) error {
 	if err != nil {
 		return err
 	}
-	if one.head.Load() >= p.Seq {
+	return one.waitFor(ctx, p.Seq)
+}
+
+// waitFor is WaitFor on one shard.
+func (s *shard) waitFor(ctx context.Context, seq int64) error {
+	if s.head.Load() >= seq {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxWait)
 	defer cancel()
 	for {
-		changed := one.ring.wait() // before the look, so that no commit falls between
-		if one.head.Load() >= p.Seq {
+		changed := s.ring.wait() // before the look, so that no commit falls between
+		if s.head.Load() >= seq {
 			return nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return errs.Wrap(ctx.Err(), errs.CodeUnavailable, "position %s is not here yet", p)
+			return errs.Wrap(ctx.Err(), errs.CodeUnavailable, "position %d-%d is not here yet", s.number, seq)
 		}
 	}
 }

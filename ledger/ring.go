@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"sort"
 	"sync"
+	"time"
 
 	"matchday/stream"
 )
@@ -74,6 +76,21 @@ func (r *ring) read(after int64, maxRecords int) ([]stream.Batch, bool) {
 		last++
 	}
 	return append([]stream.Batch(nil), r.batches[first:last]...), true
+}
+
+// firstAfter returns the commit time of the first batch after the sequence; false if the ring does
+// not reach back that far or has none.
+func (r *ring) firstAfter(seq int64) (time.Time, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if seq < r.after {
+		return time.Time{}, false
+	}
+	i := sort.Search(len(r.batches), func(i int) bool { return r.batches[i].Last > seq })
+	if i == len(r.batches) {
+		return time.Time{}, false
+	}
+	return r.batches[i].At, true
 }
 
 // wait returns the channel that is closed at the next commit.

@@ -30,6 +30,7 @@ type Config struct {
 	PageCacheKiB      int           `yaml:"page_cache_kib"`     // of the database, per shard, 0 is 16 MiB
 	Readers           int           `yaml:"readers"`            // read connections per shard, 0 is 4
 	SweepEvery        time.Duration `yaml:"sweep_every"`        // for holds that ran out, 0 is 1 s
+	MaxReplicaLag     time.Duration `yaml:"max_replica_lag"`    // a replica further behind gets no reads, 0 is 5 s
 	SlowBatch         time.Duration `yaml:"slow_batch"`         // what takes longer is remembered for staff, 0 is 50 ms
 
 	maxPages int // bounds each file: tests of a full disk
@@ -60,6 +61,9 @@ func (c Config) Validate() error {
 	within("readers", c.Readers, 1000)
 	if c.SweepEvery < 0 || c.SweepEvery > time.Hour {
 		check.Add("sweep_every", "must be 0 to 1h")
+	}
+	if c.MaxReplicaLag < 0 || c.MaxReplicaLag > time.Hour {
+		check.Add("max_replica_lag", "must be 0 to 1h")
 	}
 	if c.SlowBatch < 0 || c.SlowBatch > time.Hour {
 		check.Add("slow_batch", "must be 0 to 1h")
@@ -203,6 +207,7 @@ func (s *Service) first(ctx context.Context) (int, error) {
 func newShard(c Config, number int, d Deps, m *shardMetrics) *shard {
 	s := &shard{
 		number: number, clock: d.Clock, log: d.Log, config: c, metrics: m,
+		reads:   m.all.shardReads(number),
 		steps:   newStopwatch(d.Clock, m, number, c.slowBatch()),
 		builder: newBuilder(number, nil, orDefault(c.CachedAccounts, 200_000), knownKeys),
 		ring:    newRing(0), recent: recentBatches, bulkRows: chunkRows,
@@ -242,6 +247,7 @@ func (s *Service) Run(ctx context.Context) error {
 	for _, one := range s.shards {
 		g.Go(func() error { return one.run(ctx) })
 	}
+	g.Go(func() error { return s.watchReplicas(ctx) })
 	return g.Wait()
 }
 
@@ -251,6 +257,7 @@ func (s *Service) Close() error {
 		var list []error
 		for _, one := range s.shards {
 			one.refuseQueued()
+			list = append(list, one.replicas.close())
 			if one.store != nil {
 				list = append(list, one.store.close())
 			}

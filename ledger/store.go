@@ -45,7 +45,12 @@ type writerStore interface {
 
 // readerStore is what reads need. Each call sees one committed state.
 type readerStore interface {
+	// position returns the last committed sequence that a read here sees.
+	position(ctx context.Context) (int64, error)
 	balance(ctx context.Context, a Address) (balanceRow, error)
+	// balances returns the balances of the addresses, in their order, the zero row for one that
+	// nobody has used. All show everything up to the sequence that it returns, or more.
+	balances(ctx context.Context, list []Address) ([]balanceRow, int64, error)
 	balanceAt(ctx context.Context, a Address, at time.Time) (balanceRow, error)
 	statement(ctx context.Context, a Address, before int64, limit int) ([]StatementLine, error)
 	log(ctx context.Context, shard int, after int64, maxRecords int) ([]stream.Batch, error)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"math"
 	"time"
 
 	"matchday/errs"
@@ -34,6 +36,57 @@ func newSQLiteReads(db *sqldb.DB) (*sqliteStore, error) {
 // balance implements readerStore.
 func (s *sqliteStore) balance(ctx context.Context, a Address) (balanceRow, error) {
 	return scanBalance("read balance", s.current.QueryRowContext(ctx, string(a)))
+}
+
+// position implements readerStore.
+func (s *sqliteStore) position(ctx context.Context) (int64, error) {
+	const q = `
+		SELECT seq
+		FROM shard
+		WHERE id = 1`
+	var seq int64
+	err := s.db.Read.QueryRowContext(ctx, q).Scan(&seq)
+	return seq, sqldb.Wrap("read position", err)
+}
+
+// balances implements readerStore.
+func (s *sqliteStore) balances(ctx context.Context, list []Address) ([]balanceRow, int64, error) {
+	return balancesOn(ctx, s.db.Read, list)
+}
+
+// balancesOn reads balances with one statement for each chunk of addresses, which sees one state.
+func balancesOn(ctx context.Context, on querier, list []Address) ([]balanceRow, int64, error) {
+	const q = `
+		SELECT s.seq, COALESCE(a.address, ''), COALESCE(a.currency, ''), COALESCE(p.balance_minor, 0), COALESCE(p.held_minor, 0)
+		FROM shard s
+		LEFT JOIN account a ON a.address IN %s
+		LEFT JOIN posting p ON p.account_id = a.id AND p.seq = (
+			SELECT MAX(seq)
+			FROM posting
+			WHERE account_id = a.id)
+		WHERE s.id = 1`
+	found := make(map[Address]balanceRow, len(list))
+	oldest := int64(math.MaxInt64)
+	err := eachChunk(list, func(args []any) error {
+		rows, err := on.QueryContext(ctx, fmt.Sprintf(q, placeholders(len(args))), args...)
+		return eachRow(rows, err)(func(rows *sql.Rows) error {
+			var a Address
+			var row balanceRow
+			err := rows.Scan(&row.seq, &a, &row.currency, &row.posted, &row.held)
+			found[a] = row
+			oldest = min(oldest, row.seq)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, 0, sqldb.Wrap("read balances", err)
+	}
+	out := make([]balanceRow, len(list))
+	for i, a := range list {
+		out[i] = found[a]
+		out[i].seq = oldest
+	}
+	return out, oldest, nil
 }
 
 // balanceAt implements readerStore. The batch that was last at the time gives the position, the

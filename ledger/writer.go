@@ -100,6 +100,9 @@ type shard struct {
 	lastUS    atomic.Int64
 	transfers atomic.Uint64
 	ring      *ring
+
+	replicas replicas
+	reads    readMetrics
 }
 
 // submit queues a job. It fails at once if the queue is full or the shard stopped.
