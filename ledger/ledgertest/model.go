@@ -6,6 +6,7 @@
 package ledgertest
 
 import (
+	"bytes"
 	"time"
 
 	"matchday/errs"
@@ -73,6 +74,9 @@ func same(a, b ledger.Transfer) bool {
 		if a.Postings[i] != b.Postings[i] {
 			return false
 		}
+	}
+	if a.Record != nil && (b.Record == nil || !bytes.Equal(a.Record.Data, b.Record.Data)) {
+		return false
 	}
 	return a.Hold == nil || a.Hold.ExpiresAt.Equal(b.Hold.ExpiresAt)
 }
