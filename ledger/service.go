@@ -33,7 +33,8 @@ type Config struct {
 	MaxReplicaLag     time.Duration `yaml:"max_replica_lag"`    // a replica further behind gets no reads, 0 is 5 s
 	SlowBatch         time.Duration `yaml:"slow_batch"`         // what takes longer is remembered for staff, 0 is 50 ms
 
-	maxPages int // bounds each file: tests of a full disk
+	maxPages int  // bounds each file: tests of a full disk
+	relaxed  bool // commits need not survive a power cut: an import is run again after one
 }
 
 const (

@@ -37,6 +37,8 @@ type writerStore interface {
 	hold(ctx context.Context, key string) (storedHold, error)
 	// expired returns open holds that ran out by now, oldest first; account 0 is any account.
 	expired(ctx context.Context, account int64, now time.Time, limit int) ([]storedHold, error)
+	// raiseEpoch changes the shard's epoch from one to a higher; errFenced if it is another by now.
+	raiseEpoch(ctx context.Context, from, to int64) error
 	// commit writes the batch in one DBTx, which checks the epoch: errFenced if another writer has
 	// taken the shard, errDuplicate if a key exists already. After any error nothing is written,
 	// except that an error of the commit itself may leave it unknown; state then tells.
@@ -55,6 +57,13 @@ type readerStore interface {
 	statement(ctx context.Context, a Address, before int64, limit int) ([]StatementLine, error)
 	log(ctx context.Context, shard int, after int64, maxRecords int) ([]stream.Batch, error)
 	export(ctx context.Context, shard int, fn func(ExportedTransfer) error) error
+	// sealAt returns the newest batch that ends at or before seq, without its rows; zero if there is none.
+	sealAt(ctx context.Context, seq int64) (sealedBatch, error)
+	// sealed returns the batches after a sequence with everything their seals cover: as many as have
+	// maxRows rows, and one at least unless there is none.
+	sealed(ctx context.Context, after int64, maxRows int) ([]sealedBatch, error)
+	// names returns the addresses of account ids.
+	names(ctx context.Context, ids []int64) (map[int64]Address, error)
 	// answered returns the transfer stored under the key; false if there is none.
 	answered(ctx context.Context, key string) (storedTransfer, bool, error)
 }
@@ -130,19 +139,21 @@ type storedHold struct {
 
 // batch is what one commit writes.
 type batch struct {
-	epoch    int64
-	first    int64
-	last     int64
-	at       time.Time
-	accounts int64 // highest account id after the batch
-	opened   []*account
-	rows     []row
-	postings []posting
-	newHolds []*holdEntry
-	oldHolds []*holdEntry
-	records  int
-	seal     seal
-	written  func() // the store calls it when only its commit is left; nil: nobody asks
+	epoch int64 // the writer's: commits only while it is the shard's
+	// sealedEpoch is that of the writer who made the batch first, if it is imported; 0 is epoch.
+	sealedEpoch int64
+	first       int64
+	last        int64
+	at          time.Time
+	accounts    int64 // highest account id after the batch
+	opened      []*account
+	rows        []row
+	postings    []posting
+	newHolds    []*holdEntry
+	oldHolds    []*holdEntry
+	records     int
+	seal        seal
+	written     func() // the store calls it when only its commit is left; nil: nobody asks
 }
 
 // statementsDone tells whoever measures that only the commit is left.
@@ -150,6 +161,14 @@ func (b *batch) statementsDone() {
 	if b.written != nil {
 		b.written()
 	}
+}
+
+// writtenEpoch is the epoch that the batch's row and its seal have.
+func (b *batch) writtenEpoch() int64 {
+	if b.sealedEpoch != 0 {
+		return b.sealedEpoch
+	}
+	return b.epoch
 }
 
 // row is one transfer of a batch.

@@ -35,8 +35,12 @@ func shardFile(dir string, shard int) string {
 
 // openSQLite opens or creates the file and brings its schema up to date.
 func openSQLite(ctx context.Context, c Config, shard int, now time.Time) (*sqliteStore, error) {
+	durability := sqldb.Durable
+	if c.relaxed {
+		durability = sqldb.Rebuildable
+	}
 	db, err := sqldb.Open(shardFile(c.Dir, shard), sqldb.Options{
-		Durability: sqldb.Durable, Readers: c.readers(), CacheKiB: c.PageCacheKiB,
+		Durability: durability, Readers: c.readers(), CacheKiB: c.PageCacheKiB,
 		WALPages: walPages, PageSize: pageSize, MaxPages: c.maxPages,
 	})
 	if err != nil {
@@ -113,6 +117,22 @@ func (s *sqliteStore) takeOver(ctx context.Context, shard, shards int) (shardSta
 		return shardState{}, errs.New(errs.CodeInvalid, "the file is shard %d of %d, not %d of %d", isShard, ofShards, shard, shards)
 	}
 	return s.state(ctx)
+}
+
+// raiseEpoch implements writerStore.
+func (s *sqliteStore) raiseEpoch(ctx context.Context, from, to int64) error {
+	const q = `
+		UPDATE shard
+		SET epoch = ?
+		WHERE id = 1 AND epoch = ?`
+	done, err := s.conn.ExecContext(ctx, q, to, from)
+	if err != nil {
+		return sqldb.Wrap("raise epoch", err)
+	}
+	if changed, err := done.RowsAffected(); err != nil || changed != 1 {
+		return errors.Join(errFenced, err)
+	}
+	return nil
 }
 
 // state implements writerStore.

@@ -162,7 +162,6 @@ func (s *sqliteStore) log(ctx context.Context, shard int, after int64, maxRecord
 		LIMIT ?`
 	var out []stream.Batch
 	total := 0
-	errEnough := errors.New("enough")
 	err := eachRow(s.db.Read.QueryContext(ctx, batches, after, maxBatchesPerRead))(func(rows *sql.Rows) error {
 		b := stream.Batch{Shard: shard}
 		var atUS int64

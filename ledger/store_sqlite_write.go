@@ -235,7 +235,7 @@ func (w *sqliteWriter) insert(ctx context.Context, b *batch) error {
 	if err := w.writeHolds(ctx, b); err != nil {
 		return sqldb.Wrap("write holds", err)
 	}
-	_, err = w.seal.run(ctx, b.last, b.first, b.at.UnixMicro(), b.epoch, b.accounts, int64(b.records), b.seal[:])
+	_, err = w.seal.run(ctx, b.last, b.first, b.at.UnixMicro(), b.writtenEpoch(), b.accounts, int64(b.records), b.seal[:])
 	return sqldb.Wrap("seal batch", err)
 }
 

@@ -83,6 +83,7 @@ func againstModel(t *rapid.T, open Engine, dir string) {
 		}
 	}
 	sameLog(t, s)
+	sameBooks(t, s, func(most int) int { return rapid.IntRange(0, most).Draw(t, "cut") })
 }
 
 func compare(t *rapid.T, asked *ledger.Transfer, got ledger.Result, want Answer) {
