@@ -69,14 +69,14 @@ func (a *account) applyUnknown(s *step) (*account, bool) {
 		return a, true // it can only have come after the answered one: at the end of time it changes nothing
 	}
 	next, code := a.transfer(s)
+	if !stored(code) {
+		return a, true
+	}
 	if s.known != nil {
 		if code != s.known.Code {
 			return nil, false
 		}
 		return a.settle(next, s.key, code, s.known)
-	}
-	if !stored(code) {
-		return a, true
 	}
 	next.keys[s.key].code, next.keys[s.key].posted = code, next.posted
 	return next, true

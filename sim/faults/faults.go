@@ -1,0 +1,232 @@
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"matchday/errs"
+)
+
+// Options are the settings of a run.
+type Options struct {
+	Only    []string // names of rows; empty is all
+	Engine  string   // "" is every engine, or sqlite or mysql
+	Players int      // 0 is 40
+	Clients int      // 0 is 16
+	Seconds int      // of load before each fault, and after it is over; 0 is 3
+	Seed    uint64   // 0 is 1
+	Dir     string   // parent of the temporary folders; "" is the system's
+	JSON    bool     // print one JSON object instead of a table
+
+	// Writer returns the command of a writer process with this configuration file: this program, told to
+	// call RunWriter.
+	Writer func(file string) *exec.Cmd
+}
+
+// Validate returns what is wrong with the options, every field at once.
+func (o Options) Validate() error {
+	var c errs.Check
+	if o.Engine != "" && o.Engine != engineSQLite && o.Engine != engineMySQL {
+		c.Add("engine", "%q is not built in: sqlite and mysql are", o.Engine)
+	}
+	for _, name := range o.Only {
+		if !known(name) {
+			c.Add("only", "there is no row %q: %s", name, strings.Join(Names(), ", "))
+		}
+	}
+	within := func(name string, value, most int) {
+		if value < 0 || value > most {
+			c.Add(name, "%d is out of range (0 to %d; 0 is the default)", value, most)
+		}
+	}
+	within("players", o.Players, 10_000)
+	within("clients", o.Clients, 1_000)
+	within("seconds", o.Seconds, 600)
+	return c.Err()
+}
+
+func (o Options) withDefaults() Options {
+	fill := func(n *int, value int) {
+		if *n == 0 {
+			*n = value
+		}
+	}
+	fill(&o.Players, 40)
+	fill(&o.Clients, 16)
+	fill(&o.Seconds, 3)
+	if o.Seed == 0 {
+		o.Seed = 1
+	}
+	return o
+}
+
+// Row is what one fault cost.
+type Row struct {
+	Fault      string  `json:"fault"`
+	Engine     string  `json:"engine"`
+	What       string  `json:"what"`
+	RecoverS   float64 `json:"recover_s"`    // until every shard answered again
+	Since      string  `json:"recover_from"` // counted from here
+	AwayS      float64 `json:"away_s"`       // longest time in which some shard answered nothing
+	Operations int     `json:"operations"`   // tries of clients, reads included
+	proof
+	Note    string `json:"note,omitempty"`
+	Problem string `json:"problem,omitempty"`
+	Skipped string `json:"skipped,omitempty"`
+}
+
+// Line is the row in one line.
+func (r *Row) Line() string {
+	switch {
+	case r.Skipped != "":
+		return fmt.Sprintf("%s, %s: skipped: %s", r.Fault, r.Engine, r.Skipped)
+	case r.Problem != "":
+		return fmt.Sprintf("%s, %s: PROBLEM: %s", r.Fault, r.Engine, r.Problem)
+	}
+	return fmt.Sprintf("%s, %s: back after %.2f s from %s, %d acknowledged, nothing lost or doubled", r.Fault, r.Engine, r.RecoverS, r.Since, r.Acknowledged)
+}
+
+// Settings are the options as a report has them.
+func (o Options) Settings() map[string]any {
+	o = o.withDefaults()
+	return map[string]any{"players": o.Players, "clients": o.Clients, "seconds": o.Seconds, "seed": o.Seed, "sqlite_shards": sqliteShards}
+}
+
+// Report is what a run prints with JSON.
+type Report struct {
+	Name     string         `json:"name"`
+	Machine  string         `json:"machine"`
+	Commit   string         `json:"commit"`
+	Command  string         `json:"command"`
+	Settings map[string]any `json:"settings"`
+	Rows     []Row          `json:"rows"`
+}
+
+// errSkipped is the error of a fault that this machine cannot make.
+var errSkipped = errors.New("not possible here")
+
+// Run makes every fault in turn, each on books of its own. A row with a problem is an error at the end,
+// after all rows.
+func Run(ctx context.Context, o Options, progress func(Row)) ([]Row, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Writer == nil {
+		return nil, errs.New(errs.CodeInternal, "faults needs a command for its writers")
+	}
+	o = o.withDefaults()
+	var rows []Row
+	var problems []error
+	for _, f := range faults {
+		if !o.wants(f) {
+			continue
+		}
+		row, err := o.one(ctx, f)
+		if errors.Is(err, errSkipped) {
+			row.Skipped = err.Error()
+		} else if err != nil {
+			row.Problem = err.Error()
+		}
+		if row.Problem != "" {
+			problems = append(problems, fmt.Errorf("%s: %s", f.name, row.Problem))
+		}
+		rows = append(rows, row)
+		if progress != nil {
+			progress(row)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if len(rows) == 0 {
+		return nil, errs.New(errs.CodeInvalid, "no row is both of engine %q and among %v", o.Engine, o.Only)
+	}
+	return rows, errors.Join(problems...)
+}
+
+func (o Options) wants(f fault) bool {
+	if o.Engine != "" && o.Engine != f.engine {
+		return false
+	}
+	for _, name := range o.Only {
+		if name == f.name {
+			return true
+		}
+	}
+	return len(o.Only) == 0
+}
+
+// one makes one fault.
+func (o Options) one(ctx context.Context, f fault) (row Row, err error) {
+	row = Row{Fault: f.name, Engine: f.engine, What: f.what, Since: f.since}
+	dir, err := os.MkdirTemp(o.Dir, "matchday-faults-")
+	if err != nil {
+		return row, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	s := &stage{Options: o, dir: dir, books: filepath.Join(dir, "ledger")}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := f.run(ctx, s); err != nil {
+		return row, err
+	}
+	return row, s.conclude(ctx, &row)
+}
+
+// conclude stops the load and the writers and proves what is left.
+func (s *stage) conclude(ctx context.Context, row *Row) error {
+	if err := s.load.halt(); err != nil {
+		return err
+	}
+	if err := s.stopWriters(); err != nil {
+		return err
+	}
+	history := s.load.history.History()
+	row.Operations, row.Note = len(history), s.note
+	var err error
+	row.RecoverS, row.AwayS, err = recovery(history, s.struck, s.healed, s.shards())
+	if err != nil {
+		return err
+	}
+	row.proof, err = prove(ctx, s.config(), s.load.history, s.Players)
+	row.Problem = row.problem()
+	return err
+}
+
+// Write prints the report as one JSON object or as a table.
+func (r *Report) Write(out io.Writer, asJSON bool) error {
+	if asJSON {
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(r)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	printf := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) } // Flush reports
+	printf("%s, commit %s\n%s\n\n", r.Machine, r.Commit, r.Command)
+	printf("fault\tengine\trecover s\tfrom\taway s\toperations\tacknowledged\tlost\tdoubled\tserialisable\taudit\n")
+	for i := range r.Rows {
+		row := &r.Rows[i]
+		if row.Skipped != "" {
+			printf("%s\t%s\tskipped: %s\n", row.Fault, row.Engine, row.Skipped)
+			continue
+		}
+		if row.Problem != "" {
+			printf("%s\t%s\tPROBLEM: %s\n", row.Fault, row.Engine, row.Problem)
+			continue
+		}
+		printf("%s\t%s\t%.2f\t%s\t%.2f\t%d\t%d\t%d\t%d\tyes, %d operations\tclean\n", row.Fault, row.Engine, row.RecoverS, row.Since,
+			row.AwayS, row.Operations, row.Acknowledged, row.Lost, row.Doubled, row.History.Operations)
+	}
+	return w.Flush()
+}
+
+// seconds of load on each side of a fault.
+func (o Options) length() time.Duration { return time.Duration(o.Seconds) * time.Second }

@@ -1,0 +1,44 @@
+package faults
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"path/filepath"
+
+	_ "modernc.org/sqlite" // the driver
+)
+
+// unlocked reports whether no process holds the write lock of a shard's file.
+func (s *stage) unlocked(ctx context.Context) (bool, error) {
+	files, err := filepath.Glob(filepath.Join(s.books, "shard-*.db"))
+	if err != nil || len(files) == 0 {
+		return false, errors.Join(err, errors.New("there are no shard files"))
+	}
+	for _, file := range files {
+		free, err := writable(ctx, file)
+		if !free || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// writable takes the write lock of one file for a moment.
+func writable(ctx context.Context, file string) (free bool, err error) {
+	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(0)")
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return false, nil //nolint:nilerr // held: that is the answer
+	}
+	_, err = conn.ExecContext(ctx, "ROLLBACK")
+	return true, err
+}

@@ -1,0 +1,119 @@
+package faults
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// startLimit bounds the start of a writer process.
+const startLimit = time.Minute
+
+// process is a writer process.
+type process struct {
+	cmd    *exec.Cmd
+	addr   string
+	exited chan struct{}
+	errors *tail
+}
+
+// start starts a writer process with the configuration file and returns when it takes operations. It
+// dies with this process.
+func start(ctx context.Context, command func(file string) *exec.Cmd, file string) (*process, error) {
+	p := &process{cmd: command(file), exited: make(chan struct{}), errors: &tail{}}
+	p.cmd.Stderr = p.errors
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start writer: %w", err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start writer: %w", err)
+	}
+	ready := make(chan string, 1)
+	go func() {
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			if addr, ok := strings.CutPrefix(lines.Text(), readyLine); ok {
+				ready <- addr
+			}
+		}
+		_ = p.cmd.Wait() // how it ended is told by its standard error
+		close(p.exited)
+	}()
+	limit := time.NewTimer(startLimit)
+	defer limit.Stop()
+	select {
+	case p.addr = <-ready:
+		return p, nil
+	case <-p.exited:
+		return nil, fmt.Errorf("writer ended before it was ready: %s", p.errors)
+	case <-limit.C:
+		err = fmt.Errorf("writer was not ready within %s: %s", startLimit, p.errors)
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	return nil, errors.Join(err, p.kill())
+}
+
+// kill ends the process as a power cut would.
+func (p *process) kill() error {
+	err := p.signal(syscall.SIGKILL)
+	<-p.exited
+	return err
+}
+
+// stop ends it as an operator would.
+func (p *process) stop() error {
+	if err := p.signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	limit := time.NewTimer(startLimit)
+	defer limit.Stop()
+	select {
+	case <-p.exited:
+		return nil
+	case <-limit.C:
+		return errors.Join(errors.New("writer did not end when asked to"), p.kill())
+	}
+}
+
+func (p *process) signal(s os.Signal) error {
+	err := p.cmd.Process.Signal(s)
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	return err
+}
+
+// tail keeps the end of what a process complains about.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+const maxTail = 8 << 10
+
+// Write implements io.Writer.
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, b...)
+	t.text = t.text[max(0, len(t.text)-maxTail):]
+	return len(b), nil
+}
+
+// String returns it.
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(bytes.TrimSpace(t.text))
+}

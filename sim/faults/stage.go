@@ -1,0 +1,182 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"matchday/ledger"
+	"matchday/sim/serial"
+)
+
+// sqliteShards are the shards of a run on SQLite.
+const sqliteShards = 2
+
+// stage is what one fault happens on: books, writer processes, and a load.
+type stage struct {
+	Options
+	dir   string
+	books string // folder of the ledger
+	yaml  string // of the ledger section; "" is SQLite in books
+
+	addr    atomic.Value // string: where clients send now
+	writers []*process
+	undo    []func() error // in reverse order at the end
+	load    *load
+
+	struck, healed int64 // on the history's clock
+	note           string
+}
+
+// settings is the ledger section of the configuration.
+func (s *stage) settings() string {
+	if s.yaml != "" {
+		return s.yaml
+	}
+	return fmt.Sprintf("dir: %q\nshards: %d\n", s.books, sqliteShards)
+}
+
+// config is the same for this process.
+func (s *stage) config() ledger.Config {
+	var c ledger.Config
+	if err := yaml.Unmarshal([]byte(s.settings()), &c); err != nil {
+		return ledger.Config{} // refused by Open: a folder is required
+	}
+	return c
+}
+
+func (s *stage) shards() int { return s.config().Shards }
+
+// begin starts a writer and the load, and returns when it has run for a while.
+func (s *stage) begin(ctx context.Context) (*process, error) {
+	p, err := s.write(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.addr.Store(p.addr)
+	s.beginLoad(ctx, newRemote(func() string { return s.addr.Load().(string) })) //nolint:forcetypeassert // only strings are stored
+	return p, s.settle(ctx)
+}
+
+func (s *stage) beginLoad(ctx context.Context, t target) {
+	s.load = newLoad(t, s.Players, s.Seed)
+	s.load.begin(ctx, s.Clients)
+}
+
+// write starts a writer process on the books.
+func (s *stage) write(ctx context.Context) (*process, error) {
+	file := filepath.Join(s.dir, fmt.Sprintf("writer-%d.yaml", len(s.writers)))
+	text := "ledger:\n  " + strings.ReplaceAll(strings.TrimSpace(s.settings()), "\n", "\n  ") + "\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	p, err := start(ctx, s.Writer, file)
+	if err != nil {
+		return nil, err
+	}
+	s.writers = append(s.writers, p)
+	return p, nil
+}
+
+// settle lets the load run until it has had answers for the length of one side of a fault.
+func (s *stage) settle(ctx context.Context) error {
+	from := s.load.history.Now()
+	pause(ctx, s.length())
+	return s.await(ctx, "answers", func() bool { return answered(s.load.history.History(), from, s.shards()) == nil })
+}
+
+// await waits for what must come.
+func (s *stage) await(ctx context.Context, what string, done func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
+	defer cancel()
+	for !done() {
+		pause(ctx, 20*time.Millisecond)
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s: not within %s: %w", what, resolveLimit, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// strike notes that the fault is there; recovery counts from here unless heal follows.
+func (s *stage) strike() { s.struck = s.load.history.Now(); s.healed = s.struck }
+
+// heal notes that the cause of the fault is gone.
+func (s *stage) heal() { s.healed = s.load.history.Now() }
+
+// onEnd adds what must be undone when the stage is cleared.
+func (s *stage) onEnd(f func() error) { s.undo = append(s.undo, f) }
+
+// stopWriters ends every writer that still runs; one that was told to is given its time.
+func (s *stage) stopWriters() error {
+	var list []error
+	for _, p := range s.writers {
+		list = append(list, p.stop())
+	}
+	s.writers = nil
+	return errors.Join(list...)
+}
+
+// close clears the stage, whatever happened on it.
+func (s *stage) close() error {
+	var list []error
+	if s.load != nil && s.load.end != nil {
+		s.load.end()
+		s.load.wg.Wait()
+	}
+	for _, p := range s.writers {
+		list = append(list, p.kill())
+	}
+	for _, f := range slices.Backward(s.undo) {
+		list = append(list, f())
+	}
+	return errors.Join(list...)
+}
+
+// answered returns nil if each shard has answered an operation that was asked after the time.
+func answered(history []serial.Op, from int64, shards int) error {
+	_, _, err := recovery(history, from, from, shards)
+	return err
+}
+
+// recovery returns how long after healed every shard had answered an operation that was asked after
+// struck, and the longest time in which one of them answered nothing.
+func recovery(history []serial.Op, struck, healed int64, shards int) (recoverS, awayS float64, err error) {
+	answers := make([][]int64, shards)
+	back := make([]int64, shards)
+	for i := range back {
+		back[i] = math.MaxInt64
+	}
+	for i := range history {
+		o := &history[i]
+		if o.Answer.Unknown || o.Answer.Position.Seq == 0 || o.Answer.Position.Shard >= shards {
+			continue
+		}
+		n := o.Answer.Position.Shard
+		answers[n] = append(answers[n], o.Return)
+		if o.Call > struck && o.Return >= healed {
+			back[n] = min(back[n], o.Return)
+		}
+	}
+	var recovered, away int64
+	for n := range shards {
+		if back[n] == math.MaxInt64 {
+			return 0, 0, fmt.Errorf("shard %d answered nothing after the fault", n)
+		}
+		recovered = max(recovered, back[n]-healed)
+		slices.Sort(answers[n])
+		for i := 1; i < len(answers[n]); i++ {
+			away = max(away, answers[n][i]-answers[n][i-1])
+		}
+	}
+	return time.Duration(recovered).Seconds(), time.Duration(away).Seconds(), nil
+}
