@@ -5,6 +5,7 @@ import (
 
 	"matchday/errs"
 	"matchday/id"
+	"matchday/money"
 )
 
 // Address is the path of an account. Player accounts start with player/{player}/{jurisdiction}/;
@@ -45,6 +46,12 @@ func PSP(provider string, j id.Jurisdiction) Address {
 // Adjustments is the counter-account of corrections made by staff.
 func Adjustments(j id.Jurisdiction) Address { return Address("adjustments/" + string(j)) }
 
+// elsewhere balances the accounts of the type whose players live on another shard now, and of which
+// this shard keeps a copy: their balances and this one are zero together.
+func elsewhere(t accountType, j id.Jurisdiction, c money.Currency) Address {
+	return Address("elsewhere/" + t.String() + "/" + string(j) + "/" + string(c))
+}
+
 // Player returns the player of a player account, or "" for a house account.
 func (a Address) Player() id.Player {
 	rest, ok := strings.CutPrefix(string(a), "player/")
@@ -75,12 +82,14 @@ const (
 	typeRevenue
 	typePSP
 	typeAdjustments
+	typeElsewhere
 )
 
 // accountTypeNames are for messages to callers.
 var accountTypeNames = [...]string{
 	typeCash: "cash", typeWithdrawing: "withdrawing", typeOwed: "owed", typeBets: "bets",
 	typeRevenue: "revenue", typePSP: "psp", typeAdjustments: "adjustments",
+	typeElsewhere: "elsewhere",
 }
 
 func (t accountType) String() string { return accountTypeNames[t] }
@@ -144,6 +153,10 @@ func parseAddress(text string) (addressParts, bool) {
 		return addressParts{typeRevenue, "", id.Jurisdiction(a)}, more && isJurisdiction(a) && isName(b, 32)
 	case "psp":
 		return addressParts{typePSP, "", id.Jurisdiction(b)}, more && isName(a, 32) && isJurisdiction(b)
+	case "elsewhere":
+		jurisdiction, currency, _ := strings.Cut(b, "/")
+		ok := more && playerRole(a) != 0 && isJurisdiction(jurisdiction) && isCurrency(currency)
+		return addressParts{typeElsewhere, "", id.Jurisdiction(jurisdiction)}, ok
 	case "adjustments":
 		return addressParts{typeAdjustments, "", id.Jurisdiction(a)}, !more && isJurisdiction(a)
 	default:
@@ -196,6 +209,11 @@ func isJurisdiction(text string) bool {
 		}
 	}
 	return true
+}
+
+// isCurrency reports whether text looks like USD.
+func isCurrency(text string) bool {
+	return len(text) == 3 && isUpper(text[0]) && isUpper(text[1]) && isUpper(text[2])
 }
 
 func isUpper(c byte) bool { return c >= 'A' && c <= 'Z' }

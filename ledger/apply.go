@@ -25,8 +25,9 @@ type builder struct {
 	sealer *sealer
 
 	state   shardState // as committed
-	number  uint64     // of the batch being built
-	checked bool       // every key of the batch was looked up
+	buckets bucketStates
+	number  uint64 // of the batch being built
+	checked bool   // every key of the batch was looked up
 	out     batch
 
 	touched []*account
@@ -75,10 +76,12 @@ func (b *builder) reset(now time.Time) {
 	clear(b.out.rows)
 	b.touched, b.answers, b.lines, b.blob = b.touched[:0], b.answers[:0], b.lines[:0], nil
 	b.prints = nil
+	b.buckets.begin()
 	b.out = batch{
 		epoch: b.state.epoch, first: b.state.seq + 1, last: b.state.seq, at: now, accounts: b.state.accounts,
 		opened: b.out.opened[:0], rows: b.out.rows[:0], postings: b.out.postings[:0],
 		newHolds: b.out.newHolds[:0], oldHolds: b.out.oldHolds[:0],
+		buckets: b.out.buckets[:0], copied: b.out.copied[:0], shares: b.out.shares[:0],
 	}
 }
 
@@ -91,6 +94,7 @@ func (b *builder) rollback() {
 		b.cache.remove(a)
 	}
 	b.touched, b.out.opened = b.touched[:0], b.out.opened[:0]
+	b.buckets.rollback()
 	b.cache.trim()
 }
 
@@ -170,6 +174,10 @@ func (b *builder) loadAccounts(ctx context.Context, addresses []Address) error {
 // is returned, which fails the whole batch.
 func (b *builder) apply(ctx context.Context, e *entry) error {
 	t := e.t
+	if !b.buckets.live(e.bucket) {
+		e.out.Err = errElsewhere
+		return nil
+	}
 	if index, ok := b.pending[t.Key]; ok {
 		r := &b.out.rows[index]
 		if r.print != e.print {
@@ -336,7 +344,7 @@ func (b *builder) finish(r *row, e *entry) {
 		b.prints = append(b.prints, b.lines[i].balance)
 	}
 	r.balances = b.prints[first:len(b.prints):len(b.prints)]
-	if r.record != nil {
+	if r.published() {
 		b.out.records++
 	}
 	index := len(b.out.rows) - 1
@@ -408,7 +416,6 @@ func (b *builder) resolve(ctx context.Context, e *entry) error {
 // end writes the transfer that ends an open hold.
 func (b *builder) end(h *holdEntry, e *entry) {
 	r := b.begin(e)
-	r.holdSeq = h.seq
 	switch e.t.Kind {
 	case KindPost:
 		amount := e.t.AmountMinor
@@ -425,12 +432,17 @@ func (b *builder) end(h *holdEntry, e *entry) {
 		b.post(r, h.source, 0, -h.amount)
 		h.state = holdExpired
 	}
-	h.resolved = r.seq
+	b.endHold(h, r)
+	b.finish(r, e)
+}
+
+// endHold notes that the row ended the hold.
+func (b *builder) endHold(h *holdEntry, r *row) {
+	r.holdSeq, h.resolved = h.seq, r.seq
 	if !h.fresh && !h.dirty {
 		b.out.oldHolds = append(b.out.oldHolds, h)
 	}
 	h.dirty = true
-	b.finish(r, e)
 }
 
 // String returns the state as messages spell it.
@@ -508,7 +520,7 @@ func expireEntry(h *storedHold) entry {
 		Key: expirePrefix + h.key, Kind: KindExpire, Player: h.player, Jurisdiction: h.jurisdiction,
 		Currency: h.currency, HoldKey: h.key,
 	}
-	return entry{t: t, print: t.fingerprint()}
+	return entry{t: t, print: t.fingerprint(), bucket: bucketOf(h.player)}
 }
 
 // answered is an answer to one transfer that is not written to the log: the transfer is wrong, or

@@ -26,6 +26,8 @@ type AuditReport struct {
 	Transfers int64
 	Postings  int64
 	Findings  []Finding // empty: the books are sound; otherwise the first of each unsound shard
+
+	homes map[int]int // bucket -> the shard that serves it or is about to give it away
 }
 
 // Finding names the first row of a shard that breaks an invariant.
@@ -108,7 +110,7 @@ func auditFile(ctx context.Context, name string, n int, first *int, o *AuditOpti
 	if a.progress == nil {
 		a.progress = func(int, int64, int64) {}
 	}
-	for _, step := range []func() error{a.readShard, a.readAccounts, a.walkLog, a.checkHolds, a.walkPostings, a.comparePostings} {
+	for _, step := range []func() error{a.readShard, a.readBuckets, a.readAccounts, a.walkLog, a.checkHolds, a.walkPostings, a.comparePostings} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -129,15 +131,19 @@ type auditor struct {
 	epoch    int64
 	opened   int64 // accounts
 	accounts []auditAccount
-	names    []string // jurisdictions and currencies, by the numbers in accounts
-	logged   digest   // of the postings as the transfers have them
-	posted   digest   // of the posting table
+	names    []string      // jurisdictions and currencies, by the numbers in accounts
+	logged   digest        // of the postings as the transfers have them
+	posted   digest        // of the posting table
+	away     [buckets]bool // buckets of which the shard has only a copy
+	moved    movedSums
 }
 
 // auditAccount is what the audit keeps of every account.
 type auditAccount struct {
 	kind         accountType
-	jurisdiction uint8 // index into names
+	away         bool        // it is a copy: the player is served by another shard
+	of           accountType // of an elsewhere account: which type it balances
+	jurisdiction uint8       // index into names
 	currency     uint8
 }
 
@@ -189,7 +195,9 @@ func (a *auditor) readAccounts() error {
 		if string(parts.jurisdiction) != jurisdiction {
 			return found("an account is in its address's jurisdiction", "account", key, parts.jurisdiction, jurisdiction)
 		}
-		a.accounts = append(a.accounts, auditAccount{parts.kind, a.name(jurisdiction), a.name(currency)})
+		a.accounts = append(a.accounts, auditAccount{
+			kind: parts.kind, away: a.isAway(parts.player), of: elsewhereOf(address), jurisdiction: a.name(jurisdiction), currency: a.name(currency),
+		})
 		return nil
 	})
 	if err != nil {

@@ -48,7 +48,8 @@ func (a *auditor) walkLog() error {
 	}
 	const q = `
 		SELECT seq, key, kind, state, COALESCE(code, ''), COALESCE(detail, ''), player, jurisdiction,
-			currency, fingerprint, COALESCE(hold_seq, 0), lines, record_type, COALESCE(subject, ''), data
+			currency, fingerprint, COALESCE(hold_seq, 0), lines, record_type, COALESCE(subject, ''), data,
+			COALESCE(origin_shard, 0), COALESCE(origin_seq, 0), COALESCE(origin_at_us, 0)
 		FROM transfer
 		ORDER BY seq`
 	err := eachRow(a.tx.QueryContext(a.ctx, q))(w.transfer)
@@ -130,7 +131,8 @@ func (w *logWalk) transfer(rows *sql.Rows) error {
 	var print, data []byte
 	var kind, subject sql.NullString
 	err := rows.Scan(&r.seq, &r.key, &r.kind, &state, &r.code, &r.detail, &r.player, &r.jurisdiction,
-		&r.currency, &print, &r.holdSeq, &r.lines, &kind, &subject, &data)
+		&r.currency, &print, &r.holdSeq, &r.lines, &kind, &subject, &data,
+		&r.origin.shard, &r.origin.seq, &r.origin.atUS)
 	if err != nil {
 		return err
 	}
@@ -151,7 +153,7 @@ func (w *logWalk) transfer(rows *sql.Rows) error {
 		return err
 	}
 	w.sealer.row(&r)
-	if r.record != nil {
+	if r.published() {
 		w.records++
 	}
 	if r.seq%16384 == 0 {

@@ -109,7 +109,7 @@ func (a *auditor) walkPostings() error {
 		return found("what is held equals the open holds", "hold", fmt.Sprintf("account_id %d", w.pending.account), 0, w.pending.amount)
 	}
 	a.report.Postings += a.posted.count
-	return nil
+	return a.checkElsewhere()
 }
 
 // row checks one posting.
@@ -178,6 +178,7 @@ func (w *postingWalk) endAccount() error {
 			return sqldb.Wrap("read open holds", err)
 		}
 	}
+	w.moved.add(w.accounts[w.account], w.balance)
 	if w.held != open {
 		return found("what is held equals the open holds", "posting", postingKey(w.account, w.seq), open, w.held)
 	}

@@ -15,6 +15,8 @@ type kindRow struct {
 	zero bool
 	// resolves marks the kinds that end a hold: they name the hold and bring no postings.
 	resolves bool
+	// internal marks the kinds that only the ledger itself makes.
+	internal bool
 }
 
 // typeSet is a set of account types, one bit each.
@@ -49,7 +51,12 @@ var kinds = [...]kindRow{
 	KindAdjustment: {name: "adjustment", debits: types(typeAdjustments, typeCash, typeOwed),
 		credits: types(typeAdjustments, typeCash, typeOwed)},
 	KindOwedRecovery: {name: "owed_recovery", debits: types(typeCash), credits: types(typeOwed)},
+	KindMoveOut:      {name: "move_out", debits: sharedTypes, credits: sharedTypes, internal: true},
+	KindMoveIn:       {name: "move_in", debits: sharedTypes, credits: sharedTypes, internal: true},
 }
+
+// sharedTypes are the types of account of which every shard has a share.
+var sharedTypes = types(typeBets, typeRevenue, typePSP, typeAdjustments, typeElsewhere)
 
 // valid reports whether the kind is in the table.
 func (k Kind) valid() bool { return k >= KindDeposit && int(k) < len(kinds) }

@@ -126,6 +126,9 @@ func (m *shardMetrics) committed(b *batch) {
 	clear(m.tally)
 	for i := range b.rows {
 		r := &b.rows[i]
+		if r.origin.copied() {
+			continue // counted where it was committed first
+		}
 		m.tally[countKey{string(r.jurisdiction), r.kind, r.code != ""}]++
 	}
 	for key, n := range m.tally {

@@ -30,7 +30,7 @@ func (p *placement) shardOf(player id.Player) int { return int(p.shards[bucketOf
 
 // bucketOf hashes the player with FNV-1a, folded to the number of buckets. The result is stored by
 // where rows are, so it may never change.
-func bucketOf(player id.Player) int {
+func bucketOf[P ~string | ~[]byte](player P) int {
 	const offset, prime = 14695981039346656037, 1099511628211
 	hash := uint64(offset)
 	for i := range len(player) {

@@ -273,6 +273,10 @@ type ExportedTransfer struct {
 	State        string    // "committed" or "refused"
 	Code         errs.Code // why refused
 	Postings     []Posting // what was asked for, if refused
+
+	// Origin is where the transfer was committed first, if this is the copy that came with its
+	// player's bucket; the zero position otherwise. At is the time it was committed there.
+	Origin stream.Position
 }
 
 // ExportTransfers hands every transfer of every shard to fn, in the order of each log. It stops at

@@ -60,6 +60,12 @@ func (s *sealer) row(r *row) {
 	if r.record != nil {
 		b = appendRecord(b, r.record)
 	}
+	if r.origin.copied() {
+		b = append(b, 'o')
+		for _, n := range [...]int64{int64(r.origin.shard), r.origin.seq, r.origin.atUS} {
+			b = binary.AppendVarint(b, n)
+		}
+	}
 	s.buf = b
 	s.flush()
 }

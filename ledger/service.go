@@ -154,7 +154,11 @@ func (s *Service) open(ctx context.Context, d Deps, m *metrics) error {
 		if err != nil {
 			return fmt.Errorf("take over ledger shard %d: %w", one.number, err)
 		}
-		one.adopt(state)
+		owned, err := ownedBuckets(ctx, one.store, one.number, home)
+		if err != nil {
+			return fmt.Errorf("read buckets of ledger shard %d: %w", one.number, err)
+		}
+		one.adopt(state, owned)
 		d.Log.InfoContext(ctx, "ledger shard opened", "shard", one.number, "epoch", state.epoch, "position", state.seq)
 		return nil
 	})
@@ -219,8 +223,9 @@ func newShard(c Config, number int, d Deps, m *shardMetrics) *shard {
 }
 
 // adopt makes the shard's writer go on from where the log stands.
-func (s *shard) adopt(state shardState) {
+func (s *shard) adopt(state shardState, owned []bucketRow) {
 	s.builder.state = state
+	s.builder.buckets.load(owned)
 	s.head.Store(state.seq)
 	s.epoch.Store(state.epoch)
 	s.lastUS.Store(state.at.UnixMicro())

@@ -21,6 +21,7 @@ type store interface {
 
 // writerStore is what a writer needs of its database.
 type writerStore interface {
+	moverStore
 	// takeOver raises the epoch, which stops every earlier writer at its next commit, and returns
 	// where the log stands.
 	takeOver(ctx context.Context, shard, shards int) (shardState, error)
@@ -109,7 +110,19 @@ type storedTransfer struct {
 	subject      string
 	data         []byte
 	at           time.Time
+	origin       origin
 }
+
+// origin says of a copied transfer where it was committed first, and when. The zero value is that of
+// a transfer which is no copy.
+type origin struct {
+	shard int
+	seq   int64
+	atUS  int64
+}
+
+// copied reports whether the transfer came from another shard.
+func (o origin) copied() bool { return o.seq != 0 }
 
 // holdState is how far a hold has come. The numbers are stored.
 type holdState uint8
@@ -153,7 +166,10 @@ type batch struct {
 	oldHolds    []*holdEntry
 	records     int
 	seal        seal
-	written     func() // the store calls it when only its commit is left; nil: nobody asks
+	written     func()        // the store calls it when only its commit is left; nil: nobody asks
+	buckets     []bucketRow   // new states
+	copied      []copiedUpTo  // how far copying has come
+	shares      []shareChange // what was copied adds to
 }
 
 // statementsDone tells whoever measures that only the commit is left.
@@ -187,7 +203,11 @@ type row struct {
 	record       *stream.Draft // nil: none, or refused
 	balances     []int64
 	request      *Transfer // what was asked, for conflicts within the batch
+	origin       origin
 }
+
+// published reports whether the row's record goes out with the batch: a copy's has gone out before.
+func (r *row) published() bool { return r.record != nil && !r.origin.copied() }
 
 // posting is one row of the posting table.
 type posting struct {

@@ -131,7 +131,8 @@ func readOpened(ctx context.Context, on querier, opened int64, list []sealedBatc
 func readSealedRows(ctx context.Context, on querier, _ int64, list []sealedBatch) error {
 	const q = `
 		SELECT t.seq, t.key, t.kind, COALESCE(t.code, ''), COALESCE(t.detail, ''), t.player, t.jurisdiction,
-			t.currency, t.fingerprint, COALESCE(t.hold_seq, 0), t.lines, t.record_type, COALESCE(t.subject, ''), t.data
+			t.currency, t.fingerprint, COALESCE(t.hold_seq, 0), t.lines, t.record_type, COALESCE(t.subject, ''), t.data,
+			COALESCE(t.origin_shard, 0), COALESCE(t.origin_seq, 0), COALESCE(t.origin_at_us, 0)
 		FROM transfer t
 		WHERE t.seq BETWEEN ? AND ?
 		ORDER BY t.seq`
@@ -141,7 +142,8 @@ func readSealedRows(ctx context.Context, on querier, _ int64, list []sealedBatch
 		var print, data []byte
 		var recordType, subject sql.NullString
 		err := found.Scan(&r.seq, &r.key, &r.kind, &r.code, &r.detail, &r.player, &r.jurisdiction, &r.currency,
-			&print, &r.holdSeq, &r.lines, &recordType, &subject, &data)
+			&print, &r.holdSeq, &r.lines, &recordType, &subject, &data,
+			&r.origin.shard, &r.origin.seq, &r.origin.atUS)
 		if err != nil {
 			return err
 		}

@@ -188,13 +188,17 @@ func (s *sqliteStore) accounts(ctx context.Context, addresses []Address) ([]stor
 
 // addresses implements writerStore.
 func (s *sqliteStore) addresses(ctx context.Context, ids []int64) (map[int64]Address, error) {
+	return addressesOn(ctx, s.conn, ids)
+}
+
+func addressesOn(ctx context.Context, on querier, ids []int64) (map[int64]Address, error) {
 	const q = `
 		SELECT id, address
 		FROM account
 		WHERE id IN `
 	out := make(map[int64]Address, len(ids))
 	err := eachChunk(ids, func(args []any) error {
-		return s.query(ctx, q+placeholders(len(args)), args, func(rows *sql.Rows) error {
+		return eachRow(on.QueryContext(ctx, q+placeholders(len(args)), args...))(func(rows *sql.Rows) error {
 			var account int64
 			var address Address
 			err := rows.Scan(&account, &address)
@@ -220,12 +224,12 @@ func transfersOn(ctx context.Context, on querier, keys []string) ([]storedTransf
 	const q = `
 		SELECT t.seq, t.key, t.kind, COALESCE(t.code, ''), COALESCE(t.detail, ''), t.player, t.jurisdiction,
 			t.currency, t.fingerprint, COALESCE(t.hold_seq, 0), t.lines, COALESCE(t.record_type, ''),
-			COALESCE(t.subject, ''), t.data, (
+			COALESCE(t.subject, ''), t.data, COALESCE(t.origin_at_us, (
 				SELECT b.at_us
 				FROM batch b
 				WHERE b.last_seq >= t.seq
 				ORDER BY b.last_seq
-				LIMIT 1)
+				LIMIT 1)), COALESCE(t.origin_shard, 0), COALESCE(t.origin_seq, 0), COALESCE(t.origin_at_us, 0)
 		FROM transfer t
 		WHERE t.key IN `
 	var out []storedTransfer
@@ -235,7 +239,8 @@ func transfersOn(ctx context.Context, on querier, keys []string) ([]storedTransf
 			var lines, print []byte
 			var atUS int64
 			err := rows.Scan(&t.seq, &t.key, &t.kind, &t.code, &t.detail, &t.player, &t.jurisdiction,
-				&t.currency, &print, &t.holdSeq, &lines, &t.recordType, &t.subject, &t.data, &atUS)
+				&t.currency, &print, &t.holdSeq, &lines, &t.recordType, &t.subject, &t.data, &atUS,
+				&t.origin.shard, &t.origin.seq, &t.origin.atUS)
 			if err != nil {
 				return err
 			}

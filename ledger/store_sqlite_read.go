@@ -90,7 +90,8 @@ func balancesOn(ctx context.Context, on querier, list []Address) ([]balanceRow, 
 }
 
 // balanceAt implements readerStore. The batch that was last at the time gives the position, the
-// last posting up to it gives the balance.
+// last posting up to it gives the balance. Copies of a player's transfers came later than what they
+// are copies of, so those made at their origin by the time count too.
 func (s *sqliteStore) balanceAt(ctx context.Context, a Address, at time.Time) (balanceRow, error) {
 	const q = `
 		SELECT s.seq, a.currency, p.balance_minor, p.held_minor
@@ -103,10 +104,12 @@ func (s *sqliteStore) balanceAt(ctx context.Context, a Address, at time.Time) (b
 				LIMIT 1), 0) AS seq) s
 		LEFT JOIN account a ON a.address = ?
 		LEFT JOIN posting p ON p.account_id = a.id AND p.seq = (
-			SELECT MAX(seq)
-			FROM posting
-			WHERE account_id = a.id AND seq <= s.seq)`
-	return scanBalance("read balance at", s.db.Read.QueryRowContext(ctx, q, at.UnixMicro(), string(a)))
+			SELECT MAX(o.seq)
+			FROM posting o
+			JOIN transfer t ON t.seq = o.seq
+			WHERE o.account_id = a.id AND (o.seq <= s.seq OR (? AND t.origin_at_us <= ?)))`
+	atUS, ofPlayer := at.UnixMicro(), a.Player() != ""
+	return scanBalance("read balance at", s.db.Read.QueryRowContext(ctx, q, atUS, string(a), ofPlayer, atUS))
 }
 
 func scanBalance(op string, found *sql.Row) (balanceRow, error) {
@@ -124,12 +127,12 @@ func scanBalance(op string, found *sql.Row) (balanceRow, error) {
 // statement implements readerStore.
 func (s *sqliteStore) statement(ctx context.Context, a Address, before int64, limit int) ([]StatementLine, error) {
 	const q = `
-		SELECT p.seq, t.key, t.kind, (
+		SELECT p.seq, t.key, t.kind, COALESCE(t.origin_at_us, (
 				SELECT b.at_us
 				FROM batch b
 				WHERE b.last_seq >= p.seq
 				ORDER BY b.last_seq
-				LIMIT 1),
+				LIMIT 1)),
 			p.amount_minor, p.balance_minor, COALESCE(t.subject, '')
 		FROM account a
 		JOIN posting p ON p.account_id = a.id
@@ -194,7 +197,7 @@ func (s *sqliteStore) records(ctx context.Context, list []stream.Batch) error {
 	const q = `
 		SELECT seq, record_type, subject, player, jurisdiction, data
 		FROM transfer
-		WHERE seq BETWEEN ? AND ? AND record_type IS NOT NULL
+		WHERE seq BETWEEN ? AND ? AND record_type IS NOT NULL AND origin_seq IS NULL
 		ORDER BY seq`
 	at := 0
 	names := map[string]string{} // types and jurisdictions are few: keep one copy of each
@@ -232,12 +235,13 @@ func intern(names map[string]string, text string) string {
 // keep the write-ahead log from being emptied.
 func (s *sqliteStore) export(ctx context.Context, shard int, fn func(ExportedTransfer) error) error {
 	const q = `
-		SELECT t.seq, t.key, t.kind, t.jurisdiction, t.currency, COALESCE(t.code, ''), t.lines, (
+		SELECT t.seq, t.key, t.kind, t.jurisdiction, t.currency, COALESCE(t.code, ''), t.lines,
+			COALESCE(t.origin_at_us, (
 				SELECT b.at_us
 				FROM batch b
 				WHERE b.last_seq >= t.seq
 				ORDER BY b.last_seq
-				LIMIT 1)
+				LIMIT 1)), COALESCE(t.origin_shard, 0), COALESCE(t.origin_seq, 0)
 		FROM transfer t
 		WHERE t.seq > ?
 		ORDER BY t.seq
@@ -251,7 +255,8 @@ func (s *sqliteStore) export(ctx context.Context, shard int, fn func(ExportedTra
 			t := ExportedTransfer{Shard: shard, State: stateCommitted}
 			var atUS int64
 			var encoded []byte
-			err := rows.Scan(&t.Seq, &t.Key, &t.Kind, &t.Jurisdiction, &t.Currency, &t.Code, &encoded, &atUS)
+			err := rows.Scan(&t.Seq, &t.Key, &t.Kind, &t.Jurisdiction, &t.Currency, &t.Code, &encoded, &atUS,
+				&t.Origin.Shard, &t.Origin.Seq)
 			t.At = fromMicros(atUS)
 			if t.Code != "" {
 				t.State = stateRefused

@@ -13,8 +13,9 @@ import (
 // sqliteWriter holds the prepared statements of one shard's writing connection.
 type sqliteWriter struct {
 	begin, commit, rollback, advance, seal, resolve *statement
+	place, copiedTo, addShare, setShare             *statement
 
-	accounts, transfers, postings, holds *inserter
+	accounts, transfers, copies, postings, holds *inserter
 }
 
 // newSQLiteWriter prepares every statement of a commit.
@@ -30,12 +31,33 @@ func newSQLiteWriter(ctx context.Context, c driver.Conn) (*sqliteWriter, error) 
 		UPDATE hold
 		SET state = ?, posted_minor = ?, resolved_seq = ?
 		WHERE seq = ? AND state = 1`
+	const place = `
+		INSERT INTO bucket (bucket, state, peer, move_id, seq)
+		VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (bucket) DO UPDATE SET state = excluded.state, peer = excluded.peer,
+			move_id = excluded.move_id, seq = excluded.seq`
+	const copiedTo = `
+		UPDATE bucket
+		SET seq = ?
+		WHERE state = 4 AND move_id = ? AND seq < ?`
+	const addShare = `
+		INSERT INTO bucket_share (bucket, account_id, amount_minor)
+		VALUES (?, ?, ?)
+		ON CONFLICT (bucket, account_id) DO UPDATE SET amount_minor = amount_minor + excluded.amount_minor`
+	const setShare = `
+		INSERT INTO bucket_share (bucket, account_id, amount_minor)
+		VALUES (?, ?, ?)
+		ON CONFLICT (bucket, account_id) DO UPDATE SET amount_minor = excluded.amount_minor`
 	const accounts = `
 		INSERT INTO account (id, address, jurisdiction, currency)
 		VALUES `
 	const transfers = `
 		INSERT INTO transfer (seq, key, kind, state, code, detail, player, jurisdiction, currency,
 			fingerprint, hold_seq, lines, record_type, subject, data)
+		VALUES `
+	const copies = `
+		INSERT INTO transfer (seq, key, kind, state, code, detail, player, jurisdiction, currency,
+			fingerprint, hold_seq, lines, record_type, subject, data, origin_shard, origin_seq, origin_at_us)
 		VALUES `
 	const postings = `
 		INSERT INTO posting (account_id, seq, amount_minor, balance_minor, held_minor, rule)
@@ -48,7 +70,8 @@ func newSQLiteWriter(ctx context.Context, c driver.Conn) (*sqliteWriter, error) 
 	w := &sqliteWriter{
 		begin: p.prepare("BEGIN IMMEDIATE"), commit: p.prepare("COMMIT"), rollback: p.prepare("ROLLBACK"),
 		advance: p.prepare(advance), seal: p.prepare(seal), resolve: p.prepare(resolve),
-		accounts: p.inserter(accounts, 4), transfers: p.inserter(transfers, 15),
+		place: p.prepare(place), copiedTo: p.prepare(copiedTo), addShare: p.prepare(addShare), setShare: p.prepare(setShare),
+		accounts: p.inserter(accounts, 4), transfers: p.inserter(transfers, 15), copies: p.inserter(copies, 18),
 		postings: p.inserter(postings, 6), holds: p.inserter(holds, 10),
 	}
 	if p.err != nil {
@@ -60,10 +83,10 @@ func newSQLiteWriter(ctx context.Context, c driver.Conn) (*sqliteWriter, error) 
 // close finalises the statements that were prepared.
 func (w *sqliteWriter) close() error {
 	var list []error
-	for _, s := range []*statement{w.begin, w.commit, w.rollback, w.advance, w.seal, w.resolve} {
+	for _, s := range []*statement{w.begin, w.commit, w.rollback, w.advance, w.seal, w.resolve, w.place, w.copiedTo, w.addShare, w.setShare} {
 		list = append(list, s.close())
 	}
-	for _, i := range []*inserter{w.accounts, w.transfers, w.postings, w.holds} {
+	for _, i := range []*inserter{w.accounts, w.transfers, w.copies, w.postings, w.holds} {
 		list = append(list, i.one.close(), i.many.close())
 	}
 	return errors.Join(list...)
@@ -235,6 +258,9 @@ func (w *sqliteWriter) insert(ctx context.Context, b *batch) error {
 	if err := w.writeHolds(ctx, b); err != nil {
 		return sqldb.Wrap("write holds", err)
 	}
+	if err := w.placeBuckets(ctx, b); err != nil {
+		return sqldb.Wrap("place buckets", err)
+	}
 	_, err = w.seal.run(ctx, b.last, b.first, b.at.UnixMicro(), b.writtenEpoch(), b.accounts, int64(b.records), b.seal[:])
 	return sqldb.Wrap("seal batch", err)
 }
@@ -255,10 +281,13 @@ func (w *sqliteWriter) insertAccounts(ctx context.Context, list []*account) erro
 }
 
 func (w *sqliteWriter) insertTransfers(ctx context.Context, rows []row) error {
-	in := w.transfers
-	in.filled = 0
+	w.transfers.filled, w.copies.filled = 0, 0
 	for i := range rows {
 		r := &rows[i]
+		in := w.transfers
+		if r.origin.copied() {
+			in = w.copies
+		}
 		in.value(r.seq)
 		in.value(r.key)
 		in.value(int64(r.kind))
@@ -290,11 +319,19 @@ func (w *sqliteWriter) insertTransfers(ctx context.Context, rows []row) error {
 			in.value(r.record.Subject)
 			in.value(string(r.record.Data))
 		}
+		if r.origin.copied() {
+			in.value(int64(r.origin.shard))
+			in.value(r.origin.seq)
+			in.value(r.origin.atUS)
+		}
 		if err := in.next(ctx); err != nil {
 			return err
 		}
 	}
-	return in.flush(ctx)
+	if err := w.transfers.flush(ctx); err != nil {
+		return err
+	}
+	return w.copies.flush(ctx)
 }
 
 func (w *sqliteWriter) insertPostings(ctx context.Context, list []posting) error {

@@ -29,6 +29,8 @@ const (
 	KindExpire                            // a hold ran out
 	KindAdjustment                        // adjustments <-> cash or owed
 	KindOwedRecovery                      // cash -> owed
+	KindMoveOut                           // house accounts <-> elsewhere: players leave the shard
+	KindMoveIn                            // house accounts <-> elsewhere: players come to the shard
 )
 
 // Lane is the queue a transfer waits in.

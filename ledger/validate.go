@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"matchday/errs"
 	"matchday/money"
@@ -29,6 +30,9 @@ const (
 // expirePrefix starts the keys of transfers that the ledger makes itself when a hold runs out.
 const expirePrefix = "expire:"
 
+// movePrefix starts the keys of transfers that the ledger makes itself when buckets move.
+const movePrefix = "move:"
+
 // fingerprint decides between replay and conflict: a tag saying what was hashed, and 16 bytes of
 // SHA-256 over it.
 type fingerprint [17]byte
@@ -41,11 +45,12 @@ const (
 // entry is one transfer on its way to the writer, checked and fingerprinted in the caller's
 // goroutine so that the writer only applies.
 type entry struct {
-	t     *Transfer
-	parts [MaxPostings]addressParts
-	print fingerprint
-	size  int
-	out   *Result
+	t      *Transfer
+	parts  [MaxPostings]addressParts
+	print  fingerprint
+	size   int
+	bucket int // of the player
+	out    *Result
 }
 
 // prepare checks everything about the transfer that needs no state.
@@ -53,10 +58,13 @@ func prepare(t *Transfer) (entry, error) {
 	e := entry{t: t, size: 256 + len(t.Key) + len(t.HoldKey)}
 	var check errs.Check
 	checkKey(&check, "key", t.Key)
-	if len(t.Key) >= len(expirePrefix) && t.Key[:len(expirePrefix)] == expirePrefix {
+	if strings.HasPrefix(t.Key, expirePrefix) {
 		check.Add("key", "must not start with %q, which the ledger uses itself", expirePrefix)
 	}
-	if !t.Kind.valid() {
+	if strings.HasPrefix(t.Key, movePrefix) {
+		check.Add("key", "must not start with %q, which the ledger uses itself", movePrefix)
+	}
+	if !t.Kind.valid() || kinds[t.Kind].internal {
 		check.Add("kind", "is unknown")
 		return e, check.Err()
 	}
@@ -84,7 +92,7 @@ func prepare(t *Transfer) (entry, error) {
 	if err := check.Err(); err != nil {
 		return e, err
 	}
-	e.print = t.fingerprint()
+	e.print, e.bucket = t.fingerprint(), bucketOf(t.Player)
 	return e, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,8 +20,10 @@ type job struct {
 	entries []entry
 	bytes   int
 	lane    Lane
-	queued  time.Time // when; zero if nobody waits for it
-	err     error     // set before done is closed; nil: the entries' results hold the answers
+	queued  time.Time   // when; zero if nobody waits for it
+	step    step        // work of a move, after the entries; nil: none
+	refused *errs.Error // why the step was not taken; nil if it was
+	err     error       // set before done is closed; nil: the entries' results hold the answers
 	done    chan struct{}
 	state   atomic.Int32 // who has it: jobQueued, then one of the others for good
 }
@@ -219,6 +222,9 @@ func (s *shard) refuseQueued() {
 }
 
 func (j *job) finish(err error) {
+	if err == nil {
+		err = j.refusal()
+	}
 	j.err = err
 	close(j.done)
 }
@@ -365,7 +371,12 @@ func (s *shard) settleState(ctx context.Context) error {
 	if now.epoch != s.builder.state.epoch {
 		return errFenced
 	}
+	owned, err := s.store.buckets(ctx) // the lost batch may have changed them
+	if err != nil {
+		return err
+	}
 	s.builder.cache.clear()
+	s.builder.buckets.load(owned)
 	s.builder.state = now
 	s.checked = checkedBatches // the lost batch may be in the log
 	s.head.Store(now.seq)
@@ -394,6 +405,9 @@ func (s *shard) attempt(ctx context.Context, jobs []*job, checked bool) error {
 			if err := b.apply(ctx, &j.entries[i]); err != nil {
 				return err
 			}
+		}
+		if err := b.take(ctx, j); err != nil {
+			return err
 		}
 	}
 	if len(b.out.rows) == 0 {
@@ -426,7 +440,7 @@ func (s *shard) publish() {
 	bytes := 0
 	for i := range out.rows {
 		r := &out.rows[i]
-		if r.record == nil {
+		if !r.published() {
 			continue
 		}
 		bytes += len(r.record.Data)
@@ -445,12 +459,29 @@ func (s *shard) publish() {
 // maxSwept bounds how many holds one sweep ends.
 const maxSwept = 500
 
+// ranOut returns holds that ran out, of players served here. Those of buckets that were copied, or
+// left behind, end where their player lives; here they stay open, so it may have to look past them.
+func (s *shard) ranOut(ctx context.Context) ([]storedHold, error) {
+	const most = 64 * maxSwept
+	for limit := maxSwept; ; limit *= 4 {
+		list, err := s.store.expired(ctx, 0, s.clock.Now(), limit)
+		if err != nil {
+			return nil, err
+		}
+		read := len(list)
+		list = slices.DeleteFunc(list, func(h storedHold) bool { return !s.builder.buckets.live(bucketOf(h.player)) })
+		if len(list) > 0 || read < limit || limit >= most {
+			return list[:min(len(list), maxSwept)], nil
+		}
+	}
+}
+
 // sweep ends holds that ran out and that nobody has asked about.
 func (s *shard) sweep(ctx context.Context) error {
 	if s.unsure {
 		return s.write(ctx, nil) // finds out where the log stands, even when nobody writes
 	}
-	list, err := s.store.expired(ctx, 0, s.clock.Now(), maxSwept)
+	list, err := s.ranOut(ctx)
 	if err != nil {
 		s.log.ErrorContext(ctx, "expired holds not read", "shard", s.number, "error", err)
 		return nil

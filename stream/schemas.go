@@ -11,6 +11,11 @@ const (
 	TypeWithdrawalRequested = "matchday.withdrawal.requested"
 	TypeWithdrawalCompleted = "matchday.withdrawal.completed"
 	TypeWithdrawalReturned  = "matchday.withdrawal.returned"
+
+	// A bucket of players left a shard, and came to another: two records, on two logs. They concern no
+	// player and no jurisdiction ("ZZ" stands there).
+	TypeBucketMovedOut = "matchday.bucket.moved_out"
+	TypeBucketMovedIn  = "matchday.bucket.moved_in"
 )
 
 // Outcomes of legs and bets as records, history and API spell them.
@@ -62,6 +67,17 @@ type BetSettled struct {
 	Currency     string          `json:"currency"`
 	LegOutcomes  []string        `json:"leg_outcomes"` // in leg order; "" while a leg is undecided
 	Reason       string          `json:"reason,omitempty"`
+}
+
+// BucketMoved is the payload of TypeBucketMovedOut and TypeBucketMovedIn. FromSeq is the sequence of
+// the record moved_out on the shard From: who keeps rows by shard hands the bucket's over between
+// that position there and the record moved_in here.
+type BucketMoved struct {
+	Bucket  int    `json:"bucket"`
+	MoveID  string `json:"move_id"`
+	From    int    `json:"from"`
+	To      int    `json:"to"`
+	FromSeq int64  `json:"from_seq"`
 }
 
 // PaymentChanged is the payload of the deposit and withdrawal types.
