@@ -30,13 +30,7 @@ func benchLedgerHTTP(ctx context.Context, o BenchOptions, r *BenchReport, dir st
 		if err != nil {
 			return err
 		}
-		debits := newDebits(o, p, run)
-		if err := debits.play(ctx, o.length()); err != nil {
-			return err
-		}
-		r.add("debit_p99_ms", debits.latency.percentiles().P99)
-		r.add("debit_p50_ms", debits.latency.percentiles().P50)
-		return nil
+		return measureDebits(ctx, o, r, p, run)
 	})
 }
 
@@ -109,15 +103,19 @@ type debits struct {
 	failed  firstError
 }
 
-func newDebits(o BenchOptions, p *platform, run int) *debits {
-	return &debits{o: o, p: p, latency: newLatency(), source: workload.NewLedger(fmt.Sprintf("debit%d-", run), o.Accounts, o.Seed+50)}
+// newDebits returns the debits with keys that start with prefix.
+func newDebits(o BenchOptions, p *platform, prefix string) *debits {
+	return &debits{o: o, p: p, latency: newLatency(), source: workload.NewLedger(prefix, o.Accounts, o.Seed+50)}
 }
 
 // play sends the debits at the rate of the options for the length and waits for the last answer.
-func (d *debits) play(ctx context.Context, length time.Duration) error {
+func (d *debits) play(ctx context.Context, length time.Duration) error { return d.playWhile(ctx, ctx, length) }
+
+// playWhile is play that sends no more once sending is done; what is under way is still waited for.
+func (d *debits) playWhile(ctx, sending context.Context, length time.Duration) error {
 	pool := newPool(ctx, d.p.addr, openLoopConnections(d.o), requestTimeout)
 	p := pacer{start: time.Now(), pool: pool, tracks: []track{{curve: steady(d.o.Rate, length), run: d.one}}}
-	p.play(ctx, length)
+	p.play(sending, length)
 	pool.close()
 	return d.failed.err()
 }

@@ -25,6 +25,7 @@ const (
 // BenchLedger measures the ledger with the ledger workload of package workload: transfers in process
 // through CommitBatch, transfers through the batch API, and single debits over HTTP at a fixed rate.
 func BenchLedger(ctx context.Context, o BenchOptions, out io.Writer) error {
+	o.Rate = orDefault(o.Rate, debitRate)
 	o, err := o.withDefaults()
 	if err != nil {
 		return err
@@ -32,7 +33,7 @@ func BenchLedger(ctx context.Context, o BenchOptions, out io.Writer) error {
 	r := newBenchReport("ledger", o.Commit, map[string]any{
 		"engine": o.Engine, "shards": o.Shards, "accounts": o.Accounts, "seconds": o.Seconds, "runs": o.Runs,
 		"batch": ledgerBatch, "submitters": ledgerSubmitters, "record_bytes": workload.RecordBytes, "durability": "synchronous=FULL",
-		"debit_rate": o.Rate, "seed": o.Seed,
+		"debit_rate": o.Rate, "surge": o.Surge, "seed": o.Seed,
 	})
 	r.Data = "workload.Ledger: 4 stakes to 1 deposit, a tenth of the players make six tenths; log and seals on"
 	r.Excluded = "funding the players and one second of warm-up; transfers_per_min runs without relays and projections, the HTTP figures with the whole platform"

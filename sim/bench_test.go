@@ -15,13 +15,13 @@ func TestBenchmarksPrintTheirFigures(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short mode: four small benchmarks take half a minute")
 	}
-	small := BenchOptions{Runs: 1, Seconds: 1, Accounts: 90, Bets: 900, Rate: 50, Workers: 8, JSON: true}
+	small := BenchOptions{Runs: 1, Seconds: 1, Accounts: 90, Bets: 900, Rate: 50, Surge: 2_000, Workers: 8, JSON: true}
 	tests := []struct {
 		name    string
 		run     func(ctx context.Context, o BenchOptions, out io.Writer) error
 		figures []string
 	}{
-		{"ledger", BenchLedger, []string{"transfers_per_min", "batch_api_transfers_per_min", "debit_p99_ms", "cpu_us_per_transfer"}},
+		{"ledger", BenchLedger, []string{"transfers_per_min", "batch_api_transfers_per_min", "debit_p99_ms", "debit_surge_p99_ms", "surge_s", "cpu_us_per_transfer"}},
 		{"bets", BenchBets, []string{"bets_per_min", "place_p99_ms"}},
 		{"payout", BenchPayout, []string{"paid_and_visible_s", "history_lag_p99_ms", "debit_p99_ms"}},
 		{"reads", BenchReads, []string{"reads_per_s", "freshness_p99_ms"}},

@@ -50,7 +50,8 @@ type BenchOptions struct {
 	Seconds    int    // length of each measurement; 0 is 10
 	Accounts   int    // players with money; 0 is 10,000
 	Bets       int    // bench payout: winning bets; 0 is 1,000,000
-	Rate       int    // open-loop requests a second for latency figures; 0 is 1,000
+	Rate       int    // open-loop requests a second for latency figures; 0 is 1,000, of bench ledger 5,000
+	Surge      int    // bench ledger: payouts while single debits run; 0 is none
 	Workers    int    // connections of the load generator; 0 is 256
 	Seed       uint64 // 0 is 1
 	JSON       bool   // print one JSON object instead of a table
@@ -70,7 +71,7 @@ func (o BenchOptions) Validate() error {
 		value, most int
 	}{
 		{"shards", o.Shards, 64}, {"runs", o.Runs, 1_000}, {"seconds", o.Seconds, 86_400}, {"accounts", o.Accounts, 10_000_000},
-		{"bets", o.Bets, 100_000_000}, {"rate", o.Rate, 1_000_000}, {"workers", o.Workers, 4_096},
+		{"bets", o.Bets, 100_000_000}, {"rate", o.Rate, 1_000_000}, {"surge", o.Surge, 100_000_000}, {"workers", o.Workers, 4_096},
 	}
 	for _, b := range bounds {
 		if b.value < 0 || b.value > b.most {

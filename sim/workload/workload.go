@@ -125,6 +125,20 @@ func (w *Ledger) Debit() ledger.Transfer {
 	return stake(w.prefix+pad12(w.next), w.players[Skewed(w.rng, len(w.players))], 1, nil)
 }
 
+// Payouts fills batch with fresh payouts, each with a record, from escrow to the players evenly.
+func (w *Ledger) Payouts(batch []ledger.Transfer) {
+	for i := range batch {
+		p := w.players[w.rng.IntN(len(w.players))]
+		w.next++
+		key := w.prefix + pad12(w.next)
+		amount := int64(100 + w.rng.IntN(5_000))
+		draft := &stream.Draft{Type: RecordType, Subject: key, Data: w.payload(key, p, amount)}
+		batch[i] = transfer(key, ledger.KindSettlement, p, draft,
+			ledger.Posting{Account: ledger.Bets(p.territory.Code, "bench"), AmountMinor: -amount},
+			ledger.Posting{Account: p.cash, AmountMinor: amount})
+	}
+}
+
 // Deposit returns a transfer that gives a player money.
 func Deposit(key string, p id.Player, t Territory, minor int64) ledger.Transfer {
 	return deposit(key, player{id: p, territory: t, cash: ledger.PlayerCash(p, t.Code)}, minor, nil)
