@@ -106,7 +106,7 @@ func auditFile(ctx context.Context, name string, n int, first *int, o *AuditOpti
 		return sqldb.Wrap("begin audit", err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	a := &auditor{ctx: ctx, tx: tx, shard: n, first: first, progress: o.Progress, report: report}
+	a := &auditor{ctx: ctx, on: tx, shard: n, first: first, progress: o.Progress, report: report}
 	if a.progress == nil {
 		a.progress = func(int, int64, int64) {}
 	}
@@ -121,7 +121,7 @@ func auditFile(ctx context.Context, name string, n int, first *int, o *AuditOpti
 // auditor audits one shard. Its steps run in order; the first finding ends it.
 type auditor struct {
 	ctx      context.Context //nolint:containedctx // lives for one call
-	tx       *sql.Tx
+	on       querier         // one snapshot
 	shard    int
 	first    *int
 	progress func(shard int, seq, head int64)
@@ -154,7 +154,7 @@ func (a *auditor) readShard() error {
 		FROM shard
 		WHERE id = 1`
 	var number, of int
-	err := a.tx.QueryRowContext(a.ctx, q).Scan(&number, &of, &a.epoch, &a.seq, &a.opened)
+	err := oneRow(a.on.QueryContext(a.ctx, q))(&number, &of, &a.epoch, &a.seq, &a.opened)
 	if errors.Is(err, sql.ErrNoRows) {
 		return found("the shard knows its place", "shard", "id 1", "a row", "none")
 	}
@@ -178,7 +178,7 @@ func (a *auditor) readAccounts() error {
 		FROM account
 		ORDER BY id`
 	a.accounts = make([]auditAccount, 1, min(a.opened+1, 1<<20))
-	err := eachRow(a.tx.QueryContext(a.ctx, q))(func(rows *sql.Rows) error {
+	err := eachRow(a.on.QueryContext(a.ctx, q))(func(rows *sql.Rows) error {
 		var number int64
 		var address, jurisdiction, currency string
 		if err := rows.Scan(&number, &address, &jurisdiction, &currency); err != nil {

@@ -10,7 +10,7 @@ import (
 
 // readBuckets reads which buckets the shard serves, and checks that no other shard serves one too.
 func (a *auditor) readBuckets() error {
-	list, err := bucketsOn(a.ctx, a.tx)
+	list, err := bucketsOn(a.ctx, a.on)
 	if err != nil {
 		return err
 	}

@@ -14,10 +14,11 @@ import (
 // logWalk reads the log once, in order, with a cursor on each table the seals cover.
 type logWalk struct {
 	*auditor
-	batches  cursor[auditBatch]
-	accounts cursor[sealedAccount]
-	holds    cursor[storedHold]
-	sealer   *sealer
+	transfers *cursor[row]
+	batches   *cursor[auditBatch]
+	accounts  *cursor[sealedAccount]
+	holds     *cursor[storedHold]
+	sealer    *sealer
 
 	before  auditBatch // the batch before
 	now     auditBatch // the batch being read
@@ -42,19 +43,18 @@ type sealedAccount struct {
 // and epoch that never run back, and seals that verify.
 func (a *auditor) walkLog() error {
 	w := &logWalk{auditor: a, sealer: newSealer()}
-	defer w.close()
-	if err := w.openCursors(); err != nil {
-		return err
-	}
-	const q = `
-		SELECT seq, key, kind, state, COALESCE(code, ''), COALESCE(detail, ''), player, jurisdiction,
-			currency, fingerprint, COALESCE(hold_seq, 0), lines, record_type, COALESCE(subject, ''), data,
-			COALESCE(origin_shard, 0), COALESCE(origin_seq, 0), COALESCE(origin_at_us, 0)
-		FROM transfer
-		ORDER BY seq`
-	err := eachRow(a.tx.QueryContext(a.ctx, q))(w.transfer)
-	if err != nil {
-		return sqldbOrFinding("read transfers", err)
+	w.openCursors()
+	for {
+		r, ok, err := w.transfers.next()
+		if err != nil {
+			return sqldb.Wrap("read transfers", err)
+		}
+		if !ok {
+			break
+		}
+		if err := w.transfer(&r); err != nil {
+			return err
+		}
 	}
 	if w.last > 0 {
 		if err := w.endBatch(); err != nil {
@@ -78,68 +78,68 @@ func (a *auditor) walkLog() error {
 	return nil
 }
 
-func (w *logWalk) openCursors() error {
+func (w *logWalk) openCursors() {
+	const transfers = `
+		SELECT t.seq, t.key, t.kind, t.state, COALESCE(t.code, ''), COALESCE(t.detail, ''), t.player,
+			t.jurisdiction, t.currency, t.fingerprint, COALESCE(t.hold_seq, 0), t.lines, t.record_type,
+			COALESCE(t.subject, ''), t.data, COALESCE(t.origin_shard, 0), COALESCE(t.origin_seq, 0),
+			COALESCE(t.origin_at_us, 0)
+		FROM transfer t
+		WHERE t.seq > ?
+		ORDER BY t.seq
+		LIMIT ?`
 	const batches = `
 		SELECT first_seq, last_seq, at_us, epoch, accounts, records, seal
 		FROM batch
-		ORDER BY last_seq`
+		WHERE last_seq > ?
+		ORDER BY last_seq
+		LIMIT ?`
 	const accounts = `
 		SELECT id, address, jurisdiction, currency
 		FROM account
-		ORDER BY id`
+		WHERE id > ?
+		ORDER BY id
+		LIMIT ?`
 	const holds = `
 		SELECT seq, account_id, counter_id, jurisdiction, currency, amount_minor, expires_us, state
 		FROM hold
-		ORDER BY seq`
-	var err error
-	if w.batches.rows, err = w.tx.QueryContext(w.ctx, batches); err != nil {
-		return sqldb.Wrap("read batches", err)
-	}
-	w.batches.scan = func(rows *sql.Rows) (b auditBatch, err error) {
-		err = rows.Scan(&b.first, &b.last, &b.atUS, &b.epoch, &b.accounts, &b.records, &b.seal)
-		return b, err
-	}
-	if w.accounts.rows, err = w.tx.QueryContext(w.ctx, accounts); err != nil {
-		return sqldb.Wrap("read accounts", err)
-	}
-	w.accounts.scan = func(rows *sql.Rows) (s sealedAccount, err error) {
-		err = rows.Scan(&s.id, &s.address, &s.jurisdiction, &s.currency)
-		return s, err
-	}
-	if w.holds.rows, err = w.tx.QueryContext(w.ctx, holds); err != nil {
-		return sqldb.Wrap("read holds", err)
-	}
-	w.holds.scan = func(rows *sql.Rows) (h storedHold, err error) {
+		WHERE seq > ?
+		ORDER BY seq
+		LIMIT ?`
+	w.transfers = newCursor(w.auditor, transfers, scanLogged)
+	w.batches = newCursor(w.auditor, batches, func(scan func(...any) error) (b auditBatch, key int64, err error) {
+		err = scan(&b.first, &b.last, &b.atUS, &b.epoch, &b.accounts, &b.records, &b.seal)
+		return b, b.last, err
+	})
+	w.accounts = newCursor(w.auditor, accounts, func(scan func(...any) error) (a sealedAccount, key int64, err error) {
+		err = scan(&a.id, &a.address, &a.jurisdiction, &a.currency)
+		return a, a.id, err
+	})
+	w.holds = newCursor(w.auditor, holds, func(scan func(...any) error) (h storedHold, key int64, err error) {
 		var expiresUS int64
-		err = rows.Scan(&h.seq, &h.account, &h.counter, &h.jurisdiction, &h.currency, &h.amount, &expiresUS, &h.state)
+		err = scan(&h.seq, &h.account, &h.counter, &h.jurisdiction, &h.currency, &h.amount, &expiresUS, &h.state)
 		h.expires = fromMicros(expiresUS)
-		return h, err
-	}
-	return nil
+		return h, h.seq, err
+	})
 }
 
-func (w *logWalk) close() {
-	w.batches.close()
-	w.accounts.close()
-	w.holds.close()
-}
-
-// transfer checks one row of the log.
-func (w *logWalk) transfer(rows *sql.Rows) error {
-	var r row
+// scanLogged reads one row of the log.
+func scanLogged(scan func(...any) error) (r row, key int64, err error) {
 	var state int
 	var print, data []byte
 	var kind, subject sql.NullString
-	err := rows.Scan(&r.seq, &r.key, &r.kind, &state, &r.code, &r.detail, &r.player, &r.jurisdiction,
+	err = scan(&r.seq, &r.key, &r.kind, &state, &r.code, &r.detail, &r.player, &r.jurisdiction,
 		&r.currency, &print, &r.holdSeq, &r.lines, &kind, &subject, &data,
 		&r.origin.shard, &r.origin.seq, &r.origin.atUS)
-	if err != nil {
-		return err
-	}
 	copy(r.print[:], print)
 	if kind.Valid {
 		r.record = &stream.Draft{Type: kind.String, Subject: subject.String, Data: data}
 	}
+	return r, r.seq, err
+}
+
+// transfer checks one row of the log.
+func (w *logWalk) transfer(r *row) error {
 	if r.seq != w.last+1 {
 		return found("sequences have no gap", "transfer", seqKey(r.seq), seqKey(w.last+1), seqKey(r.seq))
 	}
@@ -149,10 +149,10 @@ func (w *logWalk) transfer(rows *sql.Rows) error {
 		}
 	}
 	w.last = r.seq
-	if err := w.checkRow(&r); err != nil {
+	if err := w.checkRow(r); err != nil {
 		return err
 	}
-	w.sealer.row(&r)
+	w.sealer.row(r)
 	if r.published() {
 		w.records++
 	}
@@ -303,7 +303,7 @@ func (w *logWalk) checkHoldRow(r *row) error {
 		WHERE seq = ?`
 	var state holdState
 	var resolved, posted, amount int64
-	if err := w.tx.QueryRowContext(w.ctx, q, r.holdSeq).Scan(&state, &resolved, &posted, &amount); err != nil {
+	if err := oneRow(w.on.QueryContext(w.ctx, q, r.holdSeq))(&state, &resolved, &posted, &amount); err != nil {
 		return sqldbOrMissing(err, r)
 	}
 	want := map[Kind]holdState{KindPost: holdPosted, KindRelease: holdReleased, KindExpire: holdExpired}[r.kind]
@@ -328,24 +328,45 @@ func sqldbOrMissing(err error, r *row) error {
 	return sqldb.Wrap("read hold", err)
 }
 
-// cursor reads a result row by row, beside others.
+// cursor reads a table in the order of its key, beside others. It reads pages, because a MySQL
+// connection has one open result at a time and the snapshot is the connection's.
 type cursor[T any] struct {
-	rows *sql.Rows
-	scan func(*sql.Rows) (T, error)
+	*auditor
+	q     string // rows whose key is above the first parameter, in its order, as many as the second
+	scan  func(scan func(...any) error) (v T, key int64, err error)
+	page  []T
+	read  int // of the page
+	after int64
+	last  bool // there is no page after this one
+}
+
+const cursorPage = 1000
+
+func newCursor[T any](a *auditor, q string, scan func(func(...any) error) (T, int64, error)) *cursor[T] {
+	return &cursor[T]{auditor: a, q: q, scan: scan}
 }
 
 // next returns the next row, or false at the end.
 func (c *cursor[T]) next() (T, bool, error) {
-	if !c.rows.Next() {
-		var zero T
-		return zero, false, c.rows.Err()
+	var zero T
+	if c.read == len(c.page) {
+		if c.last {
+			return zero, false, nil
+		}
+		clear(c.page)
+		c.page, c.read = c.page[:0], 0
+		err := eachRow(c.on.QueryContext(c.ctx, c.q, c.after, cursorPage))(func(rows *sql.Rows) error {
+			v, key, err := c.scan(rows.Scan)
+			c.page, c.after = append(c.page, v), key
+			return err
+		})
+		if err != nil {
+			return zero, false, err
+		}
+		if c.last = len(c.page) < cursorPage; len(c.page) == 0 {
+			return zero, false, nil
+		}
 	}
-	v, err := c.scan(c.rows)
-	return v, err == nil, err
-}
-
-func (c *cursor[T]) close() {
-	if c.rows != nil {
-		_ = c.rows.Close()
-	}
+	c.read++
+	return c.page[c.read-1], true, nil
 }

@@ -46,7 +46,7 @@ func (a *auditor) checkHolds() error {
 	var seq int64
 	var state holdState
 	var resolved sql.NullInt64
-	err := a.tx.QueryRowContext(a.ctx, q, KindHold).Scan(&seq, &state, &resolved)
+	err := oneRow(a.on.QueryContext(a.ctx, q, KindHold))(&seq, &state, &resolved)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
@@ -59,9 +59,7 @@ func (a *auditor) checkHolds() error {
 // postingWalk reads the posting table account by account.
 type postingWalk struct {
 	*auditor
-	open    cursor[openHolds]
-	pending openHolds // of the next account that has open holds
-	more    bool
+	open []openHolds // of the accounts that are still to come
 
 	account       int64
 	balance, held int64
@@ -86,27 +84,24 @@ func (a *auditor) walkPostings() error {
 		FROM posting
 		ORDER BY account_id, seq`
 	w := &postingWalk{auditor: a}
-	var err error
-	if w.open.rows, err = a.tx.QueryContext(a.ctx, open); err != nil {
+	err := eachRow(a.on.QueryContext(a.ctx, open))(func(rows *sql.Rows) error {
+		var h openHolds
+		err := rows.Scan(&h.account, &h.amount)
+		w.open = append(w.open, h)
+		return err
+	})
+	if err != nil {
 		return sqldb.Wrap("read open holds", err)
 	}
-	defer w.open.close()
-	w.open.scan = func(rows *sql.Rows) (h openHolds, err error) {
-		err = rows.Scan(&h.account, &h.amount)
-		return h, err
-	}
-	if w.pending, w.more, err = w.open.next(); err != nil {
-		return sqldb.Wrap("read open holds", err)
-	}
-	err = eachRow(a.tx.QueryContext(a.ctx, q))(w.row)
+	err = eachRow(a.on.QueryContext(a.ctx, q))(w.row)
 	if err != nil {
 		return sqldbOrFinding("read postings", err)
 	}
 	if err := w.endAccount(); err != nil {
 		return err
 	}
-	if w.more {
-		return found("what is held equals the open holds", "hold", fmt.Sprintf("account_id %d", w.pending.account), 0, w.pending.amount)
+	if len(w.open) > 0 {
+		return w.heldByNobody()
 	}
 	a.report.Postings += a.posted.count
 	return a.checkElsewhere()
@@ -168,21 +163,22 @@ func (w *postingWalk) endAccount() error {
 		return nil
 	}
 	var open int64
-	if w.more && w.pending.account < w.account {
-		return found("what is held equals the open holds", "hold", fmt.Sprintf("account_id %d", w.pending.account), 0, w.pending.amount)
+	if len(w.open) > 0 && w.open[0].account < w.account {
+		return w.heldByNobody()
 	}
-	if w.more && w.pending.account == w.account {
-		open = w.pending.amount
-		var err error
-		if w.pending, w.more, err = w.open.next(); err != nil {
-			return sqldb.Wrap("read open holds", err)
-		}
+	if len(w.open) > 0 && w.open[0].account == w.account {
+		open, w.open = w.open[0].amount, w.open[1:]
 	}
 	w.moved.add(w.accounts[w.account], w.balance)
 	if w.held != open {
 		return found("what is held equals the open holds", "posting", postingKey(w.account, w.seq), open, w.held)
 	}
 	return nil
+}
+
+// heldByNobody is the finding of an open hold whose account has no postings.
+func (w *postingWalk) heldByNobody() error {
+	return found("what is held equals the open holds", "hold", fmt.Sprintf("account_id %d", w.open[0].account), 0, w.open[0].amount)
 }
 
 // comparePostings compares the postings of the log with the posting table. Both were digested while
@@ -200,44 +196,44 @@ func (a *auditor) comparePostings() error {
 // findUnposted finds the first line of the log that the posting table has not, or has otherwise.
 func (a *auditor) findUnposted() error {
 	const q = `
-		SELECT seq, lines
-		FROM transfer
-		WHERE state = 1
-		ORDER BY seq`
+		SELECT t.seq, t.lines
+		FROM transfer t
+		WHERE t.state = 1 AND t.seq > ?
+		ORDER BY t.seq
+		LIMIT ?`
 	const one = `
 		SELECT amount_minor, balance_minor, held_minor
 		FROM posting
 		WHERE account_id = ? AND seq = ?`
-	find, err := a.tx.PrepareContext(a.ctx, one)
-	if err != nil {
-		return sqldb.Wrap("prepare look-up", err)
-	}
-	defer func() { _ = find.Close() }()
-	err = eachRow(a.tx.QueryContext(a.ctx, q))(func(rows *sql.Rows) error {
-		var seq int64
-		var encoded []byte
-		if err := rows.Scan(&seq, &encoded); err != nil {
-			return err
-		}
-		lines, err := decodeLines(nil, encoded)
+	rows := newCursor(a, q, func(scan func(...any) error) (r row, key int64, err error) {
+		err = scan(&r.seq, &r.lines)
+		return r, r.seq, err
+	})
+	for {
+		r, ok, err := rows.next()
 		if err != nil {
-			return found("postings are readable", "transfer", seqKey(seq), "2 to 8 lines", err)
+			return sqldb.Wrap("compare postings", err)
+		}
+		if !ok {
+			return nil
+		}
+		lines, err := decodeLines(nil, r.lines)
+		if err != nil {
+			return found("postings are readable", "transfer", seqKey(r.seq), "2 to 8 lines", err)
 		}
 		for _, want := range lines {
 			got := line{account: want.account}
-			err := find.QueryRowContext(a.ctx, want.account, seq).Scan(&got.amount, &got.balance, &got.held)
+			err := oneRow(a.on.QueryContext(a.ctx, one, want.account, r.seq))(&got.amount, &got.balance, &got.held)
 			switch {
 			case errors.Is(err, sql.ErrNoRows):
-				return found("postings equal the log", "posting", postingKey(want.account, seq), want, "none")
+				return found("postings equal the log", "posting", postingKey(want.account, r.seq), want, "none")
 			case err != nil:
-				return err
+				return sqldb.Wrap("compare postings", err)
 			case got != want:
-				return found("postings equal the log", "posting", postingKey(want.account, seq), want, got)
+				return found("postings equal the log", "posting", postingKey(want.account, r.seq), want, got)
 			}
 		}
-		return nil
-	})
-	return sqldbOrFinding("compare postings", err)
+	}
 }
 
 // findUnlogged finds the first posting that no transfer has.
@@ -247,7 +243,7 @@ func (a *auditor) findUnlogged() error {
 		FROM posting p
 		LEFT JOIN transfer t ON t.seq = p.seq AND t.state = 1
 		ORDER BY p.account_id, p.seq`
-	err := eachRow(a.tx.QueryContext(a.ctx, q))(func(rows *sql.Rows) error {
+	err := eachRow(a.on.QueryContext(a.ctx, q))(func(rows *sql.Rows) error {
 		var account, seq int64
 		var encoded []byte
 		if err := rows.Scan(&account, &seq, &encoded); err != nil {

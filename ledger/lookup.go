@@ -51,8 +51,8 @@ func (t *storedTransfer) result(shard int) Result {
 }
 
 // answered reads through the readers: a lookup waits for no writer.
-func (s *sqliteStore) answered(ctx context.Context, key string) (storedTransfer, bool, error) {
-	found, err := transfersOn(ctx, s.db.Read, []string{key})
+func (r tableReads) answered(ctx context.Context, key string) (storedTransfer, bool, error) {
+	found, err := transfersOn(ctx, r.on, []string{key})
 	if err != nil || len(found) == 0 {
 		return storedTransfer{}, false, err
 	}

@@ -17,18 +17,18 @@ const maxSealedBatches = 1000
 // MySQL although key and lines are words of its own.
 
 // sealAt implements readerStore.
-func (s *sqliteStore) sealAt(ctx context.Context, seq int64) (sealedBatch, error) {
-	return readSealAt(ctx, s.db.Read, seq)
+func (r tableReads) sealAt(ctx context.Context, seq int64) (sealedBatch, error) {
+	return readSealAt(ctx, r.on, seq)
 }
 
 // sealed implements readerStore.
-func (s *sqliteStore) sealed(ctx context.Context, after int64, maxRows int) ([]sealedBatch, error) {
-	return readSealed(ctx, s.db.Read, after, maxRows)
+func (r tableReads) sealed(ctx context.Context, after int64, maxRows int) ([]sealedBatch, error) {
+	return readSealed(ctx, r.on, after, maxRows)
 }
 
 // names implements readerStore.
-func (s *sqliteStore) names(ctx context.Context, ids []int64) (map[int64]Address, error) {
-	return readNames(ctx, s.db.Read, ids)
+func (r tableReads) names(ctx context.Context, ids []int64) (map[int64]Address, error) {
+	return readNames(ctx, r.on, ids)
 }
 
 // readSealAt returns the newest batch that ends at or before seq, without its rows.

@@ -15,60 +15,35 @@ import (
 	"matchday/stream"
 )
 
-// newSQLiteReads returns the reading side of a shard's file.
-func newSQLiteReads(db *sqldb.DB) (*sqliteStore, error) {
-	const q = `
-		SELECT s.seq, a.currency, p.balance_minor, p.held_minor
-		FROM shard s
-		LEFT JOIN account a ON a.address = ?
-		LEFT JOIN posting p ON p.account_id = a.id AND p.seq = (
-			SELECT MAX(seq)
-			FROM posting
-			WHERE account_id = a.id)
-		WHERE s.id = 1`
-	current, err := db.Read.Prepare(q)
-	if err != nil {
-		return nil, sqldb.Wrap("prepare balance", err)
-	}
-	return &sqliteStore{db: db, current: current}, nil
+// tableReads is the reading side of a shard, over connections that are not the writer's.
+type tableReads struct {
+	on  querier
+	sql *dialect
 }
 
 // balance implements readerStore.
-func (s *sqliteStore) balance(ctx context.Context, a Address) (balanceRow, error) {
-	return scanBalance("read balance", s.current.QueryRowContext(ctx, string(a)))
+func (r tableReads) balance(ctx context.Context, a Address) (balanceRow, error) {
+	return scanBalance("read balance", oneRow(r.on.QueryContext(ctx, r.sql.balance, string(a))))
 }
 
 // position implements readerStore.
-func (s *sqliteStore) position(ctx context.Context) (int64, error) {
+func (r tableReads) position(ctx context.Context) (int64, error) {
 	const q = `
 		SELECT seq
 		FROM shard
 		WHERE id = 1`
 	var seq int64
-	err := s.db.Read.QueryRowContext(ctx, q).Scan(&seq)
+	err := oneRow(r.on.QueryContext(ctx, q))(&seq)
 	return seq, sqldb.Wrap("read position", err)
 }
 
-// balances implements readerStore.
-func (s *sqliteStore) balances(ctx context.Context, list []Address) ([]balanceRow, int64, error) {
-	return balancesOn(ctx, s.db.Read, list)
-}
-
-// balancesOn reads balances with one statement for each chunk of addresses, which sees one state.
-func balancesOn(ctx context.Context, on querier, list []Address) ([]balanceRow, int64, error) {
-	const q = `
-		SELECT s.seq, COALESCE(a.address, ''), COALESCE(a.currency, ''), COALESCE(p.balance_minor, 0), COALESCE(p.held_minor, 0)
-		FROM shard s
-		LEFT JOIN account a ON a.address IN %s
-		LEFT JOIN posting p ON p.account_id = a.id AND p.seq = (
-			SELECT MAX(seq)
-			FROM posting
-			WHERE account_id = a.id)
-		WHERE s.id = 1`
+// balances implements readerStore, with one statement for each chunk of addresses, which sees one
+// state.
+func (r tableReads) balances(ctx context.Context, list []Address) ([]balanceRow, int64, error) {
 	found := make(map[Address]balanceRow, len(list))
 	oldest := int64(math.MaxInt64)
 	err := eachChunk(list, func(args []any) error {
-		rows, err := on.QueryContext(ctx, fmt.Sprintf(q, placeholders(len(args))), args...)
+		rows, err := r.on.QueryContext(ctx, fmt.Sprintf(r.sql.balances, placeholders(len(args))), args...)
 		return eachRow(rows, err)(func(rows *sql.Rows) error {
 			var a Address
 			var row balanceRow
@@ -92,31 +67,16 @@ func balancesOn(ctx context.Context, on querier, list []Address) ([]balanceRow, 
 // balanceAt implements readerStore. The batch that was last at the time gives the position, the
 // last posting up to it gives the balance. Copies of a player's transfers came later than what they
 // are copies of, so those made at their origin by the time count too.
-func (s *sqliteStore) balanceAt(ctx context.Context, a Address, at time.Time) (balanceRow, error) {
-	const q = `
-		SELECT s.seq, a.currency, p.balance_minor, p.held_minor
-		FROM (
-			SELECT COALESCE((
-				SELECT last_seq
-				FROM batch
-				WHERE at_us <= ?
-				ORDER BY at_us DESC, last_seq DESC
-				LIMIT 1), 0) AS seq) s
-		LEFT JOIN account a ON a.address = ?
-		LEFT JOIN posting p ON p.account_id = a.id AND p.seq = (
-			SELECT MAX(o.seq)
-			FROM posting o
-			JOIN transfer t ON t.seq = o.seq
-			WHERE o.account_id = a.id AND (o.seq <= s.seq OR (? AND t.origin_at_us <= ?)))`
+func (r tableReads) balanceAt(ctx context.Context, a Address, at time.Time) (balanceRow, error) {
 	atUS, ofPlayer := at.UnixMicro(), a.Player() != ""
-	return scanBalance("read balance at", s.db.Read.QueryRowContext(ctx, q, atUS, string(a), ofPlayer, atUS))
+	return scanBalance("read balance at", oneRow(r.on.QueryContext(ctx, r.sql.balanceAt, atUS, string(a), ofPlayer, atUS)))
 }
 
-func scanBalance(op string, found *sql.Row) (balanceRow, error) {
+func scanBalance(op string, scan func(into ...any) error) (balanceRow, error) {
 	var out balanceRow
 	var currency sql.NullString
 	var posted, held sql.NullInt64
-	err := found.Scan(&out.seq, &currency, &posted, &held)
+	err := scan(&out.seq, &currency, &posted, &held)
 	if err != nil {
 		return balanceRow{}, sqldb.Wrap(op, err)
 	}
@@ -125,7 +85,7 @@ func scanBalance(op string, found *sql.Row) (balanceRow, error) {
 }
 
 // statement implements readerStore.
-func (s *sqliteStore) statement(ctx context.Context, a Address, before int64, limit int) ([]StatementLine, error) {
+func (r tableReads) statement(ctx context.Context, a Address, before int64, limit int) ([]StatementLine, error) {
 	const q = `
 		SELECT p.seq, t.key, t.kind, COALESCE(t.origin_at_us, (
 				SELECT b.at_us
@@ -141,7 +101,7 @@ func (s *sqliteStore) statement(ctx context.Context, a Address, before int64, li
 		ORDER BY p.seq DESC
 		LIMIT ?`
 	var out []StatementLine
-	err := eachRow(s.db.Read.QueryContext(ctx, q, string(a), before, limit))(func(rows *sql.Rows) error {
+	err := eachRow(r.on.QueryContext(ctx, q, string(a), before, limit))(func(rows *sql.Rows) error {
 		var l StatementLine
 		var atUS int64
 		err := rows.Scan(&l.Position.Seq, &l.Key, &l.Kind, &atUS, &l.AmountMinor, &l.BalanceMinor, &l.Subject)
@@ -156,7 +116,7 @@ func (s *sqliteStore) statement(ctx context.Context, a Address, before int64, li
 const maxBatchesPerRead = 1000
 
 // log implements readerStore: the batches first, then their records in one range scan.
-func (s *sqliteStore) log(ctx context.Context, shard int, after int64, maxRecords int) ([]stream.Batch, error) {
+func (r tableReads) log(ctx context.Context, shard int, after int64, maxRecords int) ([]stream.Batch, error) {
 	const batches = `
 		SELECT first_seq, last_seq, at_us, records
 		FROM batch
@@ -165,7 +125,7 @@ func (s *sqliteStore) log(ctx context.Context, shard int, after int64, maxRecord
 		LIMIT ?`
 	var out []stream.Batch
 	total := 0
-	err := eachRow(s.db.Read.QueryContext(ctx, batches, after, maxBatchesPerRead))(func(rows *sql.Rows) error {
+	err := eachRow(r.on.QueryContext(ctx, batches, after, maxBatchesPerRead))(func(rows *sql.Rows) error {
 		b := stream.Batch{Shard: shard}
 		var atUS int64
 		var records int
@@ -189,11 +149,11 @@ func (s *sqliteStore) log(ctx context.Context, shard int, after int64, maxRecord
 	if total == 0 {
 		return out, nil
 	}
-	return out, s.records(ctx, out)
+	return out, r.records(ctx, out)
 }
 
 // records fills the records of consecutive batches.
-func (s *sqliteStore) records(ctx context.Context, list []stream.Batch) error {
+func (r tableReads) records(ctx context.Context, list []stream.Batch) error {
 	const q = `
 		SELECT seq, record_type, subject, player, jurisdiction, data
 		FROM transfer
@@ -201,7 +161,7 @@ func (s *sqliteStore) records(ctx context.Context, list []stream.Batch) error {
 		ORDER BY seq`
 	at := 0
 	names := map[string]string{} // types and jurisdictions are few: keep one copy of each
-	rows, err := s.db.Read.QueryContext(ctx, q, list[0].First, list[len(list)-1].Last)
+	rows, err := r.on.QueryContext(ctx, q, list[0].First, list[len(list)-1].Last)
 	err = eachRow(rows, err)(func(rows *sql.Rows) error {
 		var seq int64
 		var kind, subject, player, jurisdiction string
@@ -233,7 +193,7 @@ func intern(names map[string]string, text string) string {
 
 // export implements readerStore. It reads a bounded page at a time, so that a long export does not
 // keep the write-ahead log from being emptied.
-func (s *sqliteStore) export(ctx context.Context, shard int, fn func(ExportedTransfer) error) error {
+func (r tableReads) export(ctx context.Context, shard int, fn func(ExportedTransfer) error) error {
 	const q = `
 		SELECT t.seq, t.key, t.kind, t.jurisdiction, t.currency, COALESCE(t.code, ''), t.lines,
 			COALESCE(t.origin_at_us, (
@@ -247,11 +207,11 @@ func (s *sqliteStore) export(ctx context.Context, shard int, fn func(ExportedTra
 		ORDER BY t.seq
 		LIMIT ?`
 	const page = 5000
-	names := &addressBook{store: s, byID: map[int64]Address{}}
+	names := &addressBook{on: r.on, byID: map[int64]Address{}}
 	for after := int64(0); ; {
 		list := make([]ExportedTransfer, 0, page)
 		var lines [][]byte
-		err := eachRow(s.db.Read.QueryContext(ctx, q, after, page))(func(rows *sql.Rows) error {
+		err := eachRow(r.on.QueryContext(ctx, q, after, page))(func(rows *sql.Rows) error {
 			t := ExportedTransfer{Shard: shard, State: stateCommitted}
 			var atUS int64
 			var encoded []byte
@@ -284,8 +244,8 @@ func (s *sqliteStore) export(ctx context.Context, shard int, fn func(ExportedTra
 
 // addressBook turns account ids back into addresses, with a bounded memory.
 type addressBook struct {
-	store *sqliteStore
-	byID  map[int64]Address
+	on   querier
+	byID map[int64]Address
 }
 
 const maxAddressBook = 200_000
@@ -302,7 +262,7 @@ func (b *addressBook) find(ctx context.Context, account int64) (Address, error) 
 		clear(b.byID)
 	}
 	var a Address
-	if err := b.store.db.Read.QueryRowContext(ctx, q, account).Scan(&a); err != nil {
+	if err := oneRow(b.on.QueryContext(ctx, q, account))(&a); err != nil {
 		return "", sqldb.Wrap("read address", err)
 	}
 	b.byID[account] = a
