@@ -90,6 +90,14 @@ type exportTransfer struct {
 	HoldSeq      int64           `json:"hold_seq,omitempty"` // of the transfer that made the hold
 	Hold         *exportHold     `json:"hold,omitempty"`
 	Record       *exportRecord   `json:"record,omitempty"`
+	Origin       *exportOrigin   `json:"origin,omitempty"`
+}
+
+// exportOrigin says of a copy, made when the player moved to another shard, what it is a copy of.
+type exportOrigin struct {
+	Shard int       `json:"shard"`
+	Seq   int64     `json:"seq"`
+	At    time.Time `json:"at"`
 }
 
 // exportPosting is one line of a transfer; a refused one moved nothing and shows what was asked for.
@@ -169,6 +177,9 @@ func exportedRow(shard int, r *row, h *storedHold, names map[int64]Address) (*ex
 	if r.record != nil {
 		t.Record = exportedRecord(r.record)
 	}
+	if r.origin.copied() {
+		t.Origin = &exportOrigin{r.origin.shard, r.origin.seq, fromMicros(r.origin.atUS)}
+	}
 	return t, nil
 }
 
@@ -211,6 +222,9 @@ func (t *exportTransfer) row() (row, []line, *storedHold, error) {
 	r.lines = appendLines(nil, lines)
 	if r.record, err = t.Record.draft(); err != nil {
 		return row{}, nil, nil, err
+	}
+	if t.Origin != nil {
+		r.origin = origin{t.Origin.Shard, t.Origin.Seq, t.Origin.At.UnixMicro()}
 	}
 	var h *storedHold
 	if t.Hold != nil {
@@ -263,6 +277,9 @@ func parseSeal(text string) (seal, error) {
 func exportChart() []exportKind {
 	var out []exportKind
 	for k := KindDeposit; int(k) < len(kinds); k++ {
+		if !k.valid() {
+			continue
+		}
 		out = append(out, exportKind{k.String(), kinds[k].debits.names(), kinds[k].credits.names()})
 	}
 	return out

@@ -275,6 +275,9 @@ func (a *sealedAccount) account() (*account, error) {
 
 // importRow adds a row's postings and what it does to a hold.
 func (b *batch) importRow(r *row, addresses []Address, made map[int64]*holdEntry) error {
+	if kinds[r.kind].internal || r.origin.copied() {
+		return errs.New(errs.CodeInvalid, "sequence %d belongs to buckets that have moved: such books verify, but cannot be imported yet", r.seq)
+	}
 	if r.code != "" {
 		return nil
 	}

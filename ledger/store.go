@@ -63,6 +63,12 @@ type readerStore interface {
 	// sealed returns the batches after a sequence with everything their seals cover: as many as have
 	// maxRows rows, and one at least unless there is none.
 	sealed(ctx context.Context, after int64, maxRows int) ([]sealedBatch, error)
+	// seqAt returns the last sequence committed at or before the time, 0 if there is none.
+	seqAt(ctx context.Context, at time.Time) (int64, error)
+	// totals sums the balances up to a sequence.
+	totals(ctx context.Context, cut int64) ([]totalRow, error)
+	// takings sums what moved on the accounts of products after one sequence and up to another.
+	takings(ctx context.Context, after, upTo int64) ([]takingRow, error)
 	// names returns the addresses of account ids.
 	names(ctx context.Context, ids []int64) (map[int64]Address, error)
 	// answered returns the transfer stored under the key; false if there is none.

@@ -86,7 +86,7 @@ func (v *verifier) batch(b *fileBatch) error {
 			return &wrongLine{b.lineOfRow(i), v.located(err)}
 		}
 		v.sealer.row(&b.rows[i])
-		if b.rows[i].record != nil {
+		if b.rows[i].published() {
 			records++
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"matchday/internal/clock"
 	"matchday/ledger"
@@ -25,13 +26,32 @@ func sameBooks(t T, s *ledger.Service, cut func(most int) int) {
 	if err != nil || !verified.Whole || verified.Transfers != report.Transfers {
 		t.Fatalf("verify: %+v, %v, want %d transfers", verified, err, report.Transfers)
 	}
-	sums := map[string]int64{}
+	sums, byType := map[string]int64{}, map[string]int64{}
 	for _, total := range verified.Totals {
 		sums[string(total.Currency)] += total.PostedMinor
+		byType[string(total.Currency)+total.Type] += total.PostedMinor
 	}
 	for currency, sum := range sums {
 		if sum != 0 {
 			t.Fatalf("all balances in %s sum to %d, want 0", currency, sum)
+		}
+	}
+	trial, err := s.TrialBalance(ctx, time.Time{})
+	if err != nil {
+		t.Fatalf("trial balance: %v", err)
+	}
+	for _, l := range trial {
+		sums[string(l.Currency)] += l.CreditMinor - l.DebitMinor
+		byType[string(l.Currency)+l.Type] -= l.CreditMinor - l.DebitMinor
+	}
+	for what, sum := range sums {
+		if sum != 0 {
+			t.Fatalf("the trial balance in %s sums to %d, want 0: %+v", what, sum, trial)
+		}
+	}
+	for what, sum := range byType {
+		if sum != 0 {
+			t.Fatalf("the balances of %s are %d more by the log than in the trial balance %+v", what, sum, trial)
 		}
 	}
 	dir, err := os.MkdirTemp("", "matchday-import-*")
