@@ -215,7 +215,7 @@ func newShard(c Config, number int, d Deps, m *shardMetrics) *shard {
 		reads:   m.all.shardReads(number),
 		steps:   newStopwatch(d.Clock, m, number, c.slowBatch()),
 		builder: newBuilder(number, nil, orDefault(c.CachedAccounts, 200_000), knownKeys),
-		ring:    newRing(0), recent: recentBatches, bulkRows: chunkRows,
+		ring:    newRing(0), pace: newPace(c.batchRows()),
 	}
 	s.interactive.open(orDefault(c.QueuedInteractive, defaultQueue))
 	s.bulk.open(orDefault(c.QueuedBulk, 5*defaultQueue))

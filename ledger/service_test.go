@@ -28,6 +28,7 @@ type world struct {
 	t      testing.TB
 	config Config
 	clock  *clock.Manual
+	timed  bool           // by the machine's clock instead: benchmarks
 	hook   func(*Service) // called between Open and Run; may be nil
 	stop   func() error   // ends Run and closes; may be called twice
 }
@@ -39,7 +40,8 @@ func setup(t testing.TB, change ...func(*Config)) *world {
 	for _, f := range change {
 		f(&c)
 	}
-	w := &world{t: t, config: c, clock: clock.NewManual(start)}
+	_, timed := t.(*testing.B)
+	w := &world{t: t, config: c, clock: clock.NewManual(start), timed: timed}
 	w.open()
 	t.Cleanup(func() { _ = w.stop() })
 	return w
@@ -47,8 +49,12 @@ func setup(t testing.TB, change ...func(*Config)) *world {
 
 func (w *world) open() {
 	w.t.Helper()
+	var now clock.Clock = w.clock
+	if w.timed {
+		now = clock.System{}
+	}
 	s, err := Open(context.Background(), w.config, Deps{
-		Clock: w.clock, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+		Clock: now, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -91,12 +91,11 @@ type shard struct {
 	stopped error        // why no job is taken; nil while open
 
 	// What follows belongs to the goroutine of run.
-	builder  *builder
-	unsure   bool // the last commit's outcome is unknown: ask the store
-	checked  int  // batches still to build with every key looked up first
-	recent   int  // batches since the last one with interactive work
-	bulkRows int  // rows a batch with bulk work may have while interactive work is expected
-	steps    *stopwatch
+	builder *builder
+	unsure  bool // the last commit's outcome is unknown: ask the store
+	checked int  // batches still to build with every key looked up first
+	pace    pace
+	steps   *stopwatch
 
 	head      atomic.Int64
 	epoch     atomic.Int64
@@ -147,6 +146,8 @@ var errStopped = errs.Wrap(ErrNotTaken, errs.CodeUnavailable, "the ledger is shu
 func (s *shard) run(ctx context.Context) error {
 	sweep := time.NewTicker(s.config.sweepEvery())
 	defer sweep.Stop()
+	rest := time.NewTimer(0)
+	defer rest.Stop()
 	work := context.WithoutCancel(ctx) // a batch in hand is finished, whoever stops us
 	defer s.refuseQueued()
 	for {
@@ -165,10 +166,13 @@ func (s *shard) run(ctx context.Context) error {
 		case first = <-s.interactive.jobs:
 			s.interactive.queued.Add(-int64(len(first.entries)))
 		default:
+			bulk, rested := s.bulkOrRest(rest)
 			select {
 			case first = <-s.interactive.jobs:
 				s.interactive.queued.Add(-int64(len(first.entries)))
-			case first = <-s.bulk.jobs:
+			case <-rested:
+				continue
+			case first = <-bulk:
 				s.bulk.queued.Add(-int64(len(first.entries)))
 				if err := s.write(work, s.gather(nil, first)); err != nil {
 					return err
@@ -188,6 +192,16 @@ func (s *shard) run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// bulkOrRest returns the bulk lane, or, while bulk work rests, what tells when it has rested.
+func (s *shard) bulkOrRest(rest *time.Timer) (<-chan *job, <-chan time.Time) {
+	left := s.pace.rests(s.clock.Now())
+	if left == 0 {
+		return s.bulk.jobs, nil
+	}
+	rest.Reset(left)
+	return nil, rest.C
 }
 
 // drain writes what was queued before the stop.
@@ -230,9 +244,7 @@ func (j *job) finish(err error) {
 }
 
 // gather takes what is waiting, up to the batch limits: interactive work first, then bulk work in
-// what room is left. When interactive work has been seen lately, a batch with bulk work is cut to
-// what takes about holdWriter, because a debit that arrives now waits until this batch is done and
-// is then part of the next one.
+// what room is left, see [pace].
 //
 // There is no linger: while one batch commits the next one gathers by itself, and an idle shard
 // answers at once.
@@ -249,9 +261,9 @@ func (s *shard) gather(interactive, bulk *job) []*job {
 	}
 	if interactive != nil {
 		add(interactive)
-		s.recent = 0
+		s.pace.since = 0
 	} else {
-		s.recent++
+		s.pace.since++
 		add(bulk)
 	}
 	limit := s.config.batchRows()
@@ -261,12 +273,12 @@ func (s *shard) gather(interactive, bulk *job) []*job {
 			break
 		}
 		add(j)
-		s.recent = 0
+		s.pace.since = 0
 	}
-	room := limit
-	if s.recent < recentBatches {
-		room = min(limit, max(rows+chunkRows, s.bulkRows)) // a chunk at least: bulk work never starves
+	if s.pace.rests(s.clock.Now()) > 0 {
+		return jobs
 	}
+	room := s.pace.room(rows)
 	for rows < room && bytes < maxBatchBytes {
 		j := s.bulk.take()
 		if j == nil {
@@ -279,10 +291,6 @@ func (s *shard) gather(interactive, bulk *job) []*job {
 
 const (
 	maxBatchBytes = 8 << 20
-	// recentBatches is for how many bulk batches a shard expects interactive work after some came.
-	recentBatches = 50
-	// holdWriter is how long a batch with bulk work may take while interactive work is expected.
-	holdWriter = 8 * time.Millisecond
 	// chunkRows is the most transfers of one job: the grain in which lanes share the writer.
 	chunkRows = 128
 	// checkedBatches is how many batches look every key up first after a key was met again: retries
@@ -316,28 +324,23 @@ func (s *shard) write(ctx context.Context, jobs []*job) error {
 	}
 	if out := &s.builder.out; err == nil && len(out.rows) > 0 {
 		s.steps.end(out)
-		s.measure(s.steps.last.Sub(started), len(out.rows))
+		s.measure(jobs, s.steps.last.Sub(started), len(out.rows))
 	}
 	return nil
 }
 
-// measure notes how long a batch took and steers the size of the next ones towards holdWriter: a
-// step up while full batches are quick, a quarter down when one was slow. A commit has a fixed cost
-// (the disk, and SQLite's own), so a time per row would say that small batches are slow and make
-// them smaller still.
-func (s *shard) measure(took time.Duration, rows int) {
-	if rows == 0 || took <= 0 {
-		return
+// measure files how long a batch took and lets the pace of the next ones follow.
+func (s *shard) measure(jobs []*job, took time.Duration, rows int) {
+	if took <= 0 {
+		return // the clock stepped back, or stands still in a test
 	}
 	s.metrics.batch(took, rows)
-	if rows < s.bulkRows-chunkRows {
-		return // not full: it says nothing of a full one
+	b := batchTime{took: took, waited: s.steps.took[StepQueueInteractive], rows: rows}
+	for _, j := range jobs {
+		b.bulk = b.bulk || j.lane == LaneBulk
+		b.interactive = b.interactive || j.lane == LaneInteractive && !j.queued.IsZero() // a sweep is nobody's
 	}
-	if took > holdWriter {
-		s.bulkRows = max(chunkRows, s.bulkRows*3/4)
-	} else {
-		s.bulkRows = min(s.config.batchRows(), s.bulkRows+chunkRows/4)
-	}
+	s.pace.learn(b, s.steps.last)
 }
 
 // commit applies the jobs and makes them durable; then, and only then, results are filled.

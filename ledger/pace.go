@@ -1,0 +1,95 @@
+package ledger
+
+import "time"
+
+// pace shares a shard's writer between the lanes. It belongs to the writer's goroutine.
+//
+// A debit that arrives now waits until the batch in hand is done and is then part of the next one.
+// So, while interactive work is expected, batches with bulk work are short, and when debits still
+// wait too long, bulk work rests between its batches. The rest is for the processor as much as for
+// the writer: what bulk work costs elsewhere, in relays and projections, slows debits down as well.
+// Bulk work keeps at least a quarter of the writer's time and has all of it when nobody else asks.
+type pace struct {
+	limit int       // rows of any batch
+	since int       // batches since the last one with interactive work
+	rows  int       // rows that a batch with bulk work may have while interactive work is expected
+	share int       // of the writer's time for bulk work, in thousandths
+	from  time.Time // bulk work rests until then
+}
+
+const (
+	// recentBatches is for how many bulk batches a shard expects interactive work after some came.
+	recentBatches = 50
+	// holdWriter is how long a batch with bulk work may take while interactive work is expected.
+	holdWriter = 3 * time.Millisecond
+	// debitWait is how long an interactive call should wait at most, from the queue to its answer.
+	debitWait = 6 * time.Millisecond
+
+	wholeShare = 1000
+	leastShare = 250
+	// shareStep is the part of itself by which the share grows for each batch that was quick enough. It
+	// falls by a quarter for one that was not, so about one batch in eighty may be slow.
+	shareStep = 256
+	// maxRest bounds a rest: a machine that stood still says nothing of the next moment.
+	maxRest = 50 * time.Millisecond
+)
+
+func newPace(limit int) pace {
+	return pace{limit: limit, since: recentBatches, rows: chunkRows, share: wholeShare}
+}
+
+// expects reports whether interactive work has been seen lately.
+func (p *pace) expects() bool { return p.since < recentBatches }
+
+// room returns how many rows a batch may have after bulk work was added to the given number of
+// interactive rows: a chunk of bulk work at least, so that it never starves.
+func (p *pace) room(rows int) int {
+	if !p.expects() {
+		return p.limit
+	}
+	return min(p.limit, max(rows+chunkRows, p.rows))
+}
+
+// rests returns how long bulk work has still to rest; zero lets it go.
+func (p *pace) rests(now time.Time) time.Duration {
+	left := p.from.Sub(now)
+	if left <= 0 || left > maxRest || !p.expects() { // more than ever asked for: the clock stepped back
+		p.from = time.Time{}
+		return 0
+	}
+	return left
+}
+
+// batchTime is what pace learns from a batch.
+type batchTime struct {
+	took        time.Duration
+	waited      time.Duration // the longest wait in the interactive queue
+	rows        int
+	interactive bool          // it had interactive work
+	bulk        bool          // it had bulk work
+}
+
+// learn steers the size of the next batches and the rests between them.
+//
+// The size goes a step up while full batches are quick, a quarter down when one was slow. A commit
+// has a fixed cost (the disk, and SQLite's own), so a time per row would say that small batches are
+// slow and make them smaller still.
+func (p *pace) learn(b batchTime, now time.Time) {
+	if b.rows >= p.rows-chunkRows { // one that is not full says nothing of a full one
+		if b.took > holdWriter {
+			p.rows = max(chunkRows, p.rows*3/4)
+		} else {
+			p.rows = min(p.limit, p.rows+chunkRows/4)
+		}
+	}
+	if b.interactive {
+		if b.waited+b.took > debitWait {
+			p.share = max(leastShare, p.share*3/4)
+		} else {
+			p.share = min(wholeShare, p.share+p.share/shareStep+1)
+		}
+	}
+	if b.bulk && p.expects() && p.share < wholeShare {
+		p.from = now.Add(min(maxRest, b.took*time.Duration(wholeShare-p.share)/time.Duration(p.share)))
+	}
+}

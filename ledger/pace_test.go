@@ -1,0 +1,85 @@
+package ledger
+
+import (
+	"testing"
+	"time"
+)
+
+// after lets the pace learn from n batches of the kind.
+func after(p pace, n int, b batchTime) pace {
+	for range n {
+		p.since = 0
+		p.learn(b, start)
+	}
+	return p
+}
+
+func TestBulkWorkRestsWhileDebitsWaitTooLong(t *testing.T) {
+	t.Parallel()
+	quick := batchTime{took: 2 * time.Millisecond, rows: 200, interactive: true, bulk: true}
+	slow := batchTime{took: 4 * time.Millisecond, waited: 4 * time.Millisecond, rows: 200, interactive: true, bulk: true}
+	fresh := newPace(1024)
+	if p := after(fresh, 100, quick); p.share != wholeShare || p.rests(start) != 0 {
+		t.Errorf("debits are quick: share %d, rest %s; want all and none", p.share, p.rests(start))
+	}
+	p := after(fresh, 100, slow)
+	if p.share != leastShare || p.rests(start) != 3*slow.took {
+		t.Errorf("debits are slow: share %d, rest %s; want %d and three times the batch", p.share, p.rests(start), leastShare)
+	}
+	if left := p.rests(start.Add(10 * time.Millisecond)); left != 2*time.Millisecond {
+		t.Errorf("later: %s left, want 2ms", left)
+	}
+	if left := p.rests(start.Add(12 * time.Millisecond)); left != 0 {
+		t.Errorf("after the rest: %s left", left)
+	}
+	if p = after(p, 1000, quick); p.share != wholeShare {
+		t.Errorf("debits are quick again: share %d, want all", p.share)
+	}
+}
+
+func TestBulkWorkDoesNotRestForNobody(t *testing.T) {
+	t.Parallel()
+	slow := batchTime{took: 20 * time.Millisecond, rows: 200, interactive: true, bulk: true}
+	p := after(newPace(1024), 100, slow)
+	p.since = recentBatches
+	if left := p.rests(start); left != 0 || p.room(0) != 1024 {
+		t.Errorf("no interactive work lately: rest %s, room %d; want none and a whole batch", left, p.room(0))
+	}
+}
+
+func TestARestIsBounded(t *testing.T) {
+	t.Parallel()
+	stall := batchTime{took: 10 * time.Second, rows: 200, interactive: true, bulk: true}
+	p := after(newPace(1024), 10, stall)
+	if left := p.rests(start); left != maxRest {
+		t.Errorf("after a stall: rest %s, want %s", left, maxRest)
+	}
+	if left := p.rests(start.Add(-time.Hour)); left != 0 {
+		t.Errorf("the clock stepped back: rest %s, want none", left)
+	}
+}
+
+func TestBatchesWithBulkWorkAreShortWhileDebitsAreExpected(t *testing.T) {
+	t.Parallel()
+	p := newPace(1024)
+	p.since = 0
+	if got := p.room(100); got != 100+chunkRows {
+		t.Errorf("at first: room %d, want a chunk", got)
+	}
+	p = after(p, 200, batchTime{took: time.Millisecond, rows: 1024, bulk: true})
+	if got := p.room(0); got != 1024 {
+		t.Errorf("full batches are quick: room %d, want a whole batch", got)
+	}
+	p = after(p, 1, batchTime{took: 2 * holdWriter, rows: 1024, bulk: true})
+	if got := p.room(0); got != 768 {
+		t.Errorf("one was slow: room %d, want a quarter less", got)
+	}
+	p = after(p, 1, batchTime{took: 2 * holdWriter, rows: 10, bulk: true})
+	if got := p.room(0); got != 768 {
+		t.Errorf("one that was not full: room %d, want it to change nothing", got)
+	}
+	p = after(p, 100, batchTime{took: 2 * holdWriter, rows: 1024, bulk: true})
+	if got := p.room(0); got != chunkRows {
+		t.Errorf("all were slow: room %d, want a chunk, never less", got)
+	}
+}
