@@ -210,7 +210,7 @@ func (a *App) openLedger(ctx context.Context) (err error) {
 	return err
 }
 
-// runRelays publishes every shard's log until ctx is done.
+// runRelays publishes the log of every shard that this process writes until ctx is done.
 func (a *App) runRelays(ctx context.Context) error {
 	log, metrics := a.room("stream")
 	deps := stream.Deps{Clock: a.clock, Log: log, Metrics: metrics}
@@ -219,7 +219,7 @@ func (a *App) runRelays(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return relay.Run(ctx)
+		return a.Ledger.WhileOwned(ctx, shard, relay.Run)
 	})
 }
 

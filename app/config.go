@@ -161,8 +161,14 @@ func (c Config) Validate() error {
 	if c.DrainTimeout < 0 || c.DrainTimeout > 5*time.Minute {
 		problems = append(problems, fmt.Errorf("drain_timeout %s: want at most 5m", c.DrainTimeout))
 	}
-	if _, err := modulesOf(c.Roles); err != nil {
+	modules, err := modulesOf(c.Roles)
+	if err != nil {
 		problems = append(problems, err)
+	}
+	for _, m := range modules {
+		if c.Ledger.InternalListen != "" && needsEveryShard(m) {
+			problems = append(problems, fmt.Errorf("ledger.internal_listen: module %s needs every shard's stream in its process; several processes can share shards with role ledger", m))
+		}
 	}
 	problems = append(problems, named("", c.validateAccess())...)
 	sections := []struct {

@@ -60,6 +60,8 @@ func TestWrongConfigurationsAreRefusedByName(t *testing.T) {
 		{"an unknown slate", "slate: nfl", "nfl"},
 		{"an unknown log level", "telemetry:\n  log_level: loud", "loud"},
 		{"a drain time without end", "drain_timeout: 20h", "drain_timeout"},
+		{"shared shards and the sportsbook", "ledger:\n  internal_listen: 127.0.0.1:0", "ledger.internal_listen: module sportsbook"},
+		{"a lease without sharing", "ledger:\n  lease: 3s", "ledger.internal_listen: is required"},
 		{"two sections", "ledger:\n  shards: -1\nplayer:\n  max_sessions: -1", "ledger.shards: must be 0 to 256\nplayer.max_sessions: is -1, must be 1 to 1000"},
 		{"two fields of telemetry", "telemetry:\n  log_level: loud\n  log_format: xml", "want debug, info, warn or error\ntelemetry: log_format"},
 		{"a room that names itself", "api:\n  handler_timeout: -1s\nweb:\n  sign_ins_per_minute: 99999", "api: a bound is negative\nweb.sign_ins_per_minute: at most 10000"},

@@ -84,6 +84,10 @@ func modulesOf(names []string) ([]module, error) {
 	return ordered, nil
 }
 
+// needsEveryShard reports whether a module reads the streams of all shards from this process: it
+// cannot run where other processes write some of them.
+func needsEveryShard(m module) bool { return m == moduleSportsbook || m == moduleHistory }
+
 // needsOf returns what a module needs, as names.
 func needsOf(m module) []string {
 	var names []string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
 	"matchday/errs"
 )
@@ -46,7 +47,12 @@ func (s *Service) commitOnce(ctx context.Context, lane Lane, t Transfer) (Result
 	}
 	j := &job{entries: []entry{e}, bytes: e.size, done: make(chan struct{})}
 	if err := one.submit(lane, j); err != nil {
-		return Result{}, err
+		if !s.isForOwner(err) {
+			return Result{}, err
+		}
+		answer := make([]Result, 1)
+		s.commitThere(ctx, one.number, lane, []Transfer{t}, []int{0}, answer)
+		return answer[0], answer[0].Err
 	}
 	if err := wait(ctx, j); err != nil {
 		return Result{}, err
@@ -91,6 +97,16 @@ func (s *Service) Barrier(ctx context.Context, shard int) error {
 
 // barrierOnce asks the writer that the shard has now.
 func (s *Service) barrierOnce(ctx context.Context, shard int) error {
+	err := s.barrierHere(ctx, shard)
+	if !s.isForOwner(err) {
+		return err
+	}
+	var answer barrierAnswer
+	return s.forward(ctx, shard, opBarrier, &barrierCall{Shard: shard}, &answer)
+}
+
+// barrierHere waits its turn at this process's writer.
+func (s *Service) barrierHere(ctx context.Context, shard int) error {
 	j := &job{done: make(chan struct{})}
 	if err := s.shards[shard].submit(LaneInteractive, j); err != nil {
 		return err
@@ -163,8 +179,13 @@ func (s *Service) commitRound(ctx context.Context, lane Lane, list []Transfer, a
 		perShard[n] = append(perShard[n], e)
 		origin[n] = append(origin[n], i)
 	}
+	var elsewhere sync.WaitGroup
 	for n, entries := range perShard {
 		jobs, refused := s.shards[n].submitAll(lane, entries)
+		if len(jobs) == 0 && s.isForOwner(refused) {
+			elsewhere.Go(func() { s.commitThere(ctx, n, lane, list, origin[n], results) })
+			continue
+		}
 		taken := min(len(jobs)*chunkRows, len(entries))
 		fail(results, origin[n][taken:], refused)
 		queued = append(queued, shardJobs{jobs, origin[n][:taken]})
@@ -172,6 +193,7 @@ func (s *Service) commitRound(ctx context.Context, lane Lane, list []Transfer, a
 	for _, q := range queued {
 		q.collect(ctx, written, results)
 	}
+	elsewhere.Wait()
 	for _, i := range asked {
 		if isElsewhere(results[i].Err) {
 			return results[i].Err

@@ -22,12 +22,12 @@ func quiet(c clock.Clock) Deps {
 }
 
 // playersOn returns a player for each of the shards.
-func playersOn(t testing.TB, w *world, shards int) []id.Player {
+func playersOn(t testing.TB, s *Service, shards int) []id.Player {
 	t.Helper()
 	out := make([]id.Player, shards)
 	for n, found := 0, 0; found < shards; n++ {
 		p := id.Player(fmt.Sprintf("player-%d", n))
-		if shard := w.ShardOf(p); shard < shards && out[shard] == "" {
+		if shard := s.ShardOf(p); shard < shards && out[shard] == "" {
 			out[shard], found = p, found+1
 		}
 		if n > 100_000 {
@@ -57,7 +57,7 @@ func TestDirectoryHoldsTheEvenSpread(t *testing.T) {
 func TestBooksFromBeforeTheDirectory(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(c *Config) { c.Shards = 2 })
-	players := playersOn(t, w, 2)
+	players := playersOn(t, w.Service, 2)
 	for _, p := range players {
 		w.must(deposit("d/"+string(p), p, 500))
 	}
@@ -81,7 +81,7 @@ func TestBooksFromBeforeTheDirectory(t *testing.T) {
 func TestShardsAreAddedEmptyAndNeverTakenAway(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(c *Config) { c.Shards = 2 })
-	p := playersOn(t, w, 2)[1]
+	p := playersOn(t, w.Service, 2)[1]
 	w.must(deposit("d", p, 500))
 	if err := w.stop(); err != nil {
 		t.Fatal(err)
@@ -175,7 +175,7 @@ func TestDamagedDirectoryIsRefused(t *testing.T) {
 func TestReaderFollowsTheDirectory(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(c *Config) { c.Shards = 2; c.SweepEvery = time.Hour })
-	p := playersOn(t, w, 2)[0]
+	p := playersOn(t, w.Service, 2)[0]
 	if err := w.directory.moveBucket(context.Background(), bucketOf(p), 0, 1); err != nil {
 		t.Fatal(err)
 	}

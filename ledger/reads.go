@@ -182,8 +182,16 @@ func (s *shard) waitFor(ctx context.Context, seq int64) error {
 		if s.head.Load() >= seq {
 			return nil
 		}
+		look, err := s.lookAhead(ctx)
+		if err != nil {
+			return err
+		}
+		if s.head.Load() >= seq {
+			return nil
+		}
 		select {
 		case <-changed:
+		case <-look:
 		case <-ctx.Done():
 			return errs.Wrap(ctx.Err(), errs.CodeUnavailable, "position %d-%d is not here yet", s.number, seq)
 		}
@@ -224,12 +232,13 @@ func (s *Service) Status() []ShardStatus {
 // Shards implements [stream.Log].
 func (s *Service) Shards() int { return len(s.shards) }
 
-// Head implements [stream.Log].
+// Head implements [stream.Log]. That of a shard which another process writes may be a poll old.
 func (s *Service) Head(shard int) int64 {
 	one, err := s.shard(shard)
 	if err != nil {
 		return 0
 	}
+	one.watched.Store(one.shared)
 	return one.head.Load()
 }
 
@@ -240,8 +249,10 @@ func (s *Service) ReadLog(ctx context.Context, shard int, after int64, maxRecord
 	if err != nil {
 		return nil, err
 	}
-	if batches, ok := one.ring.read(after, maxRecords); ok {
-		return batches, nil
+	if !one.isElsewhere() {
+		if batches, ok := one.ring.read(after, maxRecords); ok {
+			return batches, nil
+		}
 	}
 	return one.store.log(ctx, shard, after, maxRecords)
 }

@@ -62,6 +62,9 @@ func (s *Service) again(ctx context.Context, err error, fn func() error) error {
 			timer.Stop()
 			return gaveUp(err, open)
 		}
+		if pause > firstPause {
+			_ = s.refreshView(ctx) // a directory out of reach is the keeper's to report
+		}
 		err = fn()
 	}
 	if open && errors.Is(err, ErrNotTaken) { // this time; an earlier time it may have been

@@ -60,7 +60,7 @@ func TestAgainEndsWithItsContext(t *testing.T) {
 func TestAChangeOfPlacementEndsTheWait(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(c *Config) { c.Shards = 2 })
-	p := playersOn(t, w, 2)[0]
+	p := playersOn(t, w.Service, 2)[0]
 	asked := make(chan struct{})
 	done := make(chan error, 1)
 	go func() {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,6 +34,15 @@ type Config struct {
 	SweepEvery        time.Duration `yaml:"sweep_every"`        // for holds that ran out, 0 is 1 s
 	MaxReplicaLag     time.Duration `yaml:"max_replica_lag"`    // a replica further behind gets no reads, 0 is 5 s
 	SlowBatch         time.Duration `yaml:"slow_batch"`         // what takes longer is remembered for staff, 0 is 50 ms
+
+	// Several processes may share the shards: each that sets InternalListen writes its share of them,
+	// does for the others what only the writer of a shard can, and takes over from one that dies.
+	// Without it this process writes them all.
+	InternalListen     string        `yaml:"internal_listen"`      // address for the other processes, such as 127.0.0.1:0
+	InternalAddress    string        `yaml:"internal_address"`     // where they reach it; default the address listened on
+	InternalSecretFile string        `yaml:"internal_secret_file"` // what they show each other; default internal.secret in dir, made when missing
+	Process            string        `yaml:"process"`              // this process's name among them, the same after a restart; default a new one each start
+	Lease              time.Duration `yaml:"lease"`                // without a sign of life for so long, a process's shards are taken over; 0 is 3 s
 
 	maxPages int  // bounds each file: tests of a full disk
 	relaxed  bool // commits need not survive a power cut: an import is run again after one
@@ -66,11 +77,38 @@ func (c Config) Validate() error {
 	if c.MaxReplicaLag < 0 || c.MaxReplicaLag > time.Hour {
 		check.Add("max_replica_lag", "must be 0 to 1h")
 	}
+	c.validateSharing(&check)
 	if c.SlowBatch < 0 || c.SlowBatch > time.Hour {
 		check.Add("slow_batch", "must be 0 to 1h")
 	}
 	return check.Err()
 }
+
+// validateSharing checks what several processes need.
+func (c Config) validateSharing(check *errs.Check) {
+	for name, address := range map[string]string{"internal_listen": c.InternalListen, "internal_address": c.InternalAddress} {
+		if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
+			check.Add(name, "must be host:port")
+		}
+	}
+	if c.InternalListen == "" && (c.InternalAddress != "" || c.Process != "" || c.Lease != 0) {
+		check.Add("internal_listen", "is required with internal_address, process and lease")
+	}
+	if c.Process != "" && !isName(c.Process, 64) {
+		check.Add("process", "must be 1 to 64 letters, digits, underscores or hyphens")
+	}
+	if c.Lease < 0 || c.Lease > 0 && (c.Lease < 100*time.Millisecond || c.Lease > 10*time.Minute) {
+		check.Add("lease", "must be 100ms to 10m")
+	}
+}
+
+// isShared reports whether several processes share the shards.
+func (c Config) isShared() bool { return c.InternalListen != "" }
+
+func (c Config) lease() time.Duration { return orDefault(c.Lease, 3*time.Second) }
+
+// poll is how often processes look at each other: three looks make a lease.
+func (c Config) poll() time.Duration { return c.lease() / 3 }
 
 func orDefault[T int | time.Duration](value, fallback T) T {
 	if value == 0 {
@@ -100,6 +138,13 @@ type Service struct {
 	reads     shardReaders
 	shards    []*shard
 	directory *directory
+
+	// Only when several processes share the shards.
+	keeper *keeper
+	peers  *peers
+	server *peerServer
+	owners atomic.Pointer[owners]
+	views  views
 
 	closing sync.Once
 	closed  error
@@ -149,19 +194,18 @@ func (s *Service) open(ctx context.Context, d Deps, m *metrics) error {
 	}
 	s.place = newPlaced(home)
 	s.reads.place = s.place
-	return s.each(ctx, func(ctx context.Context, one *shard) error {
-		state, err := one.store.takeOver(ctx, one.number, madeFor(one.number, s.directory.first))
-		if err != nil {
-			return fmt.Errorf("take over ledger shard %d: %w", one.number, err)
-		}
-		owned, err := ownedBuckets(ctx, one.store, one.number, home)
-		if err != nil {
-			return fmt.Errorf("read buckets of ledger shard %d: %w", one.number, err)
-		}
-		one.adopt(state, owned)
-		d.Log.InfoContext(ctx, "ledger shard opened", "shard", one.number, "epoch", state.epoch, "position", state.seq)
-		return nil
-	})
+	if s.config.isShared() {
+		return s.join(ctx, d)
+	}
+	return s.takeAll(ctx)
+}
+
+// takeAll takes every shard over, for a process that has them to itself.
+func (s *Service) takeAll(ctx context.Context) error {
+	if err := s.directory.refuseOthers(ctx); err != nil {
+		return err
+	}
+	return s.each(ctx, s.takeOver)
 }
 
 // openAtOnce bounds how many shards are opened at the same time.
@@ -211,7 +255,7 @@ func (s *Service) first(ctx context.Context) (int, error) {
 // newShard returns a shard without a database yet.
 func newShard(c Config, number int, d Deps, m *shardMetrics) *shard {
 	s := &shard{
-		number: number, clock: d.Clock, log: d.Log, config: c, metrics: m,
+		number: number, clock: d.Clock, log: d.Log, config: c, metrics: m, leave: errStopped,
 		reads:   m.all.shardReads(number),
 		steps:   newStopwatch(d.Clock, m, number, c.slowBatch()),
 		builder: newBuilder(number, nil, orDefault(c.CachedAccounts, 200_000), knownKeys),
@@ -222,10 +266,28 @@ func newShard(c Config, number int, d Deps, m *shardMetrics) *shard {
 	return s
 }
 
-// adopt makes the shard's writer go on from where the log stands.
+// takeOver raises the shard's epoch, so that no earlier writer can commit any more, and makes the
+// shard's writer go on from where the log stands.
+func (s *Service) takeOver(ctx context.Context, one *shard) error {
+	state, err := one.store.takeOver(ctx, one.number, madeFor(one.number, s.directory.first))
+	if err != nil {
+		return fmt.Errorf("take over ledger shard %d: %w", one.number, err)
+	}
+	owned, err := ownedBuckets(ctx, one.store, one.number, s.place.current.Load())
+	if err != nil {
+		return fmt.Errorf("read buckets of ledger shard %d: %w", one.number, err)
+	}
+	one.adopt(state, owned)
+	one.log.InfoContext(ctx, "ledger shard opened", "shard", one.number, "epoch", state.epoch, "position", state.seq)
+	return nil
+}
+
+// adopt makes the writer go on from where the log stands, as if it had never written before.
 func (s *shard) adopt(state shardState, owned []bucketRow) {
 	s.builder.state = state
+	s.builder.cache.clear()
 	s.builder.buckets.load(owned)
+	s.unsure, s.checked = false, 0
 	s.head.Store(state.seq)
 	s.epoch.Store(state.epoch)
 	s.lastUS.Store(state.at.UnixMicro())
@@ -248,7 +310,13 @@ func (l *lane) open(limit int) {
 // Run writes until ctx is done; then it takes no more work, commits what it had taken, and returns.
 // It returns an error if another writer took a shard: this process may not write any more. Run may
 // be called once.
+//
+// When several processes share the shards, losing one stops that shard only. Run then returns an error
+// if another process was started under this one's name.
 func (s *Service) Run(ctx context.Context) error {
+	if s.keeper != nil {
+		return s.runShared(ctx)
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, one := range s.shards {
 		g.Go(func() error { return one.run(ctx) })
@@ -262,11 +330,14 @@ func (s *Service) Close() error {
 	s.closing.Do(func() {
 		var list []error
 		for _, one := range s.shards {
-			one.refuseQueued()
+			one.refuseQueued(errStopped)
 			list = append(list, one.replicas.close())
 			if one.store != nil {
 				list = append(list, one.store.close())
 			}
+		}
+		if s.server != nil {
+			list = append(list, s.server.close())
 		}
 		if s.directory != nil {
 			list = append(list, s.directory.close())

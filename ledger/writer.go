@@ -89,6 +89,7 @@ type shard struct {
 
 	mu      sync.RWMutex // held for reading while a job is queued, for writing to stop
 	stopped error        // why no job is taken; nil while open
+	leave   error        // what jobs are told after the writer was asked to end
 
 	// What follows belongs to the goroutine of run.
 	builder *builder
@@ -96,6 +97,9 @@ type shard struct {
 	checked int  // batches still to build with every key looked up first
 	pace    pace
 	steps   *stopwatch
+
+	shared  bool        // with other processes
+	watched atomic.Bool // somebody asked where the log of this shard, written elsewhere, stands
 
 	head      atomic.Int64
 	epoch     atomic.Int64
@@ -149,11 +153,11 @@ func (s *shard) run(ctx context.Context) error {
 	rest := time.NewTimer(0)
 	defer rest.Stop()
 	work := context.WithoutCancel(ctx) // a batch in hand is finished, whoever stops us
-	defer s.refuseQueued()
+	defer s.refuseQueued(s.leave)
 	for {
 		select { // a lane that is never empty must not keep the writer from either
 		case <-ctx.Done():
-			s.stop(errStopped)
+			s.stop(s.leave)
 			return s.drain(work)
 		case <-sweep.C:
 			if err := s.sweep(work); err != nil {
@@ -184,7 +188,7 @@ func (s *shard) run(ctx context.Context) error {
 				}
 				continue
 			case <-ctx.Done():
-				s.stop(errStopped)
+				s.stop(s.leave)
 				return s.drain(work)
 			}
 		}
@@ -221,8 +225,8 @@ func (s *shard) drain(ctx context.Context) error {
 }
 
 // refuseQueued answers what will not be written any more.
-func (s *shard) refuseQueued() {
-	s.stop(errStopped)
+func (s *shard) refuseQueued(why error) {
+	s.stop(why)
 	for {
 		j := s.interactive.take()
 		if j == nil {
@@ -309,7 +313,7 @@ func (s *shard) write(ctx context.Context, jobs []*job) error {
 	fenced := errors.Is(err, errFenced)
 	switch {
 	case fenced:
-		err = errs.Wrap(err, errs.CodeUnavailable, "shard %d is written elsewhere", s.number)
+		err = errs.Wrap(errors.Join(err, s.lost()), errs.CodeUnavailable, "shard %d is written elsewhere", s.number)
 		s.stop(err)
 	case err != nil:
 		s.metrics.failures.Inc()

@@ -24,11 +24,14 @@ CREATE TABLE shard (
 	changed_us INTEGER NOT NULL
 ) STRICT;
 
--- Processes that may write shards. A process is alive while its beat changes; seen_us is its own
--- clock, for people to look at.
+-- Processes that may write shards. A process is alive while its beat changes. Run tells two starts
+-- under one name apart; host and pid are where it runs; seen_us is its own clock, for people to look at.
 CREATE TABLE process (
 	process TEXT PRIMARY KEY,
+	run     TEXT NOT NULL,
 	address TEXT NOT NULL,
+	host    TEXT NOT NULL,
+	pid     INTEGER NOT NULL,
 	beat    INTEGER NOT NULL,
 	seen_us INTEGER NOT NULL
 ) STRICT;
