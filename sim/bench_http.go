@@ -109,7 +109,9 @@ func newDebits(o BenchOptions, p *platform, prefix string) *debits {
 }
 
 // play sends the debits at the rate of the options for the length and waits for the last answer.
-func (d *debits) play(ctx context.Context, length time.Duration) error { return d.playWhile(ctx, ctx, length) }
+func (d *debits) play(ctx context.Context, length time.Duration) error {
+	return d.playWhile(ctx, ctx, length)
+}
 
 // playWhile is play that sends no more once sending is done; what is under way is still waited for.
 func (d *debits) playWhile(ctx, sending context.Context, length time.Duration) error {

@@ -9,9 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
-	"matchday/internal/clock"
 	"matchday/ledger"
 	"matchday/sim/workload"
 )
@@ -23,47 +22,58 @@ const (
 )
 
 // BenchLedger measures the ledger with the ledger workload of package workload: transfers in process
-// through CommitBatch, transfers through the batch API, and single debits over HTTP at a fixed rate.
+// through CommitBatch, transfers through the batch API, and single debits over HTTP at a fixed rate. With
+// Scale it measures how processor time a transfer changes with shards and accounts; with Baseline what a
+// team would write on MariaDB instead.
 func BenchLedger(ctx context.Context, o BenchOptions, out io.Writer) error {
 	o.Rate = orDefault(o.Rate, debitRate)
 	o, err := o.withDefaults()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case o.Baseline:
+		return benchBaseline(ctx, o, out)
+	case o.Scale:
+		return benchLedgerScale(ctx, o, scalePoints, out)
 	}
 	r := newBenchReport("ledger", o.Commit, map[string]any{
 		"engine": o.Engine, "shards": o.Shards, "accounts": o.Accounts, "seconds": o.Seconds, "runs": o.Runs,
-		"batch": ledgerBatch, "submitters": ledgerSubmitters, "record_bytes": workload.RecordBytes, "durability": "synchronous=FULL",
+		"batch": ledgerBatch, "submitters": ledgerSubmitters, "record_bytes": workload.RecordBytes, "durability": durability(o.Engine),
 		"debit_rate": o.Rate, "surge": o.Surge, "seed": o.Seed,
 	})
 	r.Data = "workload.Ledger: 4 stakes to 1 deposit, a tenth of the players make six tenths; log and seals on"
 	r.Excluded = "funding the players and one second of warm-up; transfers_per_min runs without relays and projections, the HTTP figures with the whole platform"
 	return bench(ctx, o, r, out, func(ctx context.Context, dir string, run int) error {
-		if err := benchLedgerInProcess(ctx, o, r, dir+"/ledger", run); err != nil {
+		if err := benchLedgerInProcess(ctx, o, r, dir+"/books", run); err != nil {
 			return err
 		}
 		return benchLedgerHTTP(ctx, o, r, dir+"/platform", run)
 	})
 }
 
-// benchLedgerInProcess measures one run of CommitBatch and audits what it wrote.
+// benchLedgerInProcess measures one run of CommitBatch on books of its own.
 func benchLedgerInProcess(ctx context.Context, o BenchOptions, r *BenchReport, dir string, run int) error {
-	deps := ledger.Deps{Clock: clock.System{}, Log: quietLog(), Metrics: prometheus.NewRegistry()}
-	books, err := ledger.Open(ctx, ledger.Config{Dir: dir, Shards: o.Shards}, deps)
-	if err != nil {
-		return err
-	}
-	ctx, stop := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- books.Run(ctx) }()
-	err = fund(ctx, books, workload.NewLedger("fund-", o.Accounts, o.Seed))
-	if err == nil {
-		err = r.measured(o, func() error { return measureLedger(ctx, o, r, books, run) })
-	}
-	stop()
-	return errors.Join(err, <-ended, books.Close())
+	return onBooks(ctx, o, dir, func(books *ledger.Service, cpu cpuClock) error {
+		if err := fund(ctx, books, workload.NewLedger("fund-", o.Accounts, o.Seed)); err != nil {
+			return err
+		}
+		return r.measured(o, func() error {
+			m, err := measureLedger(ctx, o, books, cpu, run)
+			if err != nil {
+				return err
+			}
+			r.add("transfers_per_min", m.perMinute)
+			r.add("cpu_us_per_transfer", m.cpuMicros)
+			return nil
+		})
+	})
 }
 
-func measureLedger(ctx context.Context, o BenchOptions, r *BenchReport, books *ledger.Service, run int) error {
+// speed is what a run of transfers came to.
+type speed struct{ perMinute, cpuMicros float64 }
+
+// measureLedger commits batches in process for the length of the options, after a warm-up.
+func measureLedger(ctx context.Context, o BenchOptions, books *ledger.Service, cpu cpuClock, run int) (speed, error) {
 	var committed atomic.Int64
 	ctx, cancel := context.WithTimeout(ctx, warmUp+o.length())
 	defer cancel()
@@ -74,22 +84,20 @@ func measureLedger(ctx context.Context, o BenchOptions, r *BenchReport, books *l
 		wg.Go(func() { failures <- submit(ctx, books, source, &committed) })
 	}
 	pause(ctx, warmUp)
-	start, cpu, before := time.Now(), cpuTime(), committed.Load()
+	start, used, before := time.Now(), cpu(), committed.Load()
 	<-ctx.Done()
-	elapsed, used, n := time.Since(start), cpuTime()-cpu, committed.Load()-before
+	elapsed, spent, n := time.Since(start), cpu()-used, committed.Load()-before
 	wg.Wait()
 	close(failures)
 	for err := range failures {
 		if err != nil {
-			return err
+			return speed{}, err
 		}
 	}
 	if n == 0 {
-		return errors.New("nothing was committed")
+		return speed{}, errors.New("nothing was committed")
 	}
-	r.add("transfers_per_min", float64(n)/elapsed.Minutes())
-	r.add("cpu_us_per_transfer", float64(used.Microseconds())/float64(n))
-	return nil
+	return speed{perMinute: float64(n) / elapsed.Minutes(), cpuMicros: float64(spent.Microseconds()) / float64(n)}, nil
 }
 
 // submit commits batches until ctx is done; a call that ctx cut short does not count.
@@ -114,18 +122,27 @@ func submit(ctx context.Context, books *ledger.Service, source *workload.Ledger,
 	return nil
 }
 
+// funders is how many calls give players their money at a time.
+const funders = 4
+
 // fund gives every player of the workload their money.
 func fund(ctx context.Context, books *ledger.Service, source *workload.Ledger) error {
-	for from := 0; from < source.Players(); from += ledgerBatch {
-		results, err := books.CommitBatch(ctx, ledger.LaneInteractive, source.Fund(from, from+ledgerBatch))
-		if err != nil {
-			return fmt.Errorf("fund players: %w", err)
-		}
-		for i := range results {
-			if results[i].Err != nil {
-				return fmt.Errorf("fund players: %w", results[i].Err)
+	g, ctx := errgroup.WithContext(ctx)
+	for n := range funders {
+		g.Go(func() error {
+			for from := n * ledgerBatch; from < source.Players(); from += funders * ledgerBatch {
+				results, err := books.CommitBatch(ctx, ledger.LaneInteractive, source.Fund(from, from+ledgerBatch))
+				if err != nil {
+					return fmt.Errorf("fund players: %w", err)
+				}
+				for i := range results {
+					if results[i].Err != nil {
+						return fmt.Errorf("fund players: %w", results[i].Err)
+					}
+				}
 			}
-		}
+			return nil
+		})
 	}
-	return nil
+	return g.Wait()
 }

@@ -50,6 +50,25 @@ func TestBenchmarksPrintTheirFigures(t *testing.T) {
 	}
 }
 
+// TestScaleMeasuresEveryPoint runs two small points: the table names both, and so does the JSON.
+func TestScaleMeasuresEveryPoint(t *testing.T) {
+	t.Parallel()
+	o, err := BenchOptions{Runs: 1, Seconds: 1, Dir: t.TempDir()}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	points := []scalePoint{{1, 50}, {2, 2_500}}
+	var out bytes.Buffer
+	if err := benchLedgerScale(t.Context(), o, points, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"cpu_us_per_transfer_1_shards_50_accounts", "transfers_per_min_2_shards_2500_accounts", "2,500"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the output lacks %q:\n%s", want, &out)
+		}
+	}
+}
+
 func TestBenchRefusesWhatItCannotRun(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]BenchOptions{

@@ -49,6 +49,9 @@ type BenchOptions struct {
 	Runs       int    // 0 is 3, of bench payout 1
 	Seconds    int    // length of each measurement; 0 is 10
 	Accounts   int    // players with money; 0 is 10,000
+	Scale      bool   // bench ledger: for several numbers of shards and accounts
+	Baseline   bool   // bench ledger: what a team would write on MariaDB instead
+	Transfers  int    // bench month: in all; 0 is 10 million
 	Bets       int    // bench payout: winning bets; 0 is 1,000,000
 	Rate       int    // open-loop requests a second for latency figures; 0 is 1,000, of bench ledger 5,000
 	Surge      int    // bench ledger: payouts while single debits run; 0 is none
@@ -63,15 +66,19 @@ type BenchOptions struct {
 // Validate returns what is wrong with the options, every field at once.
 func (o BenchOptions) Validate() error {
 	var c errs.Check
-	if o.Engine != "" && o.Engine != "sqlite" {
+	if o.Engine != "" && o.Engine != engineSQLite {
 		c.Add("engine", "%q is not built in, sqlite is", o.Engine)
+	}
+	if o.Scale && o.Baseline {
+		c.Add("scale", "is one run and --baseline another")
 	}
 	bounds := []struct {
 		name        string
 		value, most int
 	}{
 		{"shards", o.Shards, 64}, {"runs", o.Runs, 1_000}, {"seconds", o.Seconds, 86_400}, {"accounts", o.Accounts, 10_000_000},
-		{"bets", o.Bets, 100_000_000}, {"rate", o.Rate, 1_000_000}, {"surge", o.Surge, 100_000_000}, {"workers", o.Workers, 4_096},
+		{"bets", o.Bets, 100_000_000}, {"transfers", o.Transfers, 1_000_000_000}, {"rate", o.Rate, 1_000_000},
+		{"surge", o.Surge, 100_000_000}, {"workers", o.Workers, 4_096},
 	}
 	for _, b := range bounds {
 		if b.value < 0 || b.value > b.most {
@@ -86,7 +93,9 @@ func (o BenchOptions) withDefaults() (BenchOptions, error) {
 	if err := o.Validate(); err != nil {
 		return o, err
 	}
-	o.Engine = "sqlite"
+	if o.Engine == "" {
+		o.Engine = engineSQLite
+	}
 	o.Shards = orDefault(o.Shards, 2)
 	o.Runs = orDefault(o.Runs, 3)
 	o.Accounts = orDefault(o.Accounts, 10_000)

@@ -235,8 +235,8 @@ func (s *Server) Resume() error { return s.signal(syscall.SIGCONT) }
 
 // Stop shuts the server down and removes its folder if Start made it.
 func (s *Server) Stop() error {
+	_ = s.admin.Close() // first, while there is somebody to take leave of; a killed server has nobody
 	err := s.end(syscall.SIGTERM)
-	err = errors.Join(err, s.admin.Close())
 	if s.fresh {
 		err = errors.Join(err, os.RemoveAll(s.dir))
 	}

@@ -13,7 +13,6 @@
 package workload
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"strconv"
 
@@ -38,19 +37,25 @@ type Territory struct {
 	Currency money.Currency
 }
 
+var territories = [...]Territory{{"US-NJ", money.USD}, {"US-PA", money.USD}, {"CA-ON", money.CAD}}
+
 // Territories are those of the default configuration.
-func Territories() []Territory {
-	return []Territory{{"US-NJ", money.USD}, {"US-PA", money.USD}, {"CA-ON", money.CAD}}
-}
+func Territories() []Territory { return territories[:] }
 
 // TerritoryOf returns the territory of player number n.
 func TerritoryOf(n int) Territory {
-	all := Territories()
-	return all[n%len(all)]
+	return territories[n%len(territories)]
 }
 
 // Player returns the id of player number n.
-func Player(n int) id.Player { return id.Player(fmt.Sprintf("plr_%026d", n)) }
+func Player(n int) id.Player {
+	b := []byte("plr_00000000000000000000000000")
+	for i := len(b) - 1; n > 0; i-- {
+		b[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return id.Player(b)
+}
 
 // Skewed returns a player number below n: the first tenth of them six times in ten.
 func Skewed(rng *rand.Rand, n int) int {
@@ -61,12 +66,12 @@ func Skewed(rng *rand.Rand, n int) int {
 }
 
 // Ledger makes the transfers of the ledger workload. It is not safe for concurrent use: give every
-// goroutine its own, with its own prefix.
+// goroutine its own, with its own prefix. Its memory does not grow with the number of players.
 type Ledger struct {
 	prefix  string
 	next    int
 	rng     *rand.Rand
-	players []player
+	players int
 	pad     string
 }
 
@@ -78,11 +83,7 @@ type player struct {
 
 // NewLedger returns a source of transfers between n players. Keys start with prefix.
 func NewLedger(prefix string, n int, seed uint64) *Ledger {
-	w := &Ledger{prefix: prefix, rng: rand.New(rand.NewPCG(seed, 1)), players: make([]player, n)} // #nosec: not for secrets
-	for i := range w.players {
-		p, t := Player(i), TerritoryOf(i)
-		w.players[i] = player{id: p, territory: t, cash: ledger.PlayerCash(p, t.Code)}
-	}
+	w := &Ledger{prefix: prefix, rng: rand.New(rand.NewPCG(seed, 1)), players: n} // #nosec: not for secrets
 	pad := make([]byte, RecordBytes)
 	for i := range pad {
 		pad[i] = "abcdefghijklmnopqrstuvwxyz0123456789"[w.rng.IntN(36)]
@@ -94,19 +95,26 @@ func NewLedger(prefix string, n int, seed uint64) *Ledger {
 // Fund returns the deposits that give the players from to upTo their money.
 func (w *Ledger) Fund(from, upTo int) []ledger.Transfer {
 	out := make([]ledger.Transfer, 0, upTo-from)
-	for _, p := range w.players[from:min(upTo, len(w.players))] {
+	for n := from; n < min(upTo, w.players); n++ {
+		p := playerOf(n)
 		out = append(out, deposit("fund-"+string(p.id), p, FundMinor, nil))
 	}
 	return out
 }
 
 // Players returns how many players there are.
-func (w *Ledger) Players() int { return len(w.players) }
+func (w *Ledger) Players() int { return w.players }
+
+// playerOf returns player number n.
+func playerOf(n int) player {
+	p, t := Player(n), TerritoryOf(n)
+	return player{id: p, territory: t, cash: ledger.PlayerCash(p, t.Code)}
+}
 
 // Next fills batch with fresh transfers.
 func (w *Ledger) Next(batch []ledger.Transfer) {
 	for i := range batch {
-		p := w.players[Skewed(w.rng, len(w.players))]
+		p := playerOf(Skewed(w.rng, w.players))
 		w.next++
 		key := w.prefix + pad12(w.next)
 		amount := int64(100 + w.rng.IntN(5_000))
@@ -122,13 +130,13 @@ func (w *Ledger) Next(batch []ledger.Transfer) {
 // Debit returns one stake of a single unit without a record.
 func (w *Ledger) Debit() ledger.Transfer {
 	w.next++
-	return stake(w.prefix+pad12(w.next), w.players[Skewed(w.rng, len(w.players))], 1, nil)
+	return stake(w.prefix+pad12(w.next), playerOf(Skewed(w.rng, w.players)), 1, nil)
 }
 
 // Payouts fills batch with fresh payouts, each with a record, from escrow to the players evenly.
 func (w *Ledger) Payouts(batch []ledger.Transfer) {
 	for i := range batch {
-		p := w.players[w.rng.IntN(len(w.players))]
+		p := playerOf(w.rng.IntN(w.players))
 		w.next++
 		key := w.prefix + pad12(w.next)
 		amount := int64(100 + w.rng.IntN(5_000))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"testing"
 
+	"matchday/id"
 	"matchday/ledger"
 )
 
@@ -37,6 +38,15 @@ func TestLedgerWorkloadIsAsDescribed(t *testing.T) {
 	}
 	if share := float64(busy) / n; share < 0.61 || share > 0.67 {
 		t.Errorf("the first tenth makes %.3f of the transfers, want 0.64", share) // 0.6 and its part of the rest
+	}
+}
+
+func TestPlayersAreNumbered(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]id.Player{0: "plr_00000000000000000000000000", 7: "plr_00000000000000000000000007", 4_999_999: "plr_00000000000000000004999999"} {
+		if got := Player(n); got != want {
+			t.Errorf("Player(%d) = %s, want %s", n, got, want)
+		}
 	}
 }
 
