@@ -29,6 +29,10 @@ type Config struct {
 	MigratorPasswordFile string `yaml:"migrator_password_file"`
 	MigratorPasswordEnv  string `yaml:"migrator_password_env"`
 
+	Capture             string `yaml:"capture"` // reads the binlog; "" is User
+	CapturePasswordFile string `yaml:"capture_password_file"`
+	CapturePasswordEnv  string `yaml:"capture_password_env"`
+
 	Replication string        `yaml:"replication"` // semi_sync refuses a primary without it; "" is none
 	TLS         string        `yaml:"tls"`         // off, preferred or verify; "" is preferred
 	MaxConns    int           `yaml:"max_conns"`   // for writing and for reading, to each node, 0 is 16
@@ -71,6 +75,7 @@ func (c Config) Validate(check *errs.Check, field string) {
 		{name("password"), c.User, c.PasswordFile, c.PasswordEnv},
 		{name("reader_password"), c.Reader, c.ReaderPasswordFile, c.ReaderPasswordEnv},
 		{name("migrator_password"), c.Migrator, c.MigratorPasswordFile, c.MigratorPasswordEnv},
+		{name("capture_password"), c.Capture, c.CapturePasswordFile, c.CapturePasswordEnv},
 	} {
 		s.validate(check)
 	}
