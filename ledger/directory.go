@@ -44,12 +44,12 @@ func directoryFile(dir string) string { return filepath.Join(dir, "directory.db"
 type sqliteDirectory struct{ db *sqldb.DB }
 
 // openSQLiteDirectory opens or creates the file.
-func openSQLiteDirectory(ctx context.Context, dir string, now time.Time) (*sqliteDirectory, error) {
+func openSQLiteDirectory(ctx context.Context, c Config, now time.Time) (*sqliteDirectory, error) {
 	files, err := fs.Sub(directoryMigrations, "migrations_directory")
 	if err != nil {
 		return nil, fmt.Errorf("read directory migrations: %w", err)
 	}
-	db, err := sqldb.Open(directoryFile(dir), sqldb.Options{Durability: sqldb.Durable, Readers: 2})
+	db, err := sqldb.Open(directoryFile(c.Dir), sqldb.Options{Durability: sqldb.Durable, Readers: 2, BusyTimeout: c.lockWait()})
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (d *sqliteDirectory) close() error { return d.db.Close() }
 // openDirectory opens the directory of the books. If it is new or lost it is filled: with an even
 // spread over as many shards as the books began with.
 func openDirectory(ctx context.Context, c Config, first int, clk clock.Clock) (*directory, error) {
-	db, err := openSQLiteDirectory(ctx, c.Dir, clk.Now())
+	db, err := openSQLiteDirectory(ctx, c, clk.Now())
 	if err != nil {
 		return nil, fmt.Errorf("open directory: %w", err)
 	}

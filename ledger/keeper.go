@@ -117,6 +117,7 @@ func (k *keeper) poll(ctx context.Context) error {
 			k.log.WarnContext(ctx, "directory not reached: nobody takes shards over until it is", "error", err)
 		}
 		k.trouble = true
+		k.evict(ctx, k.service.directory.db)
 		return nil
 	case err != nil:
 		return nil
@@ -280,7 +281,11 @@ func (k *keeper) take(ctx, limited context.Context, shard int, owner string) boo
 // raised the epoch again.
 func (k *keeper) hold(ctx context.Context, one *shard) error {
 	s := k.service
-	if err := s.takeOver(ctx, one); err != nil {
+	err := s.takeOver(ctx, one)
+	if err != nil && k.evict(ctx, one.store) {
+		err = s.takeOver(ctx, one)
+	}
+	if err != nil {
 		return err
 	}
 	one.reopen()
@@ -292,7 +297,7 @@ func (k *keeper) hold(ctx context.Context, one *shard) error {
 			k.log.WarnContext(ctx, "epoch not noted", "shard", one.number, "error", err)
 		}
 	})
-	err := one.run(ctx)
+	err = one.run(ctx)
 	noted.Wait()
 	s.place.changes.raise()
 	if err == nil && ctx.Err() != nil {

@@ -324,4 +324,3 @@ func TestDeathIsJudgedByPolls(t *testing.T) {
 		t.Error("a process that left is alive")
 	}
 }
-

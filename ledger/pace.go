@@ -65,8 +65,8 @@ type batchTime struct {
 	took        time.Duration
 	waited      time.Duration // the longest wait in the interactive queue
 	rows        int
-	interactive bool          // it had interactive work
-	bulk        bool          // it had bulk work
+	interactive bool // it had interactive work
+	bulk        bool // it had bulk work
 }
 
 // learn steers the size of the next batches and the rests between them.

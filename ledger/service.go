@@ -107,6 +107,15 @@ func (c Config) isShared() bool { return c.InternalListen != "" }
 
 func (c Config) lease() time.Duration { return orDefault(c.Lease, 3*time.Second) }
 
+// lockWait is how long a write waits for another process's lock on a file: with several processes
+// not so long that a take-over waits for a process that hangs. 0 is the default.
+func (c Config) lockWait() time.Duration {
+	if c.isShared() {
+		return time.Second
+	}
+	return 0
+}
+
 // poll is how often processes look at each other: three looks make a lease.
 func (c Config) poll() time.Duration { return c.lease() / 3 }
 

@@ -42,7 +42,7 @@ func openSQLite(ctx context.Context, c Config, shard int, now time.Time) (*sqlit
 	}
 	db, err := sqldb.Open(shardFile(c.Dir, shard), sqldb.Options{
 		Durability: durability, Readers: c.readers(), CacheKiB: c.PageCacheKiB,
-		WALPages: walPages, PageSize: pageSize, MaxPages: c.maxPages,
+		WALPages: walPages, PageSize: pageSize, MaxPages: c.maxPages, BusyTimeout: c.lockWait(),
 	})
 	if err != nil {
 		return nil, err

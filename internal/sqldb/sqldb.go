@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -30,11 +31,12 @@ const (
 // Options of Open; the zero value is a durable database with 4 readers.
 type Options struct {
 	Durability  Durability
-	Readers     int // concurrent read connections, default 4
-	CacheKiB    int // page cache of the writer, default 16 MiB
-	WALPages    int // pages of write-ahead log before a checkpoint, default 4,000
-	PageSize    int // bytes, only for a new file, default 4,096
-	MaxPages    int // bounds the file, for disk-full tests; 0 is no bound
+	Readers     int           // concurrent read connections, default 4
+	CacheKiB    int           // bound of the writer's page cache, default 16 MiB
+	WALPages    int           // pages of write-ahead log before a checkpoint, default 4,000
+	PageSize    int           // bytes, only for a new file, default 4,096
+	MaxPages    int           // bounds the file, for disk-full tests; 0 is no bound
+	BusyTimeout time.Duration // how long to wait for another process's lock, default 10 s
 	ReadOnly    bool
 	WithoutSync bool // no fsync at all: measurements only
 }
@@ -81,7 +83,11 @@ func (d *DB) Close() error { return errors.Join(d.Read.Close(), d.Write.Close())
 func dsn(path string, o Options, reader bool) string {
 	q := url.Values{}
 	pragma := func(name string, value any) { q.Add("_pragma", fmt.Sprintf("%s(%v)", name, value)) }
-	pragma("busy_timeout", 10_000)
+	busy := 10 * time.Second
+	if o.BusyTimeout > 0 {
+		busy = o.BusyTimeout
+	}
+	pragma("busy_timeout", busy.Milliseconds())
 	if o.PageSize > 0 {
 		pragma("page_size", o.PageSize)
 	}
@@ -99,7 +105,11 @@ func dsn(path string, o Options, reader bool) string {
 		pragma("query_only", 1)
 		pragma("cache_size", -4096)
 	} else {
-		pragma("cache_size", -max(o.CacheKiB, 16<<10))
+		cache := 16 << 10
+		if o.CacheKiB > 0 {
+			cache = o.CacheKiB
+		}
+		pragma("cache_size", -cache)
 		pragma("wal_autocheckpoint", max(o.WALPages, 4000))
 		q.Set("_txlock", "immediate")
 	}
