@@ -71,6 +71,7 @@ type API struct {
 	rates   *rates
 	live    *hub
 	audit   *auditor
+	heavy   turns        // of requests that read much of the books
 	tracer  trace.Tracer // nil: no spans
 	routes  []*route
 	handler http.Handler
@@ -103,6 +104,7 @@ func New(cfg Config, d Deps) (*API, error) {
 		signIns: newLimiter(cfg.SignInsPerMinute),
 		rates:   newRates(d.Clock.Now()),
 		closing: make(chan struct{}),
+		heavy:   make(turns, heavyAtOnce),
 	}
 	a.live = newHub(cfg, d, m, a.rates)
 	a.audit = newAuditor(d)

@@ -35,6 +35,7 @@ func goodBodies() map[string]any {
 		"transfer":          depositOf(somebody, "bad-1", "10.00"),
 		"transfer-batch":    BatchRequest{Transfers: []TransferRequest{depositOf(somebody, "bad-2", "10.00")}},
 		"hold":              HoldRequest{Key: "bad-3", PlayerID: somebody, Jurisdiction: "US-NJ", Currency: "USD", Postings: []PostingJSON{}},
+		"balances":          BalancesRequest{Accounts: []string{"psp/bank/US-NJ"}},
 		"post-hold":         ResolveRequest{Key: "bad-4", PlayerID: somebody, Jurisdiction: "US-NJ", Currency: "USD"},
 		"release-hold":      ResolveRequest{Key: "bad-5", PlayerID: somebody, Jurisdiction: "US-NJ", Currency: "USD"},
 	}
@@ -356,6 +357,8 @@ func TestBadValuesOfStaffsReadsAndFiles(t *testing.T) {
 func badOfStaffsReadsAndFiles() []badValue {
 	const players, events, seasons, quotes = "/v1/operator/players", "/v1/operator/events", "/v1/operator/events/import", quotesPath
 	return []badValue{
+		{"a time of words", "operator-trial-balance", "/v1/operator/trial-balance?at=yesterday", nil, "invalid", "query.at"},
+		{"no period", "operator-ggr", "/v1/operator/ggr", nil, "invalid", "query.from"},
 		{"a cursor of bets", "players", players + "?cursor=bet_01jb2m7k3v9q8w5x4y6z7a0b1c", nil, "invalid", ""},
 		{"a made-up cursor", "players", players + "?cursor=%00x", nil, "invalid", ""},
 		{"a limit too high", "players", players + "?limit=201", nil, "invalid", "query.limit"},
@@ -477,6 +480,22 @@ func badOfAccounts() []badValue {
 		{"a limit too high", "account-postings", account + "/postings?limit=201", nil, "invalid", "query.limit"},
 		{"a time", "account-postings", account + "/postings?at=2026-11-21T20:00:00Z", nil, "invalid", "query.at"},
 		{"a house account", "account-postings", "/v1/ledger/accounts/psp/bank/US-NJ/postings", nil, "not_found", ""},
+		{"a house account", "account-holds", "/v1/ledger/accounts/psp/bank/US-NJ/holds", nil, "not_found", ""},
+		{"a made-up cursor", "account-holds", account + "/holds?cursor=x", nil, "invalid", "query.cursor"},
+		{"a limit too high", "account-holds", account + "/holds?limit=201", nil, "invalid", "query.limit"},
+		{"no accounts", "balances", "", BalancesRequest{Accounts: []string{}}, "invalid", "accounts"},
+		{"too many accounts", "balances", "", BalancesRequest{Accounts: make([]string, 1001)}, "invalid", "accounts"},
+		{"a position that is none", "balances", "", BalancesRequest{Accounts: []string{"psp/bank/US-NJ"}, Positions: []string{"99-1"}}, "invalid", "positions[0]"},
+		{"a time of words", "trial-balance", "/v1/ledger/trial-balance?at=yesterday", nil, "invalid", "query.at"},
+		{"a jurisdiction that is none", "trial-balance", "/v1/ledger/trial-balance?jurisdiction=XX", nil, "invalid", "query.jurisdiction"},
+		{"a format that is none", "trial-balance", "/v1/ledger/trial-balance?format=pdf", nil, "invalid", "query.format"},
+		{"no period", "ggr", "/v1/ledger/ggr", nil, "invalid", "query.from"},
+		{"half a period", "ggr", "/v1/ledger/ggr?from=2026-11-01T00:00:00Z", nil, "invalid", "query.to"},
+		{"a period backwards", "ggr", "/v1/ledger/ggr?from=2026-11-02T00:00:00Z&to=2026-11-01T00:00:00Z", nil, "invalid", "query.to"},
+		{"a period of years", "ggr", "/v1/ledger/ggr?from=2020-11-02T00:00:00Z&to=2026-11-01T00:00:00Z", nil, "invalid", "query.to"},
+		{"a shard that is not there", "export", "/v1/ledger/export?shard=99", nil, "invalid", "query.shard"},
+		{"a position of the other kind", "export", "/v1/ledger/export?from=0-5", nil, "invalid", "query.from"},
+		{"a position not reached", "export", "/v1/ledger/export?from=0:999999", nil, "invalid", ""},
 	}
 }
 

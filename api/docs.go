@@ -70,11 +70,14 @@ func (rt *route) operation(registry huma.Registry, problem *huma.Schema) *huma.O
 	status := rt.status
 	switch {
 	case rt.endless:
-		answer.Content = map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}}
+		answer.Content = map[string]*huma.MediaType{orElse(rt.streams, "text/event-stream"): {Schema: &huma.Schema{Type: huma.TypeString}}}
 	case rt.end.out != nil:
 		answer.Content = map[string]*huma.MediaType{"application/json": {Schema: registry.Schema(rt.end.out, true, rt.id+"Answer")}}
 	default:
 		status = http.StatusNoContent
+	}
+	if rt.end.csv {
+		answer.Content["text/csv"] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
 	}
 	if rt.writes {
 		answer.Headers = map[string]*huma.Header{"Matchday-Position": {Description: "Position at which the write is visible",
@@ -101,7 +104,7 @@ func (rt *route) parameters() []*huma.Param {
 		out = append(out, &huma.Param{Name: name[1], In: "path", Required: true, Schema: text(nil)})
 	}
 	for _, p := range rt.params {
-		out = append(out, &huma.Param{Name: p.name, In: "query", Description: p.doc, Example: example(p.example), Schema: text(p.enum)})
+		out = append(out, &huma.Param{Name: p.name, In: "query", Required: p.required, Description: p.doc, Example: example(p.example), Schema: text(p.enum)})
 	}
 	if rt.keyed {
 		schema := text(nil)
@@ -221,7 +224,7 @@ func (rt *route) docs(schemas huma.Registry) docsRoute {
 	}
 	switch {
 	case rt.endless:
-		out.AnswerType = "text/event-stream"
+		out.AnswerType = orElse(rt.streams, "text/event-stream")
 	case rt.end.out == nil:
 		out.Status = http.StatusNoContent
 	default:

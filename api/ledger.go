@@ -25,7 +25,6 @@ const (
 )
 
 func (a *API) ledgerRoutes() []route {
-	const account = "The address may keep its slashes or have them percent-encoded."
 	return []route{
 		{method: "POST", path: "/v1/ledger/transfers", id: "transfer", tag: "Ledger", who: whoService, status: http.StatusCreated, writes: true,
 			summary: "Move money", detail: "A key belongs to the service that sends it, for ever: use it for one transfer only, of one player. " +
@@ -42,9 +41,9 @@ func (a *API) ledgerRoutes() []route {
 		{method: "GET", path: "/v1/ledger/accounts/{address}", mux: "/v1/ledger/accounts/{address...}", id: "account", tag: "Ledger", who: whoService,
 			reads:   true,
 			params:  []param{{name: "at", doc: "Balance at this time (RFC 3339); now if absent", example: "2026-11-21T20:00:00Z"}, paramCursor, paramLimit},
-			summary: "Balance of an account, now or at a time", detail: account, end: showing[AccountBalance](a.account)},
+			summary: "Balance of an account, now or at a time", detail: addressDetail, end: showing[AccountBalance](a.account)},
 		{method: "GET", path: "/v1/ledger/accounts/{address}/postings", mux: "-", id: "account-postings", tag: "Ledger", who: whoService, reads: true,
-			params: paged, summary: "Movements of a player's account, newest first", detail: account, end: showing[List[StatementLine]](a.postings)},
+			params: paged, summary: "Movements of a player's account, newest first", detail: addressDetail, end: showing[List[StatementLine]](a.postings)},
 	}
 }
 
@@ -309,16 +308,18 @@ func (a *API) resolve(kind ledger.Kind) func(context.Context, *call, *ResolveReq
 	}
 }
 
-// account answers for both rows of an account's path: the address has slashes of its own, so
-// ServeMux cannot tell them apart. No address ends in /postings.
+// account answers for every row of an account's path: the address has slashes of its own, so
+// ServeMux cannot tell them apart. No address ends in /postings or /holds.
 func (a *API) account(ctx context.Context, c *call) (any, error) {
 	text := c.r.PathValue("address")
-	if text, cut := strings.CutSuffix(text, "/postings"); cut {
-		if c.query.Has("at") {
-			return nil, invalidField("query.at", "is not a parameter here")
+	for suffix, read := range map[string]func(context.Context, *call) (any, error){"/postings": a.postings, "/holds": a.holds} {
+		if text, cut := strings.CutSuffix(text, suffix); cut {
+			if c.query.Has("at") {
+				return nil, invalidField("query.at", "is not a parameter here")
+			}
+			c.r.SetPathValue("address", text)
+			return read(ctx, c)
 		}
-		c.r.SetPathValue("address", text)
-		return a.postings(ctx, c)
 	}
 	if c.query.Has("cursor") || c.query.Has("limit") {
 		return nil, invalidField("query", "cursor and limit are parameters of .../postings")
@@ -348,16 +349,7 @@ func (a *API) account(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("balance of %s: %w", address, err)
 	}
-	currency, err := a.currencyOf(address, b.Currency)
-	if err != nil {
-		return nil, err
-	}
-	out := AccountBalance{Account: string(address), Posted: minor(b.PostedMinor, currency), Held: minor(b.HeldMinor, currency),
-		Available: minor(b.AvailableMinor, currency)}
-	if b.Position.Seq > 0 {
-		out.Position = b.Position.String()
-	}
-	return out, nil
+	return a.accountBalance(address, b)
 }
 
 // address returns the path's account if the key reaches its jurisdiction, and the position that the

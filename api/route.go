@@ -53,6 +53,7 @@ type route struct {
 	writes  bool        // answers Matchday-Position
 	reads   bool        // accepts Matchday-Position
 	endless bool        // no time limit
+	streams string      // content type of an answer without a time limit that the handler writes; "" is none
 	limited bool        // counts against the sign-in limit
 	end     endpoint
 }
@@ -61,6 +62,7 @@ type route struct {
 type param struct {
 	name, doc, example string
 	enum               []string
+	required           bool
 }
 
 // The parameters that many routes have.
@@ -78,6 +80,7 @@ type endpoint struct {
 	contentType string       // of the body
 	run         func(ctx context.Context, c *call) (any, error)
 	answered    bool // the handler writes its answer itself, unless it returns an error
+	csv         bool // the answer can be CSV too
 }
 
 // reading is an endpoint without a body.
@@ -141,6 +144,7 @@ func (a *API) table() []*route {
 	for _, part := range [][]route{
 		a.playerRoutes(), a.paymentRoutes(), a.betRoutes(), a.offerRoutes(),
 		a.operatorRoutes(), a.operatorOfferRoutes(), a.insightRoutes(), a.ledgerRoutes(),
+		a.ledgerReadRoutes(), a.reportRoutes(),
 	} {
 		for i := range part {
 			all = append(all, &part[i])
@@ -157,6 +161,7 @@ func (a *API) build() (http.Handler, error) {
 		if rt.who < whoPublic || rt.who > whoService {
 			return nil, fmt.Errorf("api: %s %s does not say who may call it", rt.method, rt.path)
 		}
+		rt.endless = rt.endless || rt.streams != ""
 		rt.status = orElse(rt.status, http.StatusOK)
 		rt.maxBody = orElse(rt.maxBody, a.cfg.MaxBodyBytes)
 		rt.role = orElse(rt.role, player.RoleViewer)

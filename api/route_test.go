@@ -22,7 +22,7 @@ var callers = map[string]who{
 	"GET /v1/operator/players": whoStaff, "GET /v1/operator/players/{id}": whoStaff, "GET /v1/operator/jurisdictions": whoStaff,
 	"GET /v1/operator/shards": whoStaff, "GET /v1/operator/lag": whoStaff, "GET /v1/operator/rates": whoStaff,
 	"GET /v1/operator/commits": whoStaff,
-	"POST /v1/operator/audit": whoStaff, "GET /v1/operator/audit": whoStaff,
+	"POST /v1/operator/audit":  whoStaff, "GET /v1/operator/audit": whoStaff,
 	"GET /v1/operator/settlements": whoStaff, "GET /v1/operator/exposure": whoStaff,
 	"GET /v1/operator/events": whoStaff, "GET /v1/operator/events/{id}": whoStaff, "POST /v1/operator/events": whoStaff,
 	"POST /v1/operator/events/import": whoStaff, "POST /v1/operator/quotes/import": whoStaff, "POST /v1/operator/events/{id}/suspension": whoStaff,
@@ -31,6 +31,9 @@ var callers = map[string]who{
 	"POST /v1/operator/markets/{id}/void": whoStaff, "POST /v1/operator/selections/{id}/price": whoStaff,
 	"POST /v1/ledger/transfers": whoService, "POST /v1/ledger/transfers/batch": whoService, "POST /v1/ledger/holds": whoService,
 	"POST /v1/ledger/holds/{key}/post": whoService, "POST /v1/ledger/holds/{key}/release": whoService,
+	"POST /v1/ledger/balances": whoService, "GET /v1/ledger/accounts/{address}/holds": whoService, "GET /v1/ledger/export": whoService,
+	"GET /v1/ledger/trial-balance": whoService, "GET /v1/ledger/ggr": whoService,
+	"GET /v1/operator/trial-balance": whoStaff, "GET /v1/operator/ggr": whoStaff,
 	"GET /v1/ledger/accounts/{address}": whoService, "GET /v1/ledger/accounts/{address}/postings": whoService,
 }
 

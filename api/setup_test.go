@@ -295,12 +295,14 @@ func (s *server) checkSchema(r *http.Request, resp *http.Response, raw []byte) {
 	method, path, _ := strings.Cut(pattern, " ")
 	if path == "/v1/ledger/accounts/{address...}" {
 		path = "/v1/ledger/accounts/{address}"
-		if strings.HasSuffix(r.URL.Path, "/postings") {
-			path += "/postings"
+		for _, suffix := range []string{"/postings", "/holds", "/limits", "/metadata"} {
+			if strings.HasSuffix(r.URL.Path, suffix) {
+				path += suffix
+			}
 		}
 	}
 	item := s.doc.Paths[path]
-	op := map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "DELETE": item.Delete}[method]
+	op := map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "DELETE": item.Delete, "PUT": item.Put, "PATCH": item.Patch}[method]
 	response := op.Responses[strconv.Itoa(resp.StatusCode)]
 	if response == nil {
 		response = op.Responses["default"]

@@ -23,7 +23,6 @@ type TrialLine struct {
 	Name         string // product or provider; "" if the type has none
 	DebitMinor   int64
 	CreditMinor  int64
-	HeldMinor    int64 // of Credit: reserved by holds
 }
 
 // TrialBalance returns the trial balance of the books after the last commit at or before the time;
@@ -48,7 +47,6 @@ type totalRow struct {
 	place        string // the role, which has no slash, or the address
 	debit        int64
 	credit       int64
-	held         int64
 }
 
 // trialKey tells the lines of a trial balance apart.
@@ -120,7 +118,7 @@ func (r *totalRow) addTo(lines map[trialKey]*TrialLine) error {
 	for _, sum := range []struct {
 		into *int64
 		add  int64
-	}{{&l.DebitMinor, r.debit}, {&l.CreditMinor, r.credit}, {&l.HeldMinor, r.held}} {
+	}{{&l.DebitMinor, r.debit}, {&l.CreditMinor, r.credit}} {
 		var ok bool
 		if *sum.into, ok = money.AddMinor(*sum.into, sum.add); !ok {
 			return errs.New(errs.CodeInternal, "the sum of %s in %s is out of range", r.place, r.currency)

@@ -63,6 +63,8 @@ type readerStore interface {
 	// sealed returns the batches after a sequence with everything their seals cover: as many as have
 	// maxRows rows, and one at least unless there is none.
 	sealed(ctx context.Context, after int64, maxRows int) ([]sealedBatch, error)
+	// openHolds returns the open holds of an account made after a sequence, oldest first.
+	openHolds(ctx context.Context, a Address, after int64, limit int) ([]OpenHold, error)
 	// seqAt returns the last sequence committed at or before the time, 0 if there is none.
 	seqAt(ctx context.Context, at time.Time) (int64, error)
 	// totals sums the balances up to a sequence.

@@ -52,8 +52,7 @@ func readTotals(ctx context.Context, on querier, cut int64) ([]totalRow, error) 
 				ELSE a.address
 			END AS place,
 			SUM(CASE WHEN p.balance_minor < 0 THEN -p.balance_minor ELSE 0 END),
-			SUM(CASE WHEN p.balance_minor > 0 THEN p.balance_minor ELSE 0 END),
-			SUM(p.held_minor)
+			SUM(CASE WHEN p.balance_minor > 0 THEN p.balance_minor ELSE 0 END)
 		FROM account a
 		CROSS JOIN posting p ON p.account_id = a.id AND p.seq = (
 			SELECT MAX(m.seq)
@@ -63,7 +62,7 @@ func readTotals(ctx context.Context, on querier, cut int64) ([]totalRow, error) 
 	var out []totalRow
 	err := eachRow(on.QueryContext(ctx, q, cut))(func(found *sql.Rows) error {
 		var r totalRow
-		err := found.Scan(&r.jurisdiction, &r.currency, &r.place, &r.debit, &r.credit, &r.held)
+		err := found.Scan(&r.jurisdiction, &r.currency, &r.place, &r.debit, &r.credit)
 		out = append(out, r)
 		return err
 	})
