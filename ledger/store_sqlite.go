@@ -27,6 +27,7 @@ type sqliteStore struct {
 	current *sql.Stmt // reads a balance; prepared, because parsing it takes longer than running it
 	conn    *sql.Conn // the only writing connection; nil when only reading
 	w       *sqliteWriter
+	wal     *walKeeper
 }
 
 // shardFile returns the file of a shard.
@@ -66,15 +67,14 @@ func openSQLite(ctx context.Context, c Config, shard int, now time.Time) (*sqlit
 	if err != nil {
 		return nil, errors.Join(err, conn.Close(), db.Close())
 	}
+	s.wal = keepWAL(ctx, db)
 	return s, nil
 }
 
-const (
-	pageSize = 4096
-	walPages = 8000
-)
+const pageSize = 4096
 
 func (s *sqliteStore) close() error {
+	s.wal.close()
 	err := s.raw(func(driver.Conn) error { return s.w.close() })
 	if errors.Is(err, sql.ErrConnDone) {
 		err = nil // closed before

@@ -208,7 +208,12 @@ func (i *inserter) flush(ctx context.Context) error {
 
 // commit implements writerStore.
 func (s *sqliteStore) commit(ctx context.Context, b *batch) error {
-	return s.raw(func(driver.Conn) error { return s.w.write(ctx, b) })
+	s.wal.finish(ctx, s.conn)
+	err := s.raw(func(driver.Conn) error { return s.w.write(ctx, b) })
+	if err == nil {
+		s.wal.wrote(len(b.rows))
+	}
+	return err
 }
 
 // write runs the whole DBTx of a batch.
