@@ -30,6 +30,7 @@ const (
 	CodeLimitReached      Code = "limit_reached"      // stake, payout, exposure or deposit limit
 	CodePriceChanged      Code = "price_changed"      // the offer moved against the price policy
 	CodeSuspended         Code = "suspended"          // market or selection takes no bets now
+	CodeLinkedFailed      Code = "linked_failed"      // refused because another transfer of its group was
 	CodeUnavailable       Code = "unavailable"        // overload, time-out or a part is down: try again
 	CodeInternal          Code = "internal"           // our fault; no detail leaves the process
 )
@@ -39,7 +40,7 @@ func Codes() []Code {
 	return []Code{
 		CodeInvalid, CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeConflict, CodeTooLarge,
 		CodeRateLimited, CodeGeoBlocked, CodeExcluded, CodeInsufficientFunds, CodeLimitReached,
-		CodePriceChanged, CodeSuspended, CodeUnavailable, CodeInternal,
+		CodePriceChanged, CodeSuspended, CodeLinkedFailed, CodeUnavailable, CodeInternal,
 	}
 }
 

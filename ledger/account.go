@@ -52,6 +52,10 @@ func elsewhere(t accountType, j id.Jurisdiction, c money.Currency) Address {
 	return Address("elsewhere/" + t.String() + "/" + string(j) + "/" + string(c))
 }
 
+// Transit is money of a group on its way between players: what one transfer of the group leaves here
+// another takes out, often on another shard. Over all shards it is zero when no group is open.
+func Transit(j id.Jurisdiction) Address { return Address("transit/" + string(j)) }
+
 // Player returns the player of a player account, or "" for a house account.
 func (a Address) Player() id.Player {
 	rest, ok := strings.CutPrefix(string(a), "player/")
@@ -83,6 +87,7 @@ const (
 	typePSP
 	typeAdjustments
 	typeElsewhere
+	typeTransit
 )
 
 // accountTypeNames are for messages to callers.
@@ -90,6 +95,7 @@ var accountTypeNames = [...]string{
 	typeCash: "cash", typeWithdrawing: "withdrawing", typeOwed: "owed", typeBets: "bets",
 	typeRevenue: "revenue", typePSP: "psp", typeAdjustments: "adjustments",
 	typeElsewhere: "elsewhere",
+	typeTransit:   "transit",
 }
 
 func (t accountType) String() string { return accountTypeNames[t] }
@@ -102,6 +108,7 @@ const (
 	ruleFree      rule = 0
 	ruleAvailable rule = 1 // posted less held is never below zero
 	ruleOwed      rule = 2 // posted is never above zero
+	ruleLimited   rule = 3 // the account has limits of its own; the log proves them
 )
 
 func (t accountType) rule() rule {
@@ -159,6 +166,8 @@ func parseAddress(text string) (addressParts, bool) {
 		return addressParts{typeElsewhere, "", id.Jurisdiction(jurisdiction)}, ok
 	case "adjustments":
 		return addressParts{typeAdjustments, "", id.Jurisdiction(a)}, !more && isJurisdiction(a)
+	case "transit":
+		return addressParts{typeTransit, "", id.Jurisdiction(a)}, !more && isJurisdiction(a)
 	default:
 		return addressParts{}, false
 	}

@@ -34,6 +34,8 @@ type builder struct {
 	pending map[string]int             // key -> index in out.rows
 	stored  map[string]*storedTransfer // keys of the batch that the log has already
 	holds   map[string]*holdEntry
+	notes   map[Address]map[string]string // metadata of accounts that the batch changed
+	undo    *undo                         // non-nil while what is applied may be taken back
 	answers []answer
 	lines   []line
 	blob    []byte
@@ -59,6 +61,7 @@ func newBuilder(shard int, s writerStore, cached, knownKeys int) *builder {
 	return &builder{
 		shard: shard, store: s, cache: newAccountCache(cached), known: newKeyRing(knownKeys), sealer: newSealer(),
 		pending: map[string]int{}, stored: map[string]*storedTransfer{}, holds: map[string]*holdEntry{},
+		notes: map[Address]map[string]string{},
 	}
 }
 
@@ -71,24 +74,26 @@ func (b *builder) reset(now time.Time) {
 	clear(b.pending)
 	clear(b.stored)
 	clear(b.holds)
+	clear(b.notes)
 	clear(b.touched)
 	clear(b.answers)
 	clear(b.out.rows)
 	b.touched, b.answers, b.lines, b.blob = b.touched[:0], b.answers[:0], b.lines[:0], nil
-	b.prints = nil
+	b.prints, b.undo = nil, nil
 	b.buckets.begin()
 	b.out = batch{
 		epoch: b.state.epoch, first: b.state.seq + 1, last: b.state.seq, at: now, accounts: b.state.accounts,
 		opened: b.out.opened[:0], rows: b.out.rows[:0], postings: b.out.postings[:0],
 		newHolds: b.out.newHolds[:0], oldHolds: b.out.oldHolds[:0],
 		buckets: b.out.buckets[:0], copied: b.out.copied[:0], shares: b.out.shares[:0],
+		limits: b.out.limits[:0], notes: b.out.notes[:0], begun: b.out.begun[:0], ended: b.out.ended[:0],
 	}
 }
 
 // rollback restores every account to what it held before the batch and forgets those it opened.
 func (b *builder) rollback() {
 	for _, a := range b.touched {
-		a.posted, a.held = a.savedPosted, a.savedHeld
+		a.posted, a.held, a.limits = a.savedPosted, a.savedHeld, a.savedLimits
 	}
 	for _, a := range b.out.opened {
 		b.cache.remove(a)
@@ -114,23 +119,29 @@ func (b *builder) load(ctx context.Context, jobs []*job, checked bool) error {
 	var addresses []Address
 	var keys []string
 	asked := map[Address]struct{}{}
+	want := func(a Address) {
+		if b.cache.find(a) != nil {
+			return
+		}
+		if _, ok := asked[a]; !ok {
+			asked[a] = struct{}{}
+			addresses = append(addresses, a)
+		}
+	}
 	for _, j := range jobs {
 		for i := range j.entries {
-			t := j.entries[i].t
-			for p := range t.Postings {
-				a := t.Postings[p].Account
-				if b.cache.find(a) != nil {
-					continue
-				}
-				if _, ok := asked[a]; !ok {
-					asked[a] = struct{}{}
-					addresses = append(addresses, a)
-				}
+			e := &j.entries[i]
+			for p := range e.t.Postings {
+				want(e.t.Postings[p].Account)
 			}
-			if checked || b.known.has(t.Key) {
-				keys = append(keys, t.Key)
+			if e.asked != nil {
+				want(e.asked.address)
+			}
+			if checked || j.checked() || b.known.has(e.t.Key) {
+				keys = append(keys, e.t.Key)
 			}
 		}
+		keys = append(keys, j.keys()...)
 	}
 	if err := b.loadAccounts(ctx, addresses); err != nil {
 		return err
@@ -157,6 +168,10 @@ func (b *builder) loadAccounts(ctx context.Context, addresses []Address) error {
 	if err != nil {
 		return err
 	}
+	limits, err := b.loadLimits(ctx, rows)
+	if err != nil {
+		return err
+	}
 	for i := range rows {
 		parts, ok := parseAddress(string(rows[i].address))
 		if !ok {
@@ -164,8 +179,42 @@ func (b *builder) loadAccounts(ctx context.Context, addresses []Address) error {
 		}
 		b.cache.add(&account{
 			id: rows[i].id, address: rows[i].address, parts: parts, currency: rows[i].currency,
-			posted: rows[i].posted, held: rows[i].held,
+			posted: rows[i].posted, held: rows[i].held, limits: limits[rows[i].id],
 		})
+	}
+	return nil
+}
+
+// loadLimits reads the limits of those accounts that have any: without one this is no look-up.
+func (b *builder) loadLimits(ctx context.Context, rows []storedAccount) (map[int64]*limitsExtra, error) {
+	var limited []int64
+	for i := range rows {
+		if rows[i].limited {
+			limited = append(limited, rows[i].id)
+		}
+	}
+	if len(limited) == 0 {
+		return nil, nil
+	}
+	found, err := b.store.limitsOf(ctx, limited)
+	if err == nil && len(found) != len(limited) {
+		err = fmt.Errorf("%d of %d accounts have no limits although their postings say so", len(limited)-len(found), len(limited))
+	}
+	return found, err
+}
+
+// applyJob applies what one call brought.
+func (b *builder) applyJob(ctx context.Context, j *job) error {
+	switch {
+	case j.group != nil:
+		return b.group(ctx, j)
+	case j.dry:
+		return b.try(ctx, j)
+	}
+	for i := range j.entries {
+		if err := b.apply(ctx, &j.entries[i]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -190,17 +239,25 @@ func (b *builder) apply(ctx context.Context, e *entry) error {
 	if old := b.stored[t.Key]; old != nil {
 		return b.replay(ctx, e, old)
 	}
-	var err error
-	switch {
-	case kinds[t.Kind].resolves:
-		err = b.resolve(ctx, e)
-	default:
-		err = b.move(ctx, e)
-	}
+	err := b.decide(ctx, e)
 	if refused, ok := asAnswer(err); ok {
 		return b.answerUnlogged(ctx, e, refused)
 	}
 	return err
+}
+
+// decide applies a transfer whose key is new.
+func (b *builder) decide(ctx context.Context, e *entry) error {
+	switch {
+	case kinds[e.t.Kind].resolves:
+		return b.resolve(ctx, e)
+	case e.asked == nil:
+		return b.move(ctx, e)
+	case e.asked.limits != nil:
+		return b.limit(e)
+	default:
+		return b.describe(ctx, e)
+	}
 }
 
 // answerUnlogged answers a transfer that will not be written, so that no unique key can tell whether
@@ -248,7 +305,11 @@ func (b *builder) move(ctx context.Context, e *entry) error {
 		return nil
 	}
 	if t.Kind == KindHold {
-		b.reserve(e, list)
+		source, target, amount := list[0], list[1], -t.Postings[0].AmountMinor
+		if amount < 0 {
+			source, target, amount = target, source, -amount
+		}
+		b.reserve(e, source, target, amount, t.Hold.ExpiresAt.UTC().Truncate(time.Microsecond))
 		return nil
 	}
 	r := b.begin(e)
@@ -262,27 +323,35 @@ func (b *builder) move(ctx context.Context, e *entry) error {
 // admit says whether the balances allow the postings. A debit that fails only because of holds that
 // have run out makes them expire first: expiry is judged when it matters, not when a sweeper comes.
 func (b *builder) admit(ctx context.Context, t *Transfer, accounts []*account) (*errs.Error, error) {
+	k := &kinds[t.Kind]
 	for i, a := range accounts {
-		refusal := bounds(a, t.Postings[i].AmountMinor)
-		if refusal != nil && a.held > 0 {
-			if err := b.expireOf(ctx, a); err != nil {
-				return nil, err
-			}
-			refusal = bounds(a, t.Postings[i].AmountMinor)
-		}
-		if refusal != nil {
-			return refusal, nil
+		refusal, err := b.admitOne(ctx, a, t.Postings[i].AmountMinor, k)
+		if refusal != nil || err != nil {
+			return refusal, err
 		}
 	}
 	return nil, nil
 }
 
+func (b *builder) admitOne(ctx context.Context, a *account, amount int64, k *kindRow) (*errs.Error, error) {
+	refusal := bounds(a, amount, k)
+	if refusal == nil || a.held == 0 {
+		return refusal, nil
+	}
+	if err := b.expireOf(ctx, a); err != nil {
+		return nil, err
+	}
+	return bounds(a, amount, k), nil
+}
+
 // bounds returns why the account cannot take the amount, or nil.
-func bounds(a *account, amount int64) *errs.Error {
+func bounds(a *account, amount int64, k *kindRow) *errs.Error {
 	after, ok := money.AddMinor(a.posted, amount)
 	switch {
 	case !ok:
 		return errs.New(errs.CodeLimitReached, "the balance of %s would be out of range", a.parts.kind)
+	case a.limits != nil:
+		return a.limits.refuse(k, amount, after, a.held)
 	case amount < 0 && a.parts.kind.rule() == ruleAvailable && after < a.held:
 		return errs.New(errs.CodeInsufficientFunds, "the available balance is too low")
 	case amount > 0 && a.parts.kind.rule() == ruleOwed && after > 0:
@@ -304,10 +373,13 @@ func (b *builder) open(address Address, parts addressParts, currency money.Curre
 
 // touch saves what the account held before this batch, once.
 func (b *builder) touch(a *account) {
+	if b.undo != nil {
+		b.undo.account(a)
+	}
 	if a.batch == b.number {
 		return
 	}
-	a.batch, a.savedPosted, a.savedHeld = b.number, a.posted, a.held
+	a.batch, a.savedPosted, a.savedHeld, a.savedLimits = b.number, a.posted, a.held, a.limits
 	b.touched = append(b.touched, a)
 }
 
@@ -317,7 +389,7 @@ func (b *builder) begin(e *entry) *row {
 	b.out.last++
 	b.out.rows = append(b.out.rows, row{
 		seq: b.out.last, key: t.Key, kind: t.Kind, player: t.Player, jurisdiction: t.Jurisdiction,
-		currency: t.Currency, print: e.print, record: t.Record, request: t,
+		currency: t.Currency, print: e.print, extra: e.extra, record: t.Record, request: t,
 	})
 	b.lines = b.lines[:0]
 	return &b.out.rows[len(b.out.rows)-1]
@@ -330,7 +402,7 @@ func (b *builder) post(r *row, a *account, amount, held int64) {
 	a.held += held
 	b.lines = append(b.lines, line{account: a.id, amount: amount, balance: a.posted, held: a.held})
 	b.out.postings = append(b.out.postings, posting{
-		account: a.id, seq: r.seq, amount: amount, balance: a.posted, held: a.held, rule: a.parts.kind.rule(),
+		account: a.id, seq: r.seq, amount: amount, balance: a.posted, held: a.held, rule: a.rule(),
 	})
 }
 
@@ -365,19 +437,14 @@ func (b *builder) refuse(e *entry, accounts []*account, refusal *errs.Error) {
 }
 
 // reserve makes a hold: the debited account keeps its money but cannot spend it.
-func (b *builder) reserve(e *entry, accounts []*account) {
-	source, target := accounts[0], accounts[1]
-	amount := -e.t.Postings[0].AmountMinor
-	if amount < 0 {
-		source, target, amount = target, source, -amount
-	}
+func (b *builder) reserve(e *entry, source, target *account, amount int64, expires time.Time) {
 	r := b.begin(e)
 	r.holdSeq = r.seq
 	b.post(r, source, 0, amount)
 	h := &holdEntry{fresh: true, source: source, target: target, storedHold: storedHold{
 		key: e.t.Key, seq: r.seq, account: source.id, counter: target.id, player: e.t.Player,
 		jurisdiction: e.t.Jurisdiction, currency: e.t.Currency, amount: amount,
-		expires: e.t.Hold.ExpiresAt.UTC().Truncate(time.Microsecond), state: holdOpen,
+		expires: expires, state: holdOpen,
 	}}
 	b.holds[h.key] = h
 	b.out.newHolds = append(b.out.newHolds, h)
@@ -415,6 +482,7 @@ func (b *builder) resolve(ctx context.Context, e *entry) error {
 
 // end writes the transfer that ends an open hold.
 func (b *builder) end(h *holdEntry, e *entry) {
+	b.saveHold(h)
 	r := b.begin(e)
 	switch e.t.Kind {
 	case KindPost:
@@ -561,17 +629,22 @@ func (b *builder) seal() {
 
 // answer fills the results that waited for the commit.
 func (b *builder) answer() {
-	for _, a := range b.answers {
-		r := &b.out.rows[a.row]
-		out := a.result
-		out.Position = stream.Position{Shard: b.shard, Seq: r.seq}
-		out.At, out.Replayed, out.Balances = b.out.at, a.replay, r.balances
-		if r.code != "" {
-			out.Err = errs.New(r.code, "%s", r.detail)
-			continue
-		}
-		if r.record != nil {
-			out.Data = r.record.Data
-		}
+	for i := range b.answers {
+		b.fill(&b.answers[i])
+	}
+}
+
+// fill gives one result what its row says.
+func (b *builder) fill(a *answer) {
+	r := &b.out.rows[a.row]
+	out := a.result
+	out.Position = stream.Position{Shard: b.shard, Seq: r.seq}
+	out.At, out.Replayed, out.Balances = b.out.at, a.replay, r.balances
+	if r.code != "" {
+		out.Err = errs.New(r.code, "%s", r.detail)
+		return
+	}
+	if r.record != nil {
+		out.Data = r.record.Data
 	}
 }

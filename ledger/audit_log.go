@@ -83,7 +83,7 @@ func (w *logWalk) openCursors() {
 		SELECT t.seq, t.key, t.kind, t.state, COALESCE(t.code, ''), COALESCE(t.detail, ''), t.player,
 			t.jurisdiction, t.currency, t.fingerprint, COALESCE(t.hold_seq, 0), t.lines, t.record_type,
 			COALESCE(t.subject, ''), t.data, COALESCE(t.origin_shard, 0), COALESCE(t.origin_seq, 0),
-			COALESCE(t.origin_at_us, 0)
+			COALESCE(t.origin_at_us, 0), t.extra
 		FROM transfer t
 		WHERE t.seq > ?
 		ORDER BY t.seq
@@ -130,7 +130,7 @@ func scanLogged(scan func(...any) error) (r row, key int64, err error) {
 	var kind, subject sql.NullString
 	err = scan(&r.seq, &r.key, &r.kind, &state, &r.code, &r.detail, &r.player, &r.jurisdiction,
 		&r.currency, &print, &r.holdSeq, &r.lines, &kind, &subject, &data,
-		&r.origin.shard, &r.origin.seq, &r.origin.atUS)
+		&r.origin.shard, &r.origin.seq, &r.origin.atUS, &r.extra)
 	copy(r.print[:], print)
 	if kind.Valid {
 		r.record = &stream.Draft{Type: kind.String, Subject: subject.String, Data: data}
@@ -251,7 +251,7 @@ func (w *logWalk) checkRow(r *row) error {
 	if sum != 0 {
 		return found("postings sum to zero", "transfer", key, 0, sum)
 	}
-	if r.code == "" && (r.kind == KindHold || kinds[r.kind].resolves) {
+	if r.code == "" && (r.holdSeq != 0 || r.kind == KindHold || kinds[r.kind].resolves) {
 		return w.checkHoldRow(r)
 	}
 	return nil
@@ -286,7 +286,7 @@ func (w *logWalk) checkLine(r *row, l line) error {
 // checkHoldRow checks a transfer that makes or ends a hold against the hold's row.
 func (w *logWalk) checkHoldRow(r *row) error {
 	key := seqKey(r.seq)
-	if r.kind == KindHold {
+	if r.kind == KindHold || r.kind == KindGroupPrepare {
 		h, ok, err := w.holds.next()
 		if err != nil {
 			return sqldb.Wrap("read holds", err)
@@ -306,14 +306,23 @@ func (w *logWalk) checkHoldRow(r *row) error {
 	if err := oneRow(w.on.QueryContext(w.ctx, q, r.holdSeq))(&state, &resolved, &posted, &amount); err != nil {
 		return sqldbOrMissing(err, r)
 	}
-	want := map[Kind]holdState{KindPost: holdPosted, KindRelease: holdReleased, KindExpire: holdExpired}[r.kind]
+	want := holdPosted // a post, or a group's transfer that was reserved
+	switch r.kind {
+	case KindRelease:
+		want = holdReleased
+	case KindExpire:
+		want = holdExpired
+	}
 	if state != want || resolved != r.seq {
 		return found("a hold ends once", "hold", seqKey(r.holdSeq),
 			fmt.Sprintf("%s by %d", want, r.seq), fmt.Sprintf("%s by %d", state, resolved))
 	}
 	moved := int64(0)
-	if r.kind == KindPost && len(w.lines) == 2 {
+	switch {
+	case r.kind == KindPost && len(w.lines) == 2:
 		moved = w.lines[1].amount
+	case !kinds[r.kind].resolves:
+		moved = amount
 	}
 	if posted != moved {
 		return found("a hold posts what its transfer moved", "hold", seqKey(r.holdSeq), moved, posted)

@@ -236,8 +236,12 @@ func (b *builder) copyRow(ctx context.Context, c *copiedRow, key string) error {
 	if c.recordType != "" {
 		e.t.Record = &stream.Draft{Type: c.recordType, Subject: c.subject, Data: c.data}
 	}
+	e.extra = c.extra
 	r := b.begin(&e)
 	r.code, r.detail, r.origin = c.code, c.detail, c.origin
+	if err := b.copyExtra(r, c); err != nil {
+		return err
+	}
 	for i, l := range c.lines {
 		a := b.cache.find(c.accounts[i])
 		switch house := a.parts.player == ""; {
@@ -264,6 +268,23 @@ func (b *builder) copyRow(ctx context.Context, c *copiedRow, key string) error {
 	return nil
 }
 
+// copyExtra keeps what the row says of limits, metadata and groups. The outcome of an open group is
+// found by its keys, wherever they are.
+func (b *builder) copyExtra(r *row, c *copiedRow) error {
+	var a *account
+	var number int64
+	if len(c.accounts) > 0 {
+		a = b.cache.find(c.accounts[0])
+		number = a.id
+	}
+	x, err := b.out.derive(r, number)
+	if err == nil && x.Limits != nil && c.code == "" {
+		b.touch(a)
+		a.limits = x.Limits
+	}
+	return err
+}
+
 // copyHold makes or ends the hold that the row made or ended.
 func (b *builder) copyHold(ctx context.Context, r *row, c *copiedRow) error {
 	if c.code != "" {
@@ -281,7 +302,7 @@ func (b *builder) copyHold(ctx context.Context, r *row, c *copiedRow) error {
 		b.out.newHolds = append(b.out.newHolds, h)
 		return nil
 	}
-	if !kinds[c.kind].resolves {
+	if c.holdKey == "" {
 		return nil
 	}
 	h, err := b.findHold(ctx, c.holdKey)
@@ -299,8 +320,10 @@ func (b *builder) copyHold(ctx context.Context, r *row, c *copiedRow) error {
 		h.state, h.posted = holdPosted, c.lines[1].amount
 	case KindRelease:
 		h.state = holdReleased
-	default:
+	case KindExpire:
 		h.state = holdExpired
+	default: // a group's transfer, which was reserved
+		h.state, h.posted = holdPosted, h.amount
 	}
 	b.endHold(h, r)
 	return nil

@@ -12,10 +12,20 @@ type account struct {
 	parts        addressParts
 	currency     money.Currency
 	posted, held int64
+	limits       *limitsExtra // nil for nearly all; once set, never nil again
 
 	batch                  uint64 // number of the last batch that touched it
 	savedPosted, savedHeld int64
+	savedLimits            *limitsExtra
 	prev, next             *account // neighbours by last use
+}
+
+// rule is the bound that the account's postings are written with.
+func (a *account) rule() rule {
+	if a.limits != nil {
+		return ruleLimited
+	}
+	return a.parts.kind.rule()
 }
 
 // accountCache keeps the accounts used last. It belongs to one writer. Balances of accounts that

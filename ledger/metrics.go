@@ -17,6 +17,8 @@ type metrics struct {
 	failures  *prometheus.CounterVec
 	rebuilds  *prometheus.CounterVec
 	position  *prometheus.GaugeVec
+	open      *prometheus.GaugeVec
+	oldest    *prometheus.GaugeVec
 	steps     *prometheus.HistogramVec
 	reads     *prometheus.CounterVec
 	freshness prometheus.Histogram
@@ -60,10 +62,16 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "matchday_ledger_replica_lag_seconds", Help: "How far a replica was behind when it was last asked.",
 		}, []string{"shard", "node"}),
+		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "matchday_ledger_open_groups_count", Help: "Groups over several shards that have not ended.",
+		}, []string{"shard"}),
+		oldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "matchday_ledger_oldest_group_seconds", Help: "Age of the oldest open group; alarm from 60.",
+		}, []string{"shard"}),
 	}
 	all := []prometheus.Collector{
 		m.transfers, m.refusals, m.overloads, m.failures, m.rebuilds, m.batches, m.rows, m.position, m.steps,
-		m.reads, m.freshness, m.lag,
+		m.reads, m.freshness, m.lag, m.open, m.oldest,
 	}
 	for _, c := range all {
 		if err := r.Register(c); err != nil {
@@ -82,6 +90,8 @@ type shardMetrics struct {
 	seconds  prometheus.Observer
 	rows     prometheus.Observer
 	position prometheus.Gauge
+	open     prometheus.Gauge
+	oldest   prometheus.Gauge
 	steps    [stepCount]prometheus.Observer
 	counts   map[countKey]prometheus.Counter // of the writer's goroutine
 	tally    map[countKey]int
@@ -99,8 +109,9 @@ func (m *metrics) shard(n int) *shardMetrics {
 	one := &shardMetrics{
 		all: m, label: label, failures: m.failures.WithLabelValues(label), rebuilds: m.rebuilds.WithLabelValues(label),
 		seconds: m.batches.WithLabelValues(label), rows: m.rows.WithLabelValues(label),
-		position: m.position.WithLabelValues(label),
-		counts:   map[countKey]prometheus.Counter{}, tally: map[countKey]int{},
+		position: m.position.WithLabelValues(label), open: m.open.WithLabelValues(label),
+		oldest: m.oldest.WithLabelValues(label),
+		counts: map[countKey]prometheus.Counter{}, tally: map[countKey]int{},
 	}
 	for s := range stepCount {
 		one.steps[s] = m.steps.WithLabelValues(s.String())
@@ -184,3 +195,13 @@ func (m readMetrics) lag(node string, behind time.Duration) {
 
 // forget drops the figures of a node that is no replica any more.
 func (m readMetrics) forget(node string) { m.lags.DeleteLabelValues(m.label, node) }
+
+// openGroups shows what the sweeper found, the oldest first.
+func (m *shardMetrics) openGroups(list []openGroup, now time.Time) {
+	m.open.Set(float64(len(list)))
+	if len(list) == 0 {
+		m.oldest.Set(0)
+		return
+	}
+	m.oldest.Set(max(0, now.Sub(list[0].at).Seconds()))
+}

@@ -37,6 +37,7 @@ var operations = map[string]operation{
 	opBarrier: func(ctx context.Context, s *Service, shard int, _ func(any) error) (any, error) {
 		return &barrierAnswer{Done: true}, s.barrierHere(ctx, shard)
 	},
+	opLimits: limitsForPeer, opMetadata: metadataForPeer, opDryRun: dryRunForPeer, opGroup: groupForPeer,
 }
 
 // commitHere commits what another process sent, if the shard is written here.

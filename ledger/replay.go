@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"matchday/errs"
 	"matchday/stream"
@@ -40,6 +41,8 @@ func differsInBatch(t, first *Transfer) string {
 	switch {
 	case len(t.Request) > 0 || len(first.Request) > 0:
 		return "request"
+	case kinds[t.Kind].internal:
+		return "change"
 	case t.HoldKey != first.HoldKey:
 		return "hold_key"
 	case t.AmountMinor != first.AmountMinor:
@@ -57,6 +60,9 @@ func differsInBatch(t, first *Transfer) string {
 	}
 	if t.Hold != nil && !t.Hold.ExpiresAt.Equal(first.Hold.ExpiresAt) {
 		return "hold.expires_at"
+	}
+	if !maps.Equal(t.Metadata, first.Metadata) {
+		return "metadata"
 	}
 	if first.Record == nil {
 		return "record"
@@ -90,6 +96,8 @@ func (b *builder) differs(ctx context.Context, t *Transfer, old *storedTransfer)
 	var field string
 	var err error
 	switch {
+	case kinds[t.Kind].internal:
+		return "change", nil
 	case kinds[t.Kind].resolves:
 		field, err = b.differsInResolution(ctx, t, old)
 	case t.Kind == KindHold && old.code == "":
@@ -99,6 +107,10 @@ func (b *builder) differs(ctx context.Context, t *Transfer, old *storedTransfer)
 	}
 	if err != nil || field != "" {
 		return field, err
+	}
+	x, err := decodeExtra(old.extra)
+	if err != nil || !maps.Equal(t.Metadata, x.Metadata) {
+		return "metadata", err
 	}
 	if old.code != "" {
 		return "hold or record", nil // a refusal keeps only the digest of these

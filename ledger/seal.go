@@ -66,6 +66,9 @@ func (s *sealer) row(r *row) {
 			b = binary.AppendVarint(b, n)
 		}
 	}
+	if r.extra != nil {
+		b = appendText(append(b, 'x'), string(r.extra))
+	}
 	s.buf = b
 	s.flush()
 }

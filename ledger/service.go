@@ -147,6 +147,8 @@ type Service struct {
 	reads     shardReaders
 	shards    []*shard
 	directory *directory
+	groups    groupsInHand
+	log       *slog.Logger
 
 	// Only when several processes share the shards.
 	keeper *keeper
@@ -178,7 +180,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register ledger metrics: %w", err)
 	}
-	s := &Service{clock: d.Clock, config: c}
+	s := &Service{clock: d.Clock, config: c, log: d.Log}
 	if err := s.open(ctx, d, m); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -297,6 +299,7 @@ func (s *shard) adopt(state shardState, owned []bucketRow) {
 	s.builder.cache.clear()
 	s.builder.buckets.load(owned)
 	s.unsure, s.checked = false, 0
+	s.groups.Store(true) // an earlier writer may have left some
 	s.head.Store(state.seq)
 	s.epoch.Store(state.epoch)
 	s.lastUS.Store(state.at.UnixMicro())
@@ -331,6 +334,7 @@ func (s *Service) Run(ctx context.Context) error {
 		g.Go(func() error { return one.run(ctx) })
 	}
 	g.Go(func() error { return s.watchReplicas(ctx) })
+	g.Go(func() error { return s.sweepGroups(ctx) })
 	return g.Wait()
 }
 

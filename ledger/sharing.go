@@ -63,6 +63,12 @@ func (s *Service) runShared(ctx context.Context) error {
 		defer context.AfterFunc(failed, cancel)()
 		return s.keeper.run(own)
 	})
+	g.Go(func() error {
+		own, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(failed, cancel)()
+		return s.sweepGroups(own)
+	})
 	return g.Wait()
 }
 

@@ -36,6 +36,10 @@ type writerStore interface {
 	transfers(ctx context.Context, keys []string) ([]storedTransfer, error)
 	// hold returns the hold made under the key; errs.CodeNotFound if there is none.
 	hold(ctx context.Context, key string) (storedHold, error)
+	// limitsOf returns the newest limits of those accounts that have any.
+	limitsOf(ctx context.Context, accounts []int64) (map[int64]*limitsExtra, error)
+	// accountMetadata returns the newest metadata of an account, nil if it has none.
+	accountMetadata(ctx context.Context, account int64) (map[string]string, error)
 	// expired returns open holds that ran out by now, oldest first; account 0 is any account.
 	expired(ctx context.Context, account int64, now time.Time, limit int) ([]storedHold, error)
 	// raiseEpoch changes the shard's epoch from one to a higher; errFenced if it is another by now.
@@ -73,6 +77,12 @@ type readerStore interface {
 	takings(ctx context.Context, after, upTo int64) ([]takingRow, error)
 	// names returns the addresses of account ids.
 	names(ctx context.Context, ids []int64) (map[int64]Address, error)
+	// limits returns an account's limits as last committed, nil if it never had any.
+	limits(ctx context.Context, a Address) (*limitsExtra, error)
+	// metadata returns an account's metadata as last committed, empty if it has none.
+	metadata(ctx context.Context, a Address) (map[string]string, error)
+	// openGroups returns the groups that began on this shard and have not ended, oldest first.
+	openGroups(ctx context.Context, limit int) ([]openGroup, error)
 	// answered returns the transfer stored under the key; false if there is none.
 	answered(ctx context.Context, key string) (storedTransfer, bool, error)
 }
@@ -99,6 +109,15 @@ type storedAccount struct {
 	currency money.Currency
 	posted   int64
 	held     int64
+	limited  bool // its newest posting says that it has limits
+}
+
+// openGroup is a group over several shards that has not ended.
+type openGroup struct {
+	seq   int64
+	key   string // of its first row
+	at    time.Time
+	extra []byte // of its first row
 }
 
 // storedTransfer is a row of the log as a replay needs it.
@@ -117,6 +136,7 @@ type storedTransfer struct {
 	recordType   string
 	subject      string
 	data         []byte
+	extra        []byte // nil: none
 	at           time.Time
 	origin       origin
 }
@@ -172,6 +192,10 @@ type batch struct {
 	postings    []posting
 	newHolds    []*holdEntry
 	oldHolds    []*holdEntry
+	limits      []accountLimits
+	notes       []accountNote
+	begun       []int64      // sequences of groups that began
+	ended       []endedGroup // groups that ended
 	records     int
 	seal        seal
 	written     func()        // the store calls it when only its commit is left; nil: nobody asks
@@ -208,6 +232,7 @@ type row struct {
 	print        fingerprint
 	holdSeq      int64 // 0: none
 	lines        []byte
+	extra        []byte        // nil: none
 	record       *stream.Draft // nil: none, or refused
 	balances     []int64
 	request      *Transfer // what was asked, for conflicts within the batch
@@ -225,6 +250,26 @@ type posting struct {
 	balance int64
 	held    int64
 	rule    rule
+}
+
+// accountLimits are the limits of an account from a sequence on.
+type accountLimits struct {
+	account int64
+	seq     int64
+	limitsExtra
+}
+
+// accountNote is an account's metadata from a sequence on.
+type accountNote struct {
+	account int64
+	seq     int64
+	data    []byte
+}
+
+// endedGroup is a group that began under one key and ended at a sequence.
+type endedGroup struct {
+	began string
+	seq   int64
 }
 
 // balanceRow is a balance with the place in the log it was read at.

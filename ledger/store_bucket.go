@@ -99,7 +99,7 @@ func (r tableReads) copyRows(ctx context.Context, shard int, after int64, limit 
 func (r tableReads) copyOf(ctx context.Context, shard int, seqs []any) ([]copiedRow, error) {
 	const q = `
 		SELECT t.seq, t.key, t.kind, COALESCE(t.code, ''), COALESCE(t.detail, ''), t.player, t.jurisdiction,
-			t.currency, t.fingerprint, t.lines, COALESCE(t.record_type, ''), COALESCE(t.subject, ''), t.data,
+			t.currency, t.fingerprint, t.lines, COALESCE(t.record_type, ''), COALESCE(t.subject, ''), t.data, t.extra,
 			COALESCE(t.origin_shard, ?), COALESCE(t.origin_seq, t.seq), COALESCE(t.origin_at_us, (
 				SELECT b.at_us
 				FROM batch b
@@ -121,7 +121,7 @@ func (r tableReads) copyOf(ctx context.Context, shard int, seqs []any) ([]copied
 		var h copiedHold
 		var counter int64
 		err := rows.Scan(&c.from, &c.key, &c.kind, &c.code, &c.detail, &c.player, &c.jurisdiction,
-			&c.currency, &print, &lines, &c.recordType, &c.subject, &c.data,
+			&c.currency, &print, &lines, &c.recordType, &c.subject, &c.data, &c.extra,
 			&c.origin.shard, &c.origin.seq, &c.origin.atUS, &counter, &h.amount, &h.expiresUS,
 			&c.holdKey, &c.holdOrigin.shard, &c.holdOrigin.seq)
 		if err != nil {

@@ -65,9 +65,9 @@ func (l lookups) accounts(ctx context.Context, addresses []Address) ([]storedAcc
 	err := eachChunk(addresses, func(args []any) error {
 		return l.query(ctx, l.sql.accounts+placeholders(len(args)), args, func(rows *sql.Rows) error {
 			var a storedAccount
-			var posted, held sql.NullInt64
-			err := rows.Scan(&a.id, &a.address, &a.currency, &posted, &held)
-			a.posted, a.held = posted.Int64, held.Int64
+			var posted, held, bound sql.NullInt64
+			err := rows.Scan(&a.id, &a.address, &a.currency, &posted, &held, &bound)
+			a.posted, a.held, a.limited = posted.Int64, held.Int64, rule(bound.Int64) == ruleLimited
 			out = append(out, a)
 			return err
 		})
@@ -108,7 +108,7 @@ func transfersOn(ctx context.Context, on querier, keys []string) ([]storedTransf
 	const q = `
 		SELECT t.seq, t.key, t.kind, COALESCE(t.code, ''), COALESCE(t.detail, ''), t.player, t.jurisdiction,
 			t.currency, t.fingerprint, COALESCE(t.hold_seq, 0), t.lines, COALESCE(t.record_type, ''),
-			COALESCE(t.subject, ''), t.data, COALESCE(t.origin_at_us, (
+			COALESCE(t.subject, ''), t.data, t.extra, COALESCE(t.origin_at_us, (
 				SELECT b.at_us
 				FROM batch b
 				WHERE b.last_seq >= t.seq
@@ -123,7 +123,7 @@ func transfersOn(ctx context.Context, on querier, keys []string) ([]storedTransf
 			var lines, print []byte
 			var atUS int64
 			err := rows.Scan(&t.seq, &t.key, &t.kind, &t.code, &t.detail, &t.player, &t.jurisdiction,
-				&t.currency, &print, &t.holdSeq, &lines, &t.recordType, &t.subject, &t.data, &atUS,
+				&t.currency, &print, &t.holdSeq, &lines, &t.recordType, &t.subject, &t.data, &t.extra, &atUS,
 				&t.origin.shard, &t.origin.seq, &t.origin.atUS)
 			if err != nil {
 				return err

@@ -139,7 +139,7 @@ func (s *sqliteStore) raiseEpoch(ctx context.Context, from, to int64) error {
 // sqliteSQL is what SQLite answers with look-ups.
 var sqliteSQL = dialect{
 	accounts: `
-		SELECT a.id, a.address, a.currency, p.balance_minor, p.held_minor
+		SELECT a.id, a.address, a.currency, p.balance_minor, p.held_minor, p.rule
 		FROM account a
 		LEFT JOIN posting p ON p.account_id = a.id AND p.seq = (
 			SELECT MAX(seq)

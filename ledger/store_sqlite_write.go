@@ -14,8 +14,9 @@ import (
 type sqliteWriter struct {
 	begin, commit, rollback, advance, seal, resolve *statement
 	place, copiedTo, addShare, setShare             *statement
+	limit, note, beginGroup, endGroup               *statement
 
-	accounts, transfers, copies, postings, holds *inserter
+	accounts, transfers, wide, postings, holds *inserter
 }
 
 // newSQLiteWriter prepares every statement of a commit.
@@ -55,9 +56,9 @@ func newSQLiteWriter(ctx context.Context, c driver.Conn) (*sqliteWriter, error) 
 		INSERT INTO transfer (seq, key, kind, state, code, detail, player, jurisdiction, currency,
 			fingerprint, hold_seq, lines, record_type, subject, data)
 		VALUES `
-	const copies = `
+	const wide = `
 		INSERT INTO transfer (seq, key, kind, state, code, detail, player, jurisdiction, currency,
-			fingerprint, hold_seq, lines, record_type, subject, data, origin_shard, origin_seq, origin_at_us)
+			fingerprint, hold_seq, lines, record_type, subject, data, origin_shard, origin_seq, origin_at_us, extra)
 		VALUES `
 	const postings = `
 		INSERT INTO posting (account_id, seq, amount_minor, balance_minor, held_minor, rule)
@@ -71,22 +72,49 @@ func newSQLiteWriter(ctx context.Context, c driver.Conn) (*sqliteWriter, error) 
 		begin: p.prepare("BEGIN IMMEDIATE"), commit: p.prepare("COMMIT"), rollback: p.prepare("ROLLBACK"),
 		advance: p.prepare(advance), seal: p.prepare(seal), resolve: p.prepare(resolve),
 		place: p.prepare(place), copiedTo: p.prepare(copiedTo), addShare: p.prepare(addShare), setShare: p.prepare(setShare),
-		accounts: p.inserter(accounts, 4), transfers: p.inserter(transfers, 15), copies: p.inserter(copies, 18),
+		accounts: p.inserter(accounts, 4), transfers: p.inserter(transfers, 15), wide: p.inserter(wide, 19),
 		postings: p.inserter(postings, 6), holds: p.inserter(holds, 10),
 	}
+	w.prepareChanges(&p)
 	if p.err != nil {
 		return nil, errors.Join(sqldb.Wrap("prepare", p.err), w.close())
 	}
 	return w, nil
 }
 
+// prepareChanges prepares what few batches need.
+func (w *sqliteWriter) prepareChanges(p *preparer) {
+	const limit = `
+		INSERT INTO account_limit (account_id, seq, version, min_minor, max_minor, freeze)
+		VALUES (?, ?, ?, ?, ?, ?)`
+	const note = `
+		INSERT INTO account_metadata (account_id, seq, data)
+		VALUES (?, ?, ?)`
+	const beginGroup = `
+		INSERT INTO grp (seq, state)
+		VALUES (?, 1)`
+	const endGroup = `
+		UPDATE grp
+		SET state = 2, ended_seq = ?
+		WHERE state = 1 AND seq = (
+				SELECT t.seq
+				FROM transfer t
+				WHERE t.key = ?)`
+	w.limit, w.note = p.prepare(limit), p.prepare(note)
+	w.beginGroup, w.endGroup = p.prepare(beginGroup), p.prepare(endGroup)
+}
+
 // close finalises the statements that were prepared.
 func (w *sqliteWriter) close() error {
 	var list []error
-	for _, s := range []*statement{w.begin, w.commit, w.rollback, w.advance, w.seal, w.resolve, w.place, w.copiedTo, w.addShare, w.setShare} {
+	all := []*statement{
+		w.begin, w.commit, w.rollback, w.advance, w.seal, w.resolve, w.place, w.copiedTo, w.addShare, w.setShare,
+		w.limit, w.note, w.beginGroup, w.endGroup,
+	}
+	for _, s := range all {
 		list = append(list, s.close())
 	}
-	for _, i := range []*inserter{w.accounts, w.transfers, w.copies, w.postings, w.holds} {
+	for _, i := range []*inserter{w.accounts, w.transfers, w.wide, w.postings, w.holds} {
 		list = append(list, i.one.close(), i.many.close())
 	}
 	return errors.Join(list...)
@@ -266,6 +294,9 @@ func (w *sqliteWriter) insert(ctx context.Context, b *batch) error {
 	if err := w.placeBuckets(ctx, b); err != nil {
 		return sqldb.Wrap("place buckets", err)
 	}
+	if err := w.writeChanges(ctx, b); err != nil {
+		return sqldb.Wrap("write limits, metadata and groups", err)
+	}
 	_, err = w.seal.run(ctx, b.last, b.first, b.at.UnixMicro(), b.writtenEpoch(), b.accounts, int64(b.records), b.seal[:])
 	return sqldb.Wrap("seal batch", err)
 }
@@ -286,12 +317,13 @@ func (w *sqliteWriter) insertAccounts(ctx context.Context, list []*account) erro
 }
 
 func (w *sqliteWriter) insertTransfers(ctx context.Context, rows []row) error {
-	w.transfers.filled, w.copies.filled = 0, 0
+	w.transfers.filled, w.wide.filled = 0, 0
 	for i := range rows {
 		r := &rows[i]
 		in := w.transfers
-		if r.origin.copied() {
-			in = w.copies
+		wide := r.origin.copied() || r.extra != nil
+		if wide {
+			in = w.wide
 		}
 		in.value(r.seq)
 		in.value(r.key)
@@ -324,10 +356,8 @@ func (w *sqliteWriter) insertTransfers(ctx context.Context, rows []row) error {
 			in.value(r.record.Subject)
 			in.value(string(r.record.Data))
 		}
-		if r.origin.copied() {
-			in.value(int64(r.origin.shard))
-			in.value(r.origin.seq)
-			in.value(r.origin.atUS)
+		if wide {
+			r.wide(in)
 		}
 		if err := in.next(ctx); err != nil {
 			return err
@@ -336,7 +366,25 @@ func (w *sqliteWriter) insertTransfers(ctx context.Context, rows []row) error {
 	if err := w.transfers.flush(ctx); err != nil {
 		return err
 	}
-	return w.copies.flush(ctx)
+	return w.wide.flush(ctx)
+}
+
+// wide sets the columns that few rows have.
+func (r *row) wide(in *inserter) {
+	if r.origin.copied() {
+		in.value(int64(r.origin.shard))
+		in.value(r.origin.seq)
+		in.value(r.origin.atUS)
+	} else {
+		in.value(nil)
+		in.value(nil)
+		in.value(nil)
+	}
+	if r.extra == nil {
+		in.value(nil)
+	} else {
+		in.value(string(r.extra))
+	}
 }
 
 func (w *sqliteWriter) insertPostings(ctx context.Context, list []posting) error {
@@ -392,4 +440,38 @@ func (w *sqliteWriter) writeHolds(ctx context.Context, b *batch) error {
 		}
 	}
 	return nil
+}
+
+// writeChanges writes what few batches have: limits, metadata and the state of groups.
+func (w *sqliteWriter) writeChanges(ctx context.Context, b *batch) error {
+	for i := range b.limits {
+		l := &b.limits[i]
+		if _, err := w.limit.run(ctx, l.account, l.seq, l.Version, orNull(l.MinMinor), orNull(l.MaxMinor), int64(l.Freeze)); err != nil {
+			return err
+		}
+	}
+	for i := range b.notes {
+		n := &b.notes[i]
+		if _, err := w.note.run(ctx, n.account, n.seq, string(n.data)); err != nil {
+			return err
+		}
+	}
+	for _, seq := range b.begun {
+		if _, err := w.beginGroup.run(ctx, seq); err != nil {
+			return err
+		}
+	}
+	for _, g := range b.ended {
+		if _, err := w.endGroup.run(ctx, g.seq, g.began); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func orNull(v *int64) any {
+	if v == nil {
+		return nil
+	}
+	return *v
 }

@@ -33,6 +33,18 @@ const (
 	KindMoveIn                            // house accounts <-> elsewhere: players come to the shard
 )
 
+// More kinds; 15 to 19 are those of bucket moves. All but KindPlayerTransfer are made by the ledger
+// itself only.
+const (
+	KindLimits         Kind = 20 // changes an account's limits; moves nothing
+	KindMetadata       Kind = 21 // changes an account's metadata; moves nothing
+	KindPlayerTransfer Kind = 22 // cash <-> transit, within a Group only
+	KindGroup          Kind = 23 // the outcome of a Group, after its transfers on the same shard
+	KindGroupBegin     Kind = 24 // a Group over several shards, as asked
+	KindGroupPrepare   Kind = 25 // reserves what one of its transfers needs on another shard
+	KindGroupEnd       Kind = 26 // every shard has its part of the outcome
+)
+
 // Lane is the queue a transfer waits in.
 type Lane uint8
 
@@ -62,6 +74,10 @@ type Transfer struct {
 	Currency     money.Currency
 	Postings     []Posting // 2 to 8; empty for Release, Expire and Post
 	Record       *stream.Draft
+
+	// Metadata are names and values of the caller's, kept with the transfer for good and part of what
+	// its Key stands for: at most MaxMetadata.
+	Metadata map[string]string
 
 	// Request is a digest of what the caller was asked for, if that is not simply the postings: it
 	// decides between replay and conflict when Record holds generated ids. Empty: kind, currency,
@@ -94,7 +110,7 @@ type Result struct {
 	Data json.RawMessage
 
 	// Err is why the transfer was not committed; nil if it was. Refusals (insufficient_funds,
-	// limit_reached, excluded) are part of the log and final under their Key; invalid, conflict and
+	// limit_reached, excluded, linked_failed) are part of the log and final under their Key; invalid, conflict and
 	// unavailable are not.
 	Err error
 }

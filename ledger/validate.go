@@ -27,11 +27,12 @@ const (
 	maxTypeBytes    = 100
 )
 
-// expirePrefix starts the keys of transfers that the ledger makes itself when a hold runs out.
-const expirePrefix = "expire:"
-
-// movePrefix starts the keys of transfers that the ledger makes itself when buckets move.
-const movePrefix = "move:"
+// Keys that start so are those of transfers that the ledger makes itself.
+const (
+	expirePrefix = "expire:" // a hold ran out
+	groupPrefix  = "group:"  // the rows of a group
+	movePrefix   = "move:"   // buckets move
+)
 
 // fingerprint decides between replay and conflict: a tag saying what was hashed, and 16 bytes of
 // SHA-256 over it.
@@ -49,21 +50,28 @@ type entry struct {
 	parts  [MaxPostings]addressParts
 	print  fingerprint
 	size   int
-	bucket int // of the player
+	extra  []byte         // what the row has besides its columns; nil for nearly all
+	asked  *accountChange // with KindLimits and KindMetadata
+	bucket int            // of the player
 	out    *Result
 }
 
 // prepare checks everything about the transfer that needs no state.
 func prepare(t *Transfer) (entry, error) {
+	e, err := prepareMember(t, "")
+	if err == nil && kinds[t.Kind].grouped {
+		var check errs.Check
+		check.Add("kind", "%s belongs in a group, with its counterpart", t.Kind)
+		err = check.Err()
+	}
+	return e, err
+}
+
+// prepareMember is prepare for a transfer of the group with the key; "" is none.
+func prepareMember(t *Transfer, group string) (entry, error) {
 	e := entry{t: t, size: 256 + len(t.Key) + len(t.HoldKey)}
 	var check errs.Check
-	checkKey(&check, "key", t.Key)
-	if strings.HasPrefix(t.Key, expirePrefix) {
-		check.Add("key", "must not start with %q, which the ledger uses itself", expirePrefix)
-	}
-	if strings.HasPrefix(t.Key, movePrefix) {
-		check.Add("key", "must not start with %q, which the ledger uses itself", movePrefix)
-	}
+	checkCallersKey(&check, "key", t.Key)
 	if !t.Kind.valid() || kinds[t.Kind].internal {
 		check.Add("kind", "is unknown")
 		return e, check.Err()
@@ -89,11 +97,28 @@ func prepare(t *Transfer) (entry, error) {
 		checkRecord(&check, t.Record)
 		e.size += len(t.Record.Data)
 	}
+	if len(t.Metadata) > 0 {
+		checkMetadata(&check, "metadata", t.Metadata)
+	}
 	if err := check.Err(); err != nil {
 		return e, err
 	}
 	e.print, e.bucket = t.fingerprint(), bucketOf(t.Player)
+	if len(t.Metadata) > 0 || group != "" {
+		e.extra = encodeExtra(extra{Metadata: t.Metadata, Group: group})
+		e.size += len(e.extra)
+	}
 	return e, nil
+}
+
+// checkCallersKey is checkKey for keys that callers choose.
+func checkCallersKey(check *errs.Check, location, key string) {
+	checkKey(check, location, key)
+	for _, own := range [...]string{expirePrefix, groupPrefix, movePrefix} {
+		if strings.HasPrefix(key, own) {
+			check.Add(location, "must not start with %q, which the ledger uses itself", own)
+		}
+	}
 }
 
 func checkKey(check *errs.Check, location, key string) {
@@ -113,6 +138,9 @@ func checkKey(check *errs.Check, location, key string) {
 func (e *entry) checkResolution(check *errs.Check) {
 	t := e.t
 	checkKey(check, "hold_key", t.HoldKey)
+	if strings.HasPrefix(t.HoldKey, groupPrefix) {
+		check.Add("hold_key", "is a group's reservation, which only its group ends")
+	}
 	if len(t.Postings) > 0 {
 		check.Add("postings", "must be empty: those of the hold count")
 	}
@@ -224,6 +252,9 @@ func (t *Transfer) fingerprint() fingerprint {
 		b = appendText(b, string(t.Request))
 	} else {
 		b = t.appendContent(b)
+	}
+	if len(t.Metadata) > 0 {
+		b = appendMetadata(b, t.Metadata)
 	}
 	var f fingerprint
 	sum := sha256.Sum256(b)

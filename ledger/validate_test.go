@@ -176,10 +176,10 @@ func TestBalancesCannotOverflow(t *testing.T) {
 	w := setup(t, func(c *Config) { c.Shards = 1 })
 	w.must(deposit("d", "p1", 1000))
 	a := &account{posted: math.MaxInt64 - 5, parts: addressParts{kind: typeCash}}
-	if got := bounds(a, 6); got == nil || got.Code != errs.CodeLimitReached {
+	if got := bounds(a, 6, &kinds[KindDeposit]); got == nil || got.Code != errs.CodeLimitReached {
 		t.Errorf("got %v, want limit_reached", got)
 	}
-	if got := bounds(a, 5); got != nil {
+	if got := bounds(a, 5, &kinds[KindDeposit]); got != nil {
 		t.Errorf("got %v, want none", got)
 	}
 }

@@ -23,6 +23,8 @@ type job struct {
 	queued  time.Time   // when; zero if nobody waits for it
 	step    step        // work of a move, after the entries; nil: none
 	refused *errs.Error // why the step was not taken; nil if it was
+	dry     bool        // the entries are tried and taken back
+	group   *groupStep  // the entries are a group's on this shard; nil: each for itself
 	err     error       // set before done is closed; nil: the entries' results hold the answers
 	done    chan struct{}
 	state   atomic.Int32 // who has it: jobQueued, then one of the others for good
@@ -40,6 +42,18 @@ func (j *job) take() bool { return j.state.CompareAndSwap(jobQueued, jobTaken) }
 
 // withdraw takes the job back, unless the writer has it.
 func (j *job) withdraw() { j.state.CompareAndSwap(jobQueued, jobWithdrawn) }
+
+// checked reports whether all keys of the job must be looked up first: it may write nothing, so that no
+// unique key would tell that one is there already.
+func (j *job) checked() bool { return j.dry || j.group != nil }
+
+// keys returns the keys to look up besides those of the entries.
+func (j *job) keys() []string {
+	if j.group == nil {
+		return nil
+	}
+	return j.group.keys()
+}
 
 // lane is a bounded queue of jobs. The bound counts transfers, because they are what takes time.
 type lane struct {
@@ -101,6 +115,7 @@ type shard struct {
 	shared  bool        // with other processes
 	watched atomic.Bool // somebody asked where the log of this shard, written elsewhere, stands
 
+	groups    atomic.Bool // groups may be open that began here
 	head      atomic.Int64
 	epoch     atomic.Int64
 	lastUS    atomic.Int64
@@ -408,10 +423,8 @@ func (s *shard) attempt(ctx context.Context, jobs []*job, checked bool) error {
 	}
 	s.steps.lap(StepLoad)
 	for _, j := range jobs {
-		for i := range j.entries {
-			if err := b.apply(ctx, &j.entries[i]); err != nil {
-				return err
-			}
+		if err := b.applyJob(ctx, j); err != nil {
+			return err
 		}
 		if err := b.take(ctx, j); err != nil {
 			return err
@@ -456,6 +469,9 @@ func (s *shard) publish() {
 			Subject: r.record.Subject, Player: r.player, Jurisdiction: r.jurisdiction, Time: out.at,
 			Data: r.record.Data,
 		})
+	}
+	if len(out.begun) > 0 {
+		s.groups.Store(true)
 	}
 	s.lastUS.Store(out.at.UnixMicro())
 	s.transfers.Add(uint64(len(out.rows)))
