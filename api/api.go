@@ -21,7 +21,9 @@ import (
 	"matchday/sportsbook"
 )
 
-// Deps are what the edge needs. All but Gatherer, Ready and Tracer are required.
+// Deps are what the edge needs. All but Gatherer, Ready and Tracer are required; a process that has the
+// ledger only leaves Audit, Players, Payments, Sportsbook and History out, all of them, and serves
+// /v1/ledger alone.
 type Deps struct {
 	Clock         clock.Clock
 	Log           *slog.Logger
@@ -41,16 +43,22 @@ type Deps struct {
 	Tracer trace.TracerProvider
 }
 
+// isLedgerOnly reports whether only the ledger is here.
+func (d Deps) isLedgerOnly() bool {
+	return d.Audit == nil && d.Players == nil && d.Payments == nil && d.Sportsbook == nil && d.History == nil
+}
+
 // validate names the dependencies that are missing.
 func (d Deps) validate() error {
+	only := d.isLedgerOnly()
 	var missing []error
 	for _, dep := range []struct {
 		name string
 		ok   bool
 	}{
 		{"Clock", d.Clock != nil}, {"Log", d.Log != nil}, {"Metrics", d.Metrics != nil}, {"Ledger", d.Ledger != nil},
-		{"Audit", d.Audit != nil}, {"Players", d.Players != nil}, {"Jurisdictions", d.Jurisdictions != nil},
-		{"Payments", d.Payments != nil}, {"Sportsbook", d.Sportsbook != nil}, {"History", d.History != nil},
+		{"Audit", only || d.Audit != nil}, {"Players", only || d.Players != nil}, {"Jurisdictions", d.Jurisdictions != nil},
+		{"Payments", only || d.Payments != nil}, {"Sportsbook", only || d.Sportsbook != nil}, {"History", only || d.History != nil},
 	} {
 		if !dep.ok {
 			missing = append(missing, fmt.Errorf("api: Deps.%s is missing", dep.name))
@@ -127,8 +135,10 @@ func (a *API) Run(ctx context.Context) error {
 		return fmt.Errorf("api: Run is called twice")
 	}
 	var wg sync.WaitGroup
-	wg.Go(func() { a.live.run(ctx) })
-	wg.Go(func() { a.audit.run(ctx) })
+	if !a.deps.isLedgerOnly() {
+		wg.Go(func() { a.live.run(ctx) })
+		wg.Go(func() { a.audit.run(ctx) })
+	}
 	<-ctx.Done()
 	a.endLive()
 	wg.Wait()

@@ -140,6 +140,7 @@ func outType[Out any]() reflect.Type {
 
 // table returns every route of /v1.
 func (a *API) table() []*route {
+	ledgerOnly := a.deps.isLedgerOnly()
 	var all []*route
 	for _, part := range [][]route{
 		a.playerRoutes(), a.paymentRoutes(), a.betRoutes(), a.offerRoutes(),
@@ -147,6 +148,9 @@ func (a *API) table() []*route {
 		a.ledgerReadRoutes(), a.reportRoutes(),
 	} {
 		for i := range part {
+			if ledgerOnly && part[i].who != whoService { // services talk to the ledger, all others to other rooms too
+				continue
+			}
 			all = append(all, &part[i])
 		}
 	}

@@ -309,6 +309,9 @@ func localKey(key string) api.ServiceKey {
 
 // handler joins pages and API under one port.
 func (a *App) handler() (http.Handler, error) {
+	if a.Players == nil { // the ledger's routes alone
+		return a.api.Handler(), nil
+	}
 	log, metrics := a.room("web")
 	pages, err := web.New(a.Config.Web, web.Deps{
 		Clock: a.clock, Log: log, Metrics: metrics,
@@ -391,9 +394,13 @@ func runShards(ctx context.Context, shards int, fn func(ctx context.Context, sha
 
 // apiDeps are the rooms as the API needs them.
 func (a *App) apiDeps(log *slog.Logger, metrics prometheus.Registerer) api.Deps {
+	audit := a.audit
+	if a.Players == nil { // the ledger's routes alone: no staff to start one
+		audit = nil
+	}
 	return api.Deps{
 		Clock: a.clock, Log: log, Metrics: metrics, Gatherer: a.Registry,
-		Ledger: a.Ledger, Audit: a.audit, Players: a.Players, Jurisdictions: a.Jurisdictions,
+		Ledger: a.Ledger, Audit: audit, Players: a.Players, Jurisdictions: a.Jurisdictions,
 		Payments: a.Payments, Sportsbook: a.Sportsbook, History: a.History,
 		Ready: a.isReady, Tracer: a.tracer,
 	}
@@ -412,6 +419,9 @@ func (a *App) isReady(context.Context) error {
 	case <-a.ready:
 	default:
 		return errs.New(errs.CodeUnavailable, "parts are still starting")
+	}
+	if a.Sportsbook == nil {
+		return nil
 	}
 	select {
 	case <-a.Sportsbook.Ready():

@@ -14,14 +14,15 @@ type module string
 
 // The modules, each one room or one side of a room.
 const (
-	moduleStreams    module = "streams"    // embedded NATS JetStream
-	moduleLedger     module = "ledger"     // shard writers, hold expiry
-	moduleRelays     module = "relays"     // shard logs to streams
-	modulePlayers    module = "players"    // identity and sessions
-	modulePayments   module = "payments"   // deposits and withdrawals
-	moduleSportsbook module = "sportsbook" // offer, placement, settlement, payout commands
-	moduleHistory    module = "history"    // bet history
-	moduleHTTP       module = "http"       // REST API, live stream, pages
+	moduleStreams    module = "streams"     // embedded NATS JetStream
+	moduleLedger     module = "ledger"      // shard writers, hold expiry
+	moduleRelays     module = "relays"      // shard logs to streams
+	modulePlayers    module = "players"     // identity and sessions
+	modulePayments   module = "payments"    // deposits and withdrawals
+	moduleSportsbook module = "sportsbook"  // offer, placement, settlement, payout commands
+	moduleHistory    module = "history"     // bet history
+	moduleHTTP       module = "http"        // REST API, live stream, pages
+	moduleLedgerHTTP module = "ledger-http" // REST API of the ledger alone
 )
 
 // needs says which modules must run, in this process, before each one. Remote twins of rooms, which
@@ -37,6 +38,7 @@ var needs = []struct {
 	{modulePayments, []module{moduleLedger}},
 	{moduleSportsbook, []module{moduleStreams, moduleLedger, moduleRelays}},
 	{moduleHistory, []module{moduleStreams, moduleLedger, moduleRelays}},
+	{moduleLedgerHTTP, []module{moduleLedger}},
 	{moduleHTTP, []module{moduleLedger, modulePlayers, modulePayments, moduleSportsbook, moduleHistory}},
 }
 
@@ -48,6 +50,7 @@ var roles = []struct {
 }{
 	{RoleAll, []module{moduleStreams, moduleLedger, moduleRelays, modulePlayers, modulePayments, moduleSportsbook, moduleHistory, moduleHTTP}, "the whole platform in one process"},
 	{"ledger", []module{moduleStreams, moduleLedger, moduleRelays}, "the books and their streams, nothing that takes requests"},
+	{"ledger-api", []module{moduleStreams, moduleLedger, moduleRelays, moduleLedgerHTTP}, "the books, their streams and the ledger's API; several processes can share the shards"},
 	{"books", []module{moduleStreams, moduleLedger, moduleRelays, moduleHistory}, "the books and the bet history, to catch up or to be audited"},
 }
 
@@ -68,6 +71,9 @@ func modulesOf(names []string) ([]module, error) {
 		if !found {
 			return nil, fmt.Errorf("role %q is unknown; there are %s", name, strings.Join(roleNames(), ", "))
 		}
+	}
+	if wanted[moduleHTTP] {
+		delete(wanted, moduleLedgerHTTP) // it has those routes too, on the same port
 	}
 	var ordered []module
 	for _, n := range needs {
