@@ -16,6 +16,7 @@ var layers = map[string]int{
 	"ledger": 3, "player": 3, "jurisdiction": 3, "payments": 3,
 	"stream": 2,
 	"money":  0, "odds": 0, "id": 0, "errs": 0,
+	"client": 0, // what other services import: the standard library alone
 }
 
 // layerOf returns a room's layer; everything below internal is layer 1.
