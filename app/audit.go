@@ -76,14 +76,14 @@ func Audit(ctx context.Context, c Config, progress func(line string)) (AuditRepo
 func audit(ctx context.Context, c Config, shards func(shard int, seq, head int64), progress func(line string)) (AuditReport, error) {
 	var r AuditReport
 	var err error
-	r.Ledger, err = ledger.Audit(ctx, ledger.AuditOptions{Dir: c.Ledger.Dir, Progress: shards})
+	r.Ledger, err = ledger.Audit(ctx, ledger.AuditOptions{Dir: c.Ledger.Dir, Clusters: c.Ledger.Clusters, Progress: shards})
 	if err != nil {
 		return r, err
 	}
 	for _, f := range r.Ledger.Findings {
 		r.findings = append(r.findings, "ledger "+f.String())
 	}
-	books, err := ledger.OpenReader(ctx, c.Ledger.Dir)
+	books, err := ledger.OpenReader(ctx, c.Ledger.Dir, c.Ledger.Clusters...)
 	if err != nil {
 		return r, err
 	}

@@ -15,7 +15,8 @@ import (
 // ExportLedger writes the books of a data folder as NDJSON, read-only: beside a running process or
 // without one.
 func ExportLedger(ctx context.Context, c Config, w io.Writer, o ledger.ExportOptions) (ledger.ExportReport, error) {
-	books, err := ledger.OpenReader(ctx, c.withDefaults().Ledger.Dir)
+	from := c.withDefaults().Ledger
+	books, err := ledger.OpenReader(ctx, from.Dir, from.Clusters...)
 	if err != nil {
 		return ledger.ExportReport{}, err
 	}

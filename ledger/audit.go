@@ -5,16 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
-	"matchday/errs"
 	"matchday/internal/sqldb"
 )
 
 // AuditOptions says what to audit.
 type AuditOptions struct {
-	Dir string
+	Dir      string
+	Clusters []Cluster // where the shards are that have no file in Dir
 	// Progress is called now and then while the log is read; nil is no calls.
 	Progress func(shard int, seq, head int64)
 }
@@ -58,29 +56,28 @@ func found(invariant, table, key string, expected, got any) error {
 
 func seqKey(seq int64) string { return fmt.Sprintf("seq %d", seq) }
 
-// Audit proves the invariants of the books in a folder, or names the first row of each shard that
-// breaks one. It reads one committed state of each file, beside a running writer if there is one,
+// Audit proves the invariants of the books in a folder and on clusters, or names the first row of each
+// shard that breaks one. It reads one committed state of each shard, beside a running writer if there is one,
 // and changes nothing. Memory is a few bytes per account, whatever the length of the log. While it
 // reads, the files' write-ahead logs cannot be emptied and may grow.
 //
 // Not proved: that the newest batches are all there. A log cut at its end verifies; compare its head
 // with one that was published elsewhere.
 func Audit(ctx context.Context, o AuditOptions) (AuditReport, error) {
-	files, err := filepath.Glob(filepath.Join(o.Dir, "shard-*.db"))
+	opened, err := openBooks(ctx, o.Dir, o.Clusters, 1)
 	if err != nil {
-		return AuditReport{}, fmt.Errorf("list shards: %w", err)
+		return AuditReport{}, err
 	}
-	if len(files) == 0 {
-		return AuditReport{}, errs.New(errs.CodeNotFound, "there are no books in %s", o.Dir)
-	}
-	report := AuditReport{Shards: len(files)}
+	report, err := audit(ctx, opened, &o)
+	return report, errors.Join(err, opened.close())
+}
+
+// audit audits one shard after the other.
+func audit(ctx context.Context, opened *bookSet, o *AuditOptions) (AuditReport, error) {
+	report := AuditReport{Shards: len(opened.shards)}
 	first := 0
-	for n := range files {
-		name := shardFile(o.Dir, n)
-		if _, err := os.Stat(name); err != nil {
-			return report, fmt.Errorf("%d shards, but: %w", len(files), err)
-		}
-		err := auditFile(ctx, name, n, &first, &o, &report)
+	for n := range opened.shards {
+		err := auditShard(ctx, &opened.shards[n], n, &first, o, &report)
 		var f *Finding
 		switch {
 		case errors.As(err, &f):
@@ -93,20 +90,15 @@ func Audit(ctx context.Context, o AuditOptions) (AuditReport, error) {
 	return report, nil
 }
 
-// auditFile audits one shard in one snapshot. first is the number of shards that the books began
+// auditShard audits one shard in one snapshot. first is the number of shards that the books began
 // with; shard 0 sets it.
-func auditFile(ctx context.Context, name string, n int, first *int, o *AuditOptions, report *AuditReport) error {
-	db, err := sqldb.Open(name, sqldb.Options{ReadOnly: true, Readers: 1})
+func auditShard(ctx context.Context, one *bookShard, n int, first *int, o *AuditOptions, report *AuditReport) error {
+	on, end, err := one.snapshot(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = db.Close() }()
-	tx, err := db.Read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return sqldb.Wrap("begin audit", err)
-	}
-	defer func() { _ = tx.Rollback() }()
-	a := &auditor{ctx: ctx, on: tx, shard: n, first: first, progress: o.Progress, report: report}
+	defer end()
+	a := &auditor{ctx: ctx, on: on, shard: n, first: first, progress: o.Progress, report: report}
 	if a.progress == nil {
 		a.progress = func(int, int64, int64) {}
 	}

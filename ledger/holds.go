@@ -51,8 +51,8 @@ func (s *Service) OpenHolds(ctx context.Context, a Address, after int64, limit i
 }
 
 // openHolds implements readerStore.
-func (s *sqliteStore) openHolds(ctx context.Context, a Address, after int64, limit int) ([]OpenHold, error) {
-	return readOpenHolds(ctx, s.db.Read, a, after, limit)
+func (r tableReads) openHolds(ctx context.Context, a Address, after int64, limit int) ([]OpenHold, error) {
+	return readOpenHolds(ctx, r.on, a, after, limit)
 }
 
 // readOpenHolds returns the open holds of an account, oldest first; both engines understand it.

@@ -16,6 +16,7 @@ type metrics struct {
 	overloads *prometheus.CounterVec
 	failures  *prometheus.CounterVec
 	rebuilds  *prometheus.CounterVec
+	retries   *prometheus.CounterVec
 	position  *prometheus.GaugeVec
 	open      *prometheus.GaugeVec
 	oldest    *prometheus.GaugeVec
@@ -34,6 +35,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		refusals:  counter("refusals_total", "Refused transfers.", "shard", "jurisdiction", "kind"),
 		overloads: counter("overloads_total", "Calls turned away because a queue was full.", "shard", "lane"),
 		failures:  counter("failed_batches_total", "Batches that could not be written.", "shard"),
+		retries:   counter("retried_batches_total", "Batches tried again because the database was gone for a while.", "shard"),
 		rebuilds:  counter("rebuilt_batches_total", "Batches built twice because a key was there already.", "shard"),
 		batches: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "matchday_ledger_batch_seconds", Help: "Time to build and commit a batch.",
@@ -70,7 +72,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"shard"}),
 	}
 	all := []prometheus.Collector{
-		m.transfers, m.refusals, m.overloads, m.failures, m.rebuilds, m.batches, m.rows, m.position, m.steps,
+		m.transfers, m.refusals, m.overloads, m.failures, m.rebuilds, m.retries, m.batches, m.rows, m.position, m.steps,
 		m.reads, m.freshness, m.lag, m.open, m.oldest,
 	}
 	for _, c := range all {
@@ -87,6 +89,7 @@ type shardMetrics struct {
 	label    string
 	failures prometheus.Counter
 	rebuilds prometheus.Counter
+	retries  prometheus.Counter
 	seconds  prometheus.Observer
 	rows     prometheus.Observer
 	position prometheus.Gauge
@@ -108,6 +111,7 @@ func (m *metrics) shard(n int) *shardMetrics {
 	label := strconv.Itoa(n)
 	one := &shardMetrics{
 		all: m, label: label, failures: m.failures.WithLabelValues(label), rebuilds: m.rebuilds.WithLabelValues(label),
+		retries: m.retries.WithLabelValues(label),
 		seconds: m.batches.WithLabelValues(label), rows: m.rows.WithLabelValues(label),
 		position: m.position.WithLabelValues(label), open: m.open.WithLabelValues(label),
 		oldest: m.oldest.WithLabelValues(label),

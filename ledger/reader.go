@@ -3,9 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
 
 	"matchday/errs"
 	"matchday/internal/sqldb"
@@ -16,35 +14,23 @@ import (
 // It raises no epoch, so it disturbs no writer. It implements stream.Log, except that nobody tells
 // it of new commits: each Head looks.
 type Reader struct {
-	shards shardReaders
-	files  []*sqldb.DB
-	never  chan struct{}
+	shards   shardReaders
+	books    *bookSet
+	position func(shard int) (int64, error)
+	never    chan struct{}
 }
 
-// OpenReader opens the books in the folder; not_found if there are none.
-func OpenReader(ctx context.Context, dir string) (*Reader, error) {
-	names, err := filepath.Glob(filepath.Join(dir, "shard-*.db"))
+// OpenReader opens the books in the folder and on the clusters; not_found if there are none.
+func OpenReader(ctx context.Context, dir string, clusters ...Cluster) (*Reader, error) {
+	opened, err := openBooks(ctx, dir, clusters, 2)
 	if err != nil {
-		return nil, fmt.Errorf("list shards: %w", err)
+		return nil, err
 	}
-	if len(names) == 0 {
-		return nil, errs.New(errs.CodeNotFound, "there are no books in %s", dir)
-	}
-	r := &Reader{never: make(chan struct{})}
-	for n, name := range names {
-		if name != shardFile(dir, n) { // opening it would make an empty one
-			return nil, errors.Join(errs.New(errs.CodeNotFound, "shard %d of %d is missing", n, len(names)), r.Close())
-		}
-		db, err := sqldb.Open(name, sqldb.Options{ReadOnly: true, Readers: 2})
-		if err != nil {
-			return nil, errors.Join(err, r.Close())
-		}
-		r.files = append(r.files, db)
-		store, err := newSQLiteReads(db)
-		if err != nil {
-			return nil, errors.Join(err, r.Close())
-		}
-		r.shards.stores = append(r.shards.stores, store)
+	r := &Reader{books: opened, never: make(chan struct{})}
+	look := context.WithoutCancel(ctx) // Head has none of its own
+	r.position = func(shard int) (int64, error) { return r.shards.stores[shard].position(look) }
+	for i := range opened.shards {
+		r.shards.stores = append(r.shards.stores, opened.shards[i].store)
 	}
 	place, err := r.placement(ctx, dir)
 	if err != nil {
@@ -74,20 +60,14 @@ func (r *Reader) placement(ctx context.Context, dir string) (*placement, error) 
 		}
 	}
 	var first int
-	if err := r.files[0].Read.QueryRowContext(ctx, made).Scan(&first); err != nil {
+	if err := oneRow(r.books.shards[0].on.QueryContext(ctx, made))(&first); err != nil {
 		return nil, sqldb.Wrap("read shard 0", err)
 	}
 	return newPlacement(first), nil
 }
 
-// Close closes the files. It may be called twice.
-func (r *Reader) Close() error {
-	var list []error
-	for _, db := range r.files {
-		list = append(list, db.Close())
-	}
-	return errors.Join(list...)
-}
+// Close closes files and connections. It may be called twice.
+func (r *Reader) Close() error { return r.books.close() }
 
 // Balance returns the balance of an account as Service.Balance does.
 func (r *Reader) Balance(ctx context.Context, a Address) (Balance, error) {
@@ -95,18 +75,15 @@ func (r *Reader) Balance(ctx context.Context, a Address) (Balance, error) {
 }
 
 // Shards implements [stream.Log].
-func (r *Reader) Shards() int { return len(r.files) }
+func (r *Reader) Shards() int { return len(r.books.shards) }
 
-// Head implements [stream.Log]: the last sequence in the file, 0 if it cannot be read.
+// Head implements [stream.Log]: the last sequence in the database, 0 if it cannot be read.
 func (r *Reader) Head(shard int) int64 {
-	if shard < 0 || shard >= len(r.files) {
+	if shard < 0 || shard >= len(r.books.shards) {
 		return 0
 	}
-	const q = `
-		SELECT COALESCE(MAX(last_seq), 0)
-		FROM batch`
-	var head int64
-	if err := r.files[shard].Read.QueryRow(q).Scan(&head); err != nil {
+	head, err := r.position(shard)
+	if err != nil {
 		return 0 // who reads on finds the same error where it can be returned
 	}
 	return head
@@ -114,7 +91,7 @@ func (r *Reader) Head(shard int) int64 {
 
 // ReadLog implements [stream.Log].
 func (r *Reader) ReadLog(ctx context.Context, shard int, after int64, maxRecords int) ([]stream.Batch, error) {
-	if shard < 0 || shard >= len(r.files) {
+	if shard < 0 || shard >= len(r.books.shards) {
 		return nil, errs.New(errs.CodeInvalid, "there is no shard %d", shard)
 	}
 	return r.shards.stores[shard].log(ctx, shard, after, maxRecords)

@@ -25,6 +25,9 @@ type Config struct {
 	Dir    string `yaml:"dir"`
 	Shards int    `yaml:"shards"` // 0 is 2; may grow once the folder has books, never shrink
 
+	// Clusters are where shards live that are no SQLite file in Dir.
+	Clusters []Cluster `yaml:"clusters"`
+
 	QueuedInteractive int           `yaml:"queued_interactive"` // transfers waiting per shard, 0 is 20,000
 	QueuedBulk        int           `yaml:"queued_bulk"`        // transfers waiting per shard, 0 is 100,000
 	BatchRows         int           `yaml:"batch_rows"`         // transfers per commit, 0 is 1,024
@@ -34,6 +37,7 @@ type Config struct {
 	SweepEvery        time.Duration `yaml:"sweep_every"`        // for holds that ran out, 0 is 1 s
 	MaxReplicaLag     time.Duration `yaml:"max_replica_lag"`    // a replica further behind gets no reads, 0 is 5 s
 	SlowBatch         time.Duration `yaml:"slow_batch"`         // what takes longer is remembered for staff, 0 is 50 ms
+	FailoverWait      time.Duration `yaml:"failover_wait"`      // callers wait so long for a lost database, 0 is 10 s
 
 	// Several processes may share the shards: each that sets InternalListen writes its share of them,
 	// does for the others what only the writer of a shard can, and takes over from one that dies.
@@ -81,6 +85,10 @@ func (c Config) Validate() error {
 	if c.SlowBatch < 0 || c.SlowBatch > time.Hour {
 		check.Add("slow_batch", "must be 0 to 1h")
 	}
+	if c.FailoverWait < 0 || c.FailoverWait > time.Hour {
+		check.Add("failover_wait", "must be 0 to 1h")
+	}
+	c.validateClusters(&check)
 	return check.Err()
 }
 
@@ -130,7 +138,10 @@ func (c Config) shards() int               { return orDefault(c.Shards, 2) }
 func (c Config) batchRows() int            { return orDefault(c.BatchRows, 1024) }
 func (c Config) readers() int              { return orDefault(c.Readers, 4) }
 func (c Config) sweepEvery() time.Duration { return orDefault(c.SweepEvery, time.Second) }
-func (c Config) slowBatch() time.Duration  { return orDefault(c.SlowBatch, 50*time.Millisecond) }
+func (c Config) failoverWait() time.Duration {
+	return orDefault(c.FailoverWait, 10*time.Second)
+}
+func (c Config) slowBatch() time.Duration { return orDefault(c.SlowBatch, 50*time.Millisecond) }
 
 // Deps is what the ledger needs from its process. All are required.
 type Deps struct {
@@ -149,6 +160,7 @@ type Service struct {
 	directory *directory
 	groups    groupsInHand
 	log       *slog.Logger
+	fleet     *fleet
 
 	// Only when several processes share the shards.
 	keeper *keeper
@@ -189,6 +201,10 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 
 // open opens the shards' databases and the directory, and takes over what this process writes.
 func (s *Service) open(ctx context.Context, d Deps, m *metrics) error {
+	var err error
+	if s.fleet, err = openFleet(ctx, s.config.Clusters, d.Log); err != nil {
+		return err
+	}
 	if err := s.openShards(ctx, d, m); err != nil {
 		return err
 	}
@@ -238,7 +254,7 @@ func (s *Service) openShards(ctx context.Context, d Deps, m *metrics) error {
 		s.shards = append(s.shards, newShard(s.config, number, d, m.shard(number)))
 	}
 	err := s.each(ctx, func(ctx context.Context, one *shard) error {
-		opened, err := openSQLite(ctx, s.config, one.number, d.Clock.Now())
+		opened, err := s.openStore(ctx, one.number, d.Clock.Now())
 		if err != nil {
 			return fmt.Errorf("open ledger shard %d: %w", one.number, err)
 		}
@@ -249,6 +265,14 @@ func (s *Service) openShards(ctx context.Context, d Deps, m *metrics) error {
 		s.reads.stores = append(s.reads.stores, one.store)
 	}
 	return err
+}
+
+// openStore opens one shard's database, where the configuration says that it lives.
+func (s *Service) openStore(ctx context.Context, number int, now time.Time) (store, error) {
+	if cluster, ok := s.fleet.byShard[number]; ok {
+		return openMySQL(ctx, cluster, number, now)
+	}
+	return openSQLite(ctx, s.config, number, now)
 }
 
 // first returns how many shards the books began with: new ones with what is configured.
@@ -298,7 +322,7 @@ func (s *shard) adopt(state shardState, owned []bucketRow) {
 	s.builder.state = state
 	s.builder.cache.clear()
 	s.builder.buckets.load(owned)
-	s.unsure, s.checked = false, 0
+	s.unsure, s.pending, s.ailing, s.checked = false, false, false, 0
 	s.groups.Store(true) // an earlier writer may have left some
 	s.head.Store(state.seq)
 	s.epoch.Store(state.epoch)
@@ -355,6 +379,7 @@ func (s *Service) Close() error {
 		if s.directory != nil {
 			list = append(list, s.directory.close())
 		}
+		list = append(list, s.fleet.close())
 		s.closed = errors.Join(list...)
 	})
 	return s.closed

@@ -44,6 +44,11 @@ type writerStore interface {
 	expired(ctx context.Context, account int64, now time.Time, limit int) ([]storedHold, error)
 	// raiseEpoch changes the shard's epoch from one to a higher; errFenced if it is another by now.
 	raiseEpoch(ctx context.Context, from, to int64) error
+	// settled is state once every commit of this process has ended, also one of a connection that
+	// was lost.
+	settled(ctx context.Context) (shardState, error)
+	// passing reports whether an error may be over soon: a node that fails over, a lock.
+	passing(err error) bool
 	// commit writes the batch in one DBTx, which checks the epoch: errFenced if another writer has
 	// taken the shard, errDuplicate if a key exists already. After any error nothing is written,
 	// except that an error of the commit itself may leave it unknown; state then tells.
@@ -90,6 +95,7 @@ type readerStore interface {
 var (
 	errFenced    = errors.New("another writer has taken the shard")
 	errDuplicate = errors.New("a key of the batch exists already")
+	errMoved     = errors.New("the log is not where this writer left it")
 )
 
 // shardState is where a shard's log stands.

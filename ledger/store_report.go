@@ -11,18 +11,18 @@ import (
 // What the reports read. The statements are the same for both engines.
 
 // seqAt implements readerStore.
-func (s *sqliteStore) seqAt(ctx context.Context, at time.Time) (int64, error) {
-	return readSeqAt(ctx, s.db.Read, at)
+func (r tableReads) seqAt(ctx context.Context, at time.Time) (int64, error) {
+	return readSeqAt(ctx, r.on, at)
 }
 
 // totals implements readerStore.
-func (s *sqliteStore) totals(ctx context.Context, cut int64) ([]totalRow, error) {
-	return readTotals(ctx, s.db.Read, cut)
+func (r tableReads) totals(ctx context.Context, cut int64) ([]totalRow, error) {
+	return readTotals(ctx, r.on, cut)
 }
 
 // takings implements readerStore.
-func (s *sqliteStore) takings(ctx context.Context, after, upTo int64) ([]takingRow, error) {
-	return readTakings(ctx, s.db.Read, after, upTo)
+func (r tableReads) takings(ctx context.Context, after, upTo int64) ([]takingRow, error) {
+	return readTakings(ctx, r.on, after, upTo)
 }
 
 // readSeqAt returns the last sequence committed at or before the time, 0 if there is none.

@@ -108,6 +108,8 @@ type shard struct {
 	// What follows belongs to the goroutine of run.
 	builder *builder
 	unsure  bool // the last commit's outcome is unknown: ask the store
+	pending bool // the batch of unknown outcome is still in the builder
+	ailing  bool // the database was waited for in vain: do not wait again until it is back
 	checked int  // batches still to build with every key looked up first
 	pace    pace
 	steps   *stopwatch
@@ -324,9 +326,14 @@ func (s *shard) write(ctx context.Context, jobs []*job) error {
 	err := s.commit(ctx, jobs)
 	if err != nil {
 		s.builder.rollback()
+		s.pending = false
 	}
-	fenced := errors.Is(err, errFenced)
+	fenced := errors.Is(err, errFenced) || errors.Is(err, errDiverged)
 	switch {
+	case errors.Is(err, errDiverged):
+		s.log.ErrorContext(ctx, "ledger database lost commits", "shard", s.number, "position", s.head.Load(), "error", err)
+		err = errs.Wrap(err, errs.CodeUnavailable, "shard %d is not what it was", s.number)
+		s.stop(err)
 	case fenced:
 		err = errs.Wrap(errors.Join(err, s.lost()), errs.CodeUnavailable, "shard %d is written elsewhere", s.number)
 		s.stop(err)
@@ -362,54 +369,10 @@ func (s *shard) measure(jobs []*job, took time.Duration, rows int) {
 	s.pace.learn(b, s.steps.last)
 }
 
-// commit applies the jobs and makes them durable; then, and only then, results are filled.
-func (s *shard) commit(ctx context.Context, jobs []*job) error {
-	if err := s.settleState(ctx); err != nil {
-		return err
-	}
-	checked := s.checked > 0
-	if checked {
-		s.checked--
-	}
-	err := s.attempt(ctx, jobs, checked)
-	if errors.Is(err, errDuplicate) && !checked {
-		s.builder.rollback()
-		s.checked = checkedBatches
-		s.metrics.rebuilds.Inc()
-		err = s.attempt(ctx, jobs, true)
-	}
-	return err
-}
-
-// settleState asks the store where the log stands if an earlier commit left that open.
-func (s *shard) settleState(ctx context.Context) error {
-	if !s.unsure {
-		return nil
-	}
-	now, err := s.store.state(ctx)
-	if err != nil {
-		return err
-	}
-	if now.epoch != s.builder.state.epoch {
-		return errFenced
-	}
-	owned, err := s.store.buckets(ctx) // the lost batch may have changed them
-	if err != nil {
-		return err
-	}
-	s.builder.cache.clear()
-	s.builder.buckets.load(owned)
-	s.builder.state = now
-	s.checked = checkedBatches // the lost batch may be in the log
-	s.head.Store(now.seq)
-	s.ring.reset(now.seq)
-	s.unsure = false
-	return nil
-}
-
 // attempt builds and commits the batch once.
 func (s *shard) attempt(ctx context.Context, jobs []*job, checked bool) error {
 	b := s.builder
+	s.pending = false
 	b.reset(s.clock.Now())
 	for _, j := range jobs {
 		for i := range j.entries {
@@ -440,14 +403,19 @@ func (s *shard) attempt(ctx context.Context, jobs []*job, checked bool) error {
 	s.steps.lap(StepSync)
 	if err != nil {
 		if !errors.Is(err, errDuplicate) && !errors.Is(err, errFenced) {
-			s.unsure = true
+			s.unsure, s.pending = true, true
 		}
 		return err
 	}
-	b.committed()
-	s.publish()
-	b.answer()
+	s.committed()
 	return nil
+}
+
+// committed takes the batch in hand as committed, shows it and answers its callers.
+func (s *shard) committed() {
+	s.builder.committed()
+	s.publish()
+	s.builder.answer()
 }
 
 // publish lets readers and relays see the batch.

@@ -240,8 +240,12 @@ func TestMigrationsAreNumberedWithoutGap(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		if strings.Contains(string(text), "CREATE TABLE") && !strings.Contains(string(text), "STRICT") {
-			t.Errorf("%s: tables are STRICT", path)
+		strict := "STRICT"
+		if strings.HasSuffix(folder, "_mysql") {
+			strict = "ENGINE = InnoDB" // its sessions are strict
+		}
+		if strings.Contains(string(text), "CREATE TABLE") && !strings.Contains(string(text), strict) {
+			t.Errorf("%s: tables are %s", path, strict)
 		}
 	})
 	if len(next) == 0 {

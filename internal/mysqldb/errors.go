@@ -23,8 +23,9 @@ var (
 	readOnly  = []uint16{1290, 1836, 1792, 3100}
 	full      = []uint16{1021, 1114, 1026, 3, 1030, 1041}
 	// lost ends the connection or the statement without saying how far it came.
-	lost = []uint16{1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1317, 1927, 1969, 2006, 2013, 3024, 3169, 4031}
-	busy = []uint16{1040, 1129, 1203, 1226}
+	lost  = []uint16{1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1317, 1927, 1969, 2006, 2013, 3024, 3169, 4031}
+	there = []uint16{1060, 1061} // a column, an index: added before
+	busy  = []uint16{1040, 1129, 1203, 1226}
 )
 
 func isNumber(err error, list []uint16) bool {

@@ -22,7 +22,8 @@ const migrationWait = 120
 // gap. A database that is newer than the program is refused.
 //
 // MySQL commits each CREATE and ALTER by itself, so a migration may stop in the middle and run
-// again: every statement of one must bear that (CREATE TABLE IF NOT EXISTS).
+// again: every statement of one must bear that (CREATE TABLE IF NOT EXISTS). An ALTER that adds
+// columns is the last statement of its migration: a second run that finds them is done.
 //
 // It runs as the migrator; when nothing is to be done reading is enough.
 func (c *Cluster) Migrate(ctx context.Context, database string, files fs.FS, folder string, now time.Time) error {
@@ -120,7 +121,7 @@ func (m *migration) apply(ctx context.Context, name string, version int) error {
 	if err != nil {
 		return fmt.Errorf("read migration %s: %w", base, err)
 	}
-	if _, err := m.conn.ExecContext(ctx, string(script)); err != nil {
+	if _, err := m.conn.ExecContext(ctx, string(script)); err != nil && !isNumber(err, there) {
 		return Wrap("migration "+base, err)
 	}
 	const note = `INSERT INTO schema_migration (version, name, applied_us) VALUES (?, ?, ?)`

@@ -15,6 +15,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"matchday/errs"
+	"matchday/internal/mysqldb"
 )
 
 // Durability says what a commit means after a power loss.
@@ -138,7 +139,8 @@ func (d *DB) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 
 // Wrap adds the operation and turns a driver error into a code, by its number: constraint
 // violations are conflict; busy, full, read-only and I/O errors are unavailable; sql.ErrNoRows is
-// not_found. nil stays nil; what already has a code keeps it.
+// not_found. nil stays nil; what already has a code keeps it. Errors of MySQL are classified by
+// [mysqldb.Wrap], so that SQL which both engines run need not know where it runs.
 func Wrap(op string, err error) error {
 	if err == nil {
 		return nil
@@ -158,7 +160,7 @@ func Wrap(op string, err error) error {
 			return errs.Wrap(err, errs.CodeUnavailable, "%s", op)
 		}
 	}
-	return fmt.Errorf("%s: %w", op, err)
+	return mysqldb.Wrap(op, err)
 }
 
 // IsUnique reports whether err is a violated unique or primary key.

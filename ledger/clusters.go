@@ -1,0 +1,108 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+
+	"matchday/errs"
+	"matchday/internal/mysqldb"
+)
+
+// Cluster is a database cluster and the shards that live there. Each shard has a database of its own
+// there; one cluster may hold hundreds.
+type Cluster struct {
+	Name           string   `yaml:"name"`
+	Shards         ShardSet `yaml:"shards"`
+	mysqldb.Config `yaml:",inline"`
+}
+
+// ShardSet is a list of shard numbers and ranges, for example "0-3,7".
+type ShardSet string
+
+// Numbers returns the numbers, in the order of the list.
+func (s ShardSet) Numbers() ([]int, error) {
+	var out []int
+	for part := range strings.SplitSeq(string(s), ",") {
+		from, to, isRange := strings.Cut(strings.TrimSpace(part), "-")
+		first, err := strconv.Atoi(from)
+		last := first
+		if err == nil && isRange {
+			last, err = strconv.Atoi(to)
+		}
+		if err != nil || first < 0 || last < first || last >= maxShards {
+			return nil, errs.New(errs.CodeInvalid, "%.40q is no list of shards such as 0-3,7", string(s))
+		}
+		for n := first; n <= last; n++ {
+			out = append(out, n)
+		}
+	}
+	return out, nil
+}
+
+// validateClusters adds what is wrong with the clusters.
+func (c Config) validateClusters(check *errs.Check) {
+	names, owner := map[string]bool{}, map[int]string{}
+	for i, one := range c.Clusters {
+		field := fmt.Sprintf("clusters[%d]", i)
+		if one.Name == "" || names[one.Name] {
+			check.Add(field+".name", "is required, once each")
+		}
+		names[one.Name] = true
+		numbers, err := one.Shards.Numbers()
+		if err != nil {
+			check.Add(field+".shards", "must be a list such as 0-3,7")
+		}
+		for _, n := range numbers {
+			if other, ok := owner[n]; ok {
+				check.Add(field+".shards", "shard %d is on %s already", n, other)
+			}
+			owner[n] = one.Name
+			if n >= c.shards() {
+				check.Add(field+".shards", "there is no shard %d of %d", n, c.shards())
+			}
+		}
+		one.Config.Validate(check, field)
+	}
+}
+
+// fleet is the clusters of a process, by the shards that live there.
+type fleet struct {
+	open    []*mysqldb.Cluster
+	byShard map[int]*mysqldb.Cluster
+}
+
+// openFleet opens every cluster.
+func openFleet(ctx context.Context, list []Cluster, log *slog.Logger) (*fleet, error) {
+	f := &fleet{byShard: map[int]*mysqldb.Cluster{}}
+	for _, c := range list {
+		numbers, err := c.Shards.Numbers()
+		if err != nil {
+			return nil, errors.Join(err, f.close())
+		}
+		opened, err := mysqldb.Open(ctx, c.Config, mysqldb.Deps{Log: log})
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("open cluster %s: %w", c.Name, err), f.close())
+		}
+		f.open = append(f.open, opened)
+		for _, n := range numbers {
+			f.byShard[n] = opened
+		}
+	}
+	return f, nil
+}
+
+// close closes every cluster. It may be called twice, and on nil.
+func (f *fleet) close() error {
+	if f == nil {
+		return nil
+	}
+	var list []error
+	for _, c := range f.open {
+		list = append(list, c.Close())
+	}
+	return errors.Join(list...)
+}
