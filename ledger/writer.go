@@ -192,6 +192,7 @@ func (s *shard) run(ctx context.Context) error {
 			case first = <-s.interactive.jobs:
 				s.interactive.queued.Add(-int64(len(first.entries)))
 			case <-rested:
+				s.pace.from = time.Time{} // by the timer, which goes on when the clock stands still
 				continue
 			case first = <-bulk:
 				s.bulk.queued.Add(-int64(len(first.entries)))
