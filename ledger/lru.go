@@ -44,7 +44,7 @@ func newAccountCache(limit int) *accountCache {
 
 // clear forgets everything.
 func (c *accountCache) clear() {
-	c.byAddress = make(map[Address]*account, min(c.limit, 1<<12))
+	c.byAddress = make(map[Address]*account, min(c.limit, 1<<8))
 	c.root.prev, c.root.next = &c.root, &c.root
 }
 

@@ -9,6 +9,7 @@ import (
 
 // metrics are the room's figures. Labels are bounded: shards, lanes, kinds and jurisdictions.
 type metrics struct {
+	shards    int
 	transfers *prometheus.CounterVec
 	refusals  *prometheus.CounterVec
 	batches   *prometheus.HistogramVec
@@ -28,11 +29,12 @@ type metrics struct {
 	copied    prometheus.Counter
 }
 
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
+func newMetrics(r prometheus.Registerer, shards int) (*metrics, error) {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "matchday_ledger_" + name, Help: help}, labels)
 	}
 	m := &metrics{
+		shards:    shards,
 		transfers: counter("transfers_total", "Committed transfers.", "shard", "jurisdiction", "kind"),
 		refusals:  counter("refusals_total", "Refused transfers.", "shard", "jurisdiction", "kind"),
 		overloads: counter("overloads_total", "Calls turned away because a queue was full.", "shard", "lane"),
@@ -116,14 +118,29 @@ type countKey struct {
 	refused      bool
 }
 
+// maxLabels bounds the values of label shard in metrics that have many series for each.
+const maxLabels = 32
+
+// label returns the shard's label. With more than maxLabels shards several share one, such as 16-23:
+// hundreds of shards times kinds and jurisdictions would be more series than anybody reads. Gauges of
+// one series a shard keep the number.
+func (m *metrics) label(n int) string {
+	if m.shards <= maxLabels {
+		return strconv.Itoa(n)
+	}
+	width := (m.shards + maxLabels - 1) / maxLabels
+	first := n / width * width
+	return strconv.Itoa(first) + "-" + strconv.Itoa(min(first+width, m.shards)-1)
+}
+
 func (m *metrics) shard(n int) *shardMetrics {
-	label := strconv.Itoa(n)
+	label, number := m.label(n), strconv.Itoa(n)
 	one := &shardMetrics{
 		all: m, label: label, failures: m.failures.WithLabelValues(label), rebuilds: m.rebuilds.WithLabelValues(label),
 		retries: m.retries.WithLabelValues(label),
 		seconds: m.batches.WithLabelValues(label), rows: m.rows.WithLabelValues(label),
-		position: m.position.WithLabelValues(label), open: m.open.WithLabelValues(label),
-		oldest: m.oldest.WithLabelValues(label),
+		position: m.position.WithLabelValues(number), open: m.open.WithLabelValues(number),
+		oldest: m.oldest.WithLabelValues(number),
 		counts: map[countKey]prometheus.Counter{}, tally: map[countKey]int{},
 	}
 	for s := range stepCount {

@@ -15,17 +15,15 @@ type ring struct {
 	batches []stream.Batch // in order, without a gap
 	sizes   []int
 	bytes   int
+	limit   int   // of bytes
 	after   int64 // the sequence before batches[0]
 	changed chan struct{}
 }
 
-const (
-	ringBatches = 512
-	ringBytes   = 32 << 20
-)
+const ringBatches = 512
 
-func newRing(head int64) *ring {
-	return &ring{after: head, changed: make(chan struct{})}
+func newRing(head int64, limit int) *ring {
+	return &ring{after: head, limit: limit, changed: make(chan struct{})}
 }
 
 // add appends a batch and wakes who waits. Visible runs inside, before anybody is woken.
@@ -36,7 +34,7 @@ func (r *ring) add(b stream.Batch, bytes int, visible func()) {
 	r.sizes = append(r.sizes, bytes)
 	r.bytes += bytes
 	drop := 0
-	for len(r.batches)-drop > ringBatches || (r.bytes > ringBytes && len(r.batches)-drop > 1) {
+	for len(r.batches)-drop > ringBatches || (r.bytes > r.limit && len(r.batches)-drop > 1) {
 		r.after = r.batches[drop].Last
 		r.bytes -= r.sizes[drop]
 		r.batches[drop] = stream.Batch{}

@@ -28,12 +28,12 @@ type Config struct {
 	// Clusters are where shards live that are no SQLite file in Dir.
 	Clusters []Cluster `yaml:"clusters"`
 
-	QueuedInteractive int           `yaml:"queued_interactive"` // transfers waiting per shard, 0 is 20,000
-	QueuedBulk        int           `yaml:"queued_bulk"`        // transfers waiting per shard, 0 is 100,000
+	QueuedInteractive int           `yaml:"queued_interactive"` // transfers waiting per shard, 0 is 20,000 (less with many shards)
+	QueuedBulk        int           `yaml:"queued_bulk"`        // transfers waiting per shard, 0 is 100,000 (less with many shards)
 	BatchRows         int           `yaml:"batch_rows"`         // transfers per commit, 0 is 1,024
-	CachedAccounts    int           `yaml:"cached_accounts"`    // per shard, 0 is 200,000
-	PageCacheKiB      int           `yaml:"page_cache_kib"`     // of the database, per shard, 0 is 16 MiB
-	Readers           int           `yaml:"readers"`            // read connections per shard, 0 is 4
+	CachedAccounts    int           `yaml:"cached_accounts"`    // per shard, 0 is 200,000 (less with many shards)
+	PageCacheKiB      int           `yaml:"page_cache_kib"`     // of the database, per shard, 0 is 16 MiB (less with many shards)
+	Readers           int           `yaml:"readers"`            // read connections per shard, 0 is 4 (2 with many shards)
 	SweepEvery        time.Duration `yaml:"sweep_every"`        // for holds that ran out, 0 is 1 s
 	MaxReplicaLag     time.Duration `yaml:"max_replica_lag"`    // a replica further behind gets no reads, 0 is 5 s
 	SlowBatch         time.Duration `yaml:"slow_batch"`         // what takes longer is remembered for staff, 0 is 50 ms
@@ -52,10 +52,7 @@ type Config struct {
 	relaxed  bool // commits need not survive a power cut: an import is run again after one
 }
 
-const (
-	maxShards    = 256
-	defaultQueue = 20_000
-)
+const maxShards = 256
 
 // Validate returns one error that names every field that is out of range.
 func (c Config) Validate() error {
@@ -136,7 +133,7 @@ func orDefault[T int | time.Duration](value, fallback T) T {
 
 func (c Config) shards() int               { return orDefault(c.Shards, 2) }
 func (c Config) batchRows() int            { return orDefault(c.BatchRows, 1024) }
-func (c Config) readers() int              { return orDefault(c.Readers, 4) }
+func (c Config) readers() int              { return orDefault(c.Readers, c.share(16, 2, 4)) }
 func (c Config) sweepEvery() time.Duration { return orDefault(c.SweepEvery, time.Second) }
 func (c Config) failoverWait() time.Duration {
 	return orDefault(c.FailoverWait, 10*time.Second)
@@ -185,13 +182,11 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	if d.Clock == nil || d.Log == nil || d.Metrics == nil {
 		return nil, errs.New(errs.CodeInternal, "ledger needs a clock, a log and a metrics registry")
 	}
-	if c.PageCacheKiB == 0 {
-		c.PageCacheKiB = defaultCacheKiB
-	}
+	c = c.sized()
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create ledger folder: %w", err)
 	}
-	m, err := newMetrics(d.Metrics)
+	m, err := newMetrics(d.Metrics, c.shards())
 	if err != nil {
 		return nil, fmt.Errorf("register ledger metrics: %w", err)
 	}
@@ -296,11 +291,11 @@ func newShard(c Config, number int, d Deps, m *shardMetrics) *shard {
 		number: number, clock: d.Clock, log: d.Log, config: c, metrics: m, leave: errStopped,
 		reads:   m.all.shardReads(number),
 		steps:   newStopwatch(d.Clock, m, number, c.slowBatch()),
-		builder: newBuilder(number, nil, orDefault(c.CachedAccounts, 200_000), knownKeys),
-		ring:    newRing(0), pace: newPace(c.batchRows()),
+		builder: newBuilder(number, nil, c.CachedAccounts, c.knownKeys()),
+		ring:    newRing(0, c.ringBytes()), pace: newPace(c.batchRows()),
 	}
-	s.interactive.open(orDefault(c.QueuedInteractive, defaultQueue))
-	s.bulk.open(orDefault(c.QueuedBulk, 5*defaultQueue))
+	s.interactive.open(c.QueuedInteractive)
+	s.bulk.open(c.QueuedBulk)
 	return s
 }
 
@@ -337,14 +332,6 @@ func (s *shard) adopt(state shardState, owned []bucketRow) {
 	s.lastUS.Store(state.at.UnixMicro())
 	s.ring.reset(state.seq)
 }
-
-// defaultCacheKiB is the writer's page cache. More is slower: after a page split SQLite walks its
-// whole cache at the commit, and with 64 MiB that was a third of a small batch's time. What the
-// cache misses the system's own cache has.
-const defaultCacheKiB = 16 << 10
-
-// knownKeys is how many of the keys seen last a shard remembers.
-const knownKeys = 32 << 10
 
 func (l *lane) open(limit int) {
 	l.limit = int64(limit)

@@ -104,7 +104,11 @@ func dsn(path string, o Options, reader bool) string {
 	}
 	if reader || o.ReadOnly {
 		pragma("query_only", 1)
-		pragma("cache_size", -4096)
+		cache := 4096
+		if o.CacheKiB > 0 {
+			cache = min(cache, max(256, o.CacheKiB/4)) // a small writer has small readers
+		}
+		pragma("cache_size", -cache)
 	} else {
 		cache := 16 << 10
 		if o.CacheKiB > 0 {
