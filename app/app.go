@@ -210,19 +210,6 @@ func (a *App) openLedger(ctx context.Context) (err error) {
 	return err
 }
 
-// runRelays publishes the log of every shard that this process writes until ctx is done.
-func (a *App) runRelays(ctx context.Context) error {
-	log, metrics := a.room("stream")
-	deps := stream.Deps{Clock: a.clock, Log: log, Metrics: metrics}
-	return runShards(ctx, a.Ledger.Shards(), func(ctx context.Context, shard int) error {
-		relay, err := stream.NewRelay(a.Ledger, shard, a.streams.Transport(), deps)
-		if err != nil {
-			return err
-		}
-		return a.Ledger.WhileOwned(ctx, shard, relay.Run)
-	})
-}
-
 // openPlayers opens identities and makes the staff accounts what the configuration says.
 func (a *App) openPlayers(ctx context.Context) (err error) {
 	log, metrics := a.room("player")

@@ -20,6 +20,7 @@ import (
 	"matchday/internal/telemetry"
 	"matchday/jurisdiction"
 	"matchday/ledger"
+	"matchday/ledger/capture"
 	"matchday/payments"
 	"matchday/player"
 	"matchday/sportsbook"
@@ -43,6 +44,7 @@ type Config struct {
 	Telemetry     telemetry.Config       `yaml:"telemetry"`
 	Jurisdictions jurisdiction.Config    `yaml:"jurisdictions"`
 	Ledger        ledger.Config          `yaml:"ledger"`
+	Capture       capture.Config         `yaml:"capture"` // of logs from the binlogs of clusters
 	Stream        stream.EmbeddedConfig  `yaml:"stream"`
 	Player        player.Config          `yaml:"player"`
 	Payments      payments.Config        `yaml:"payments"`
@@ -175,7 +177,7 @@ func (c Config) Validate() error {
 		name     string
 		validate func() error
 	}{
-		{"telemetry", c.Telemetry.Validate}, {"jurisdictions", c.Jurisdictions.Validate}, {"ledger", c.Ledger.Validate},
+		{"telemetry", c.Telemetry.Validate}, {"jurisdictions", c.Jurisdictions.Validate}, {"ledger", c.Ledger.Validate}, {"capture", c.Capture.Validate},
 		{"stream", c.Stream.Validate}, {"player", c.Player.Validate}, {"payments", c.Payments.Validate},
 		{"sandbox", c.Sandbox.Validate}, {"sportsbook", c.Sportsbook.Validate}, {"history", c.History.Validate},
 		{"api", c.API.Validate}, {"web", c.Web.Validate},

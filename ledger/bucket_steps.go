@@ -91,14 +91,12 @@ type moveOut struct {
 	to     int
 	bucket int
 	shares []share
-	seq    int64 // answer: of the record
 }
 
 func (s *moveOut) apply(ctx context.Context, b *builder) error {
 	now := b.buckets.rows[s.bucket]
 	switch {
 	case now.state == bucketAway && now.move == s.move:
-		s.seq = now.seq
 		return nil
 	case now.state != bucketFenced || now.move != s.move:
 		return asRefusal(conflictingMove(s.bucket, now, b.shard))
@@ -115,8 +113,8 @@ func (s *moveOut) apply(ctx context.Context, b *builder) error {
 	if err != nil {
 		return err
 	}
-	s.seq = b.mark(KindMoveOut, record)
-	b.setBucket(bucketRow{s.bucket, bucketAway, s.to, s.move, s.seq})
+	seq := b.mark(KindMoveOut, record)
+	b.setBucket(bucketRow{s.bucket, bucketAway, s.to, s.move, seq})
 	return nil
 }
 
@@ -127,14 +125,12 @@ type moveIn struct {
 	bucket  int
 	fromSeq int64 // of the source's moveOut
 	atUS    int64 // its time: what happens here happens later
-	seq     int64 // answer: of the record
 }
 
 func (s *moveIn) apply(ctx context.Context, b *builder) error {
 	now := b.buckets.rows[s.bucket]
 	switch {
 	case now.state == bucketLive && now.move == s.move:
-		s.seq = now.seq
 		return nil
 	case now.state != bucketCopying || now.move != s.move:
 		return asRefusal(conflictingMove(s.bucket, now, b.shard))
@@ -155,8 +151,8 @@ func (s *moveIn) apply(ctx context.Context, b *builder) error {
 	if at := fromMicros(s.atUS); b.out.at.Before(at) {
 		b.out.at = at
 	}
-	s.seq = b.mark(KindMoveIn, record)
-	b.setBucket(bucketRow{s.bucket, bucketLive, s.from, s.move, s.seq})
+	seq := b.mark(KindMoveIn, record)
+	b.setBucket(bucketRow{s.bucket, bucketLive, s.from, s.move, seq})
 	return nil
 }
 

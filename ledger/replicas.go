@@ -122,7 +122,14 @@ func (r *replicas) close() error {
 func (s *shard) probe(ctx context.Context, r *replica, maxLag time.Duration) {
 	asking, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	seq, err := r.store.position(asking)
+	seq, epoch, err := r.store.standing(asking)
+	wanted := s.epoch.Load()
+	if err == nil && s.isElsewhere() {
+		var head int64
+		if head, wanted, err = s.store.standing(asking); err == nil {
+			s.advance(head)
+		}
+	}
 	if ctx.Err() != nil {
 		return
 	}
@@ -133,6 +140,10 @@ func (s *shard) probe(ctx context.Context, r *replica, maxLag time.Duration) {
 	r.saw(seq)
 	behind := s.behind(seq)
 	s.reads.lag(r.node, behind)
+	if epoch != wanted { // it has not seen the last take-over: it may be a primary of old, with commits nobody knows
+		s.judge(r, false, "of another epoch", nil)
+		return
+	}
 	s.judge(r, behind <= maxLag, "too far behind", nil)
 }
 
@@ -163,11 +174,20 @@ func (s *shard) behind(seq int64) time.Duration {
 	return max(s.clock.Now().Sub(since), 0)
 }
 
-// watchReplicas probes every replica until ctx is done.
+// watchReplicas keeps the lists of replicas and probes each until ctx is done.
 func (s *Service) watchReplicas(ctx context.Context) error {
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
+	told := ""
 	for {
+		problem := ""
+		if err := s.listReplicas(ctx); err != nil && ctx.Err() == nil {
+			problem = err.Error()
+		}
+		if problem != told && problem != "" { // once, not each second
+			s.shards[0].log.Warn("ledger replicas stay as they are", "err", problem)
+		}
+		told = problem
 		s.probeReplicas(ctx)
 		select {
 		case <-ctx.Done():
@@ -197,7 +217,6 @@ func (s *Service) probeReplicas(ctx context.Context) {
 // database, through its reading connections, if no replica does within a few milliseconds. read
 // returns the position of the snapshot that it saw.
 func (s *shard) readFrom(ctx context.Context, seq int64, read func(readerStore) (int64, error)) error {
-	seq = max(seq, s.came.Load()) // a replica from before has less than nothing of a bucket that came
 	r := s.replicas.pick()
 	if r != nil {
 		ok, err := s.readReplica(ctx, r, seq, read)
@@ -247,7 +266,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return errs.Wrap(ctx.Err(), errs.CodeUnavailable, "gave up waiting")
+		return errs.Wrap(ctx.Err(), errs.CodeUnavailable, "gave up waiting for a replica")
 	}
 }
 

@@ -56,6 +56,7 @@ func (s *Service) runShared(ctx context.Context) error {
 	serving, stop := context.WithCancel(failed)
 	defer stop()
 	g.Go(func() error { return s.server.serve(serving) })
+	g.Go(func() error { return s.watchReplicas(serving) })
 	g.Go(func() error {
 		defer stop()
 		own, cancel := context.WithCancel(ctx)

@@ -37,6 +37,16 @@ func (r tableReads) position(ctx context.Context) (int64, error) {
 	return seq, sqldb.Wrap("read position", err)
 }
 
+// standing implements readerStore.
+func (r tableReads) standing(ctx context.Context) (seq, epoch int64, err error) {
+	const q = `
+		SELECT seq, epoch
+		FROM shard
+		WHERE id = 1`
+	err = oneRow(r.on.QueryContext(ctx, q))(&seq, &epoch)
+	return seq, epoch, sqldb.Wrap("read position and epoch", err)
+}
+
 // balances implements readerStore, with one statement for each chunk of addresses, which sees one
 // state.
 func (r tableReads) balances(ctx context.Context, list []Address) ([]balanceRow, int64, error) {

@@ -2,8 +2,11 @@ package mysqldb
 
 import (
 	"crypto/tls"
+	"database/sql"
 	"fmt"
 	"net"
+
+	"matchday/errs"
 )
 
 // CaptureLogin returns the account that reads the binlog, for clients other than the pools here.
@@ -24,4 +27,35 @@ func (c Config) CaptureTLS(addr string) (*tls.Config, error) {
 		return nil, fmt.Errorf("node %s: %w", addr, err)
 	}
 	return &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}, nil
+}
+
+// maxReaders bounds the nodes that were added while running.
+const maxReaders = 256
+
+// Reader returns the reading pool to a node, also to one that the configuration does not name. Such a
+// pool lives as long as the cluster; it holds no connection while nobody uses it.
+func (c *Cluster) Reader(addr string) (*sql.DB, error) {
+	if n, ok := c.nodes[addr]; ok {
+		return n.read, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n, ok := c.readers[addr]; ok {
+		return n.read, nil
+	}
+	if len(c.readers) >= maxReaders {
+		return nil, errs.New(errs.CodeLimitReached, "more than %d nodes were added to the cluster", maxReaders)
+	}
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return nil, errs.New(errs.CodeInvalid, "node %q: want host:port", addr)
+	}
+	n, err := c.config.pools(addr)
+	if err != nil {
+		return nil, err
+	}
+	if c.readers == nil {
+		c.readers = map[string]*node{}
+	}
+	c.readers[addr] = n
+	return n.read, nil
 }

@@ -26,6 +26,8 @@ type Cluster struct {
 	log    *slog.Logger
 	nodes  map[string]*node
 
+	readers map[string]*node // nodes added while running; under mu
+
 	mu      sync.Mutex // held while the primary is looked for, so that one look serves all who wait
 	primary *node      // nil: not known
 }
@@ -118,6 +120,11 @@ func orWriter(c Config, s secret) secret {
 func (c *Cluster) Close() error {
 	var list []error
 	for _, n := range c.nodes {
+		list = append(list, n.write.Close(), n.read.Close(), n.migrate.Close())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.readers {
 		list = append(list, n.write.Close(), n.read.Close(), n.migrate.Close())
 	}
 	return errors.Join(list...)

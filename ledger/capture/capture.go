@@ -146,7 +146,7 @@ func (c *Capture) Resume(ctx context.Context, shard int, after int64, source str
 	return nil
 }
 
-// Resnapshot lets the shard's relay go on from the tables where the binlog was purged, once.
+// Resnapshot lets the shard's next relay go on from the tables where the binlog was purged, once.
 //
 // Errors: not_found for a shard that is in no cluster's binlog.
 func (c *Capture) Resnapshot(shard int) error {
@@ -155,15 +155,6 @@ func (c *Capture) Resnapshot(shard int) error {
 		return errs.New(errs.CodeNotFound, "shard %d is not read from a binlog", shard)
 	}
 	one.allow()
-	return nil
-}
-
-// Allowed returns a channel that is closed when a new snapshot of the shard is allowed; nil, which
-// never is, for a shard that is not read from a binlog.
-func (c *Capture) Allowed(shard int) <-chan struct{} {
-	if one, ok := c.shards[shard]; ok {
-		return one.allowed()
-	}
 	return nil
 }
 

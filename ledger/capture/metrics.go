@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,7 @@ type metrics struct {
 	drops    *prometheus.CounterVec
 	lag      *prometheus.GaugeVec
 	snapshot *prometheus.GaugeVec
+	stops    *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer) metrics {
@@ -28,6 +30,7 @@ func newMetrics(r prometheus.Registerer) metrics {
 		sessions: counter("sessions_total", "Times the binlog was connected to.", "cluster"),
 		drops:    counter("drops_total", "Times a shard's read-ahead was dropped because its relay took nothing.", "cluster"),
 		lag:      gauge("lag_seconds", "Age of the newest commit read from the binlog when it was read, to the second.", "cluster"),
+		stops:    gauge("stopped", "1 while a shard's relay stands still because the binlog was purged.", "shard"),
 		snapshot: gauge("snapshot_seq", "How far the last new snapshot of a shard has come.", "shard"),
 	}
 }
@@ -57,6 +60,7 @@ type readerMetrics struct {
 	drops      prometheus.Counter
 	lag        prometheus.Gauge
 	snapshots  *prometheus.GaugeVec
+	stops      *prometheus.GaugeVec
 }
 
 func (m metrics) of(cluster string) readerMetrics {
@@ -64,13 +68,22 @@ func (m metrics) of(cluster string) readerMetrics {
 		fromBinlog: count{m.batches.WithLabelValues(cluster, "binlog")},
 		fromTables: count{m.batches.WithLabelValues(cluster, "tables")},
 		sessions:   m.sessions.WithLabelValues(cluster), drops: m.drops.WithLabelValues(cluster),
-		lag: m.lag.WithLabelValues(cluster), snapshots: m.snapshot,
+		lag: m.lag.WithLabelValues(cluster), snapshots: m.snapshot, stops: m.stops,
 	}
 }
 
 // snapshot notes how far a shard's new snapshot has come.
-func (m readerMetrics) snapshot(shard string, seq int64) {
-	m.snapshots.WithLabelValues(shard).Set(float64(seq))
+func (m readerMetrics) snapshot(shard int, seq int64) {
+	m.snapshots.WithLabelValues(strconv.Itoa(shard)).Set(float64(seq))
+}
+
+// stopped notes whether a shard's relay stands still.
+func (m readerMetrics) stopped(shard int, is bool) {
+	value := 0.0
+	if is {
+		value = 1
+	}
+	m.stops.WithLabelValues(strconv.Itoa(shard)).Set(value)
 }
 
 // behind notes how old a commit was when it was read. A binlog counts whole seconds.

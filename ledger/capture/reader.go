@@ -23,12 +23,12 @@ import (
 )
 
 const (
-	gatherTime     = 2 * time.Second // for the relays of a server to say where they are
-	heartbeat      = 5 * time.Second // how often an idle server says that it lives
-	silence        = 30 * time.Second
-	watchPrimary   = time.Second
-	firstRetry     = 100 * time.Millisecond
-	lastRetry      = 5 * time.Second
+	gatherTime   = 2 * time.Second // for the relays of a server to say where they are
+	heartbeat    = 5 * time.Second // how often an idle server says that it lives
+	silence      = 30 * time.Second
+	watchPrimary = time.Second
+	firstRetry   = 100 * time.Millisecond
+	lastRetry    = 5 * time.Second
 )
 
 // reader reads one cluster's binlog for all its shards.
@@ -88,6 +88,7 @@ func (r *reader) check(ctx context.Context, s *shard, after int64, source string
 			"position", source, "oldest", oldest.String())
 		return nil
 	}
+	r.metrics.stopped(s.number, true)
 	return &PurgedError{Shard: s.number, Node: on.node, After: after, Position: source, Oldest: oldest.String()}
 }
 

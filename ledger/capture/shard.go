@@ -34,14 +34,14 @@ type shard struct {
 	changed chan struct{}
 	taken   chan struct{} // closed when the relay took something
 
-	permit   chan struct{} // closed when a new snapshot is allowed
-	snapshot *progress     // of a new snapshot that runs
+	permit   bool      // a new snapshot is allowed, once
+	snapshot *progress // of a new snapshot that runs
 }
 
 func newShard(number int, c Config, d Deps, r *reader) *shard {
 	return &shard{
 		number: number, books: d.Books, reader: r, clock: d.Clock, log: d.Log, config: c, idle: true,
-		changed: make(chan struct{}), taken: make(chan struct{}), permit: make(chan struct{}),
+		changed: make(chan struct{}), taken: make(chan struct{}),
 	}
 }
 
@@ -236,6 +236,7 @@ func (s *shard) resume(ctx context.Context, after int64, source string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.idle = s.idle && after < s.seen
+	s.reader.metrics.stopped(s.number, false)
 	return nil
 }
 
@@ -254,6 +255,7 @@ func (s *shard) fail(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lost = why
+	s.reader.metrics.stopped(s.number, true)
 	s.wake()
 }
 
@@ -261,31 +263,17 @@ func (s *shard) fail(why error) {
 func (s *shard) allow() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	select {
-	case <-s.permit:
-	default:
-		close(s.permit)
-	}
-}
-
-func (s *shard) allowed() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.permit
+	s.permit = true
 }
 
 // mayResnapshot reports whether a new snapshot is allowed, and if so uses up the permission.
 func (s *shard) mayResnapshot(after int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	select {
-	case <-s.permit:
-		s.permit = make(chan struct{})
-	default:
-		if s.config.OnPurged != OnPurgedResnapshot {
-			return false
-		}
+	if !s.permit && s.config.OnPurged != OnPurgedResnapshot {
+		return false
 	}
+	s.permit = false
 	s.snapshot = &progress{from: after, begun: s.clock.Now(), told: s.clock.Now()}
 	return true
 }

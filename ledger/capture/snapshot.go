@@ -2,7 +2,6 @@ package capture
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"matchday/errs"
@@ -31,7 +30,7 @@ func (p *progress) read(ctx context.Context, s *shard, list []stream.Batch) erro
 	if len(list) > 0 {
 		at = list[len(list)-1].Last
 	}
-	s.reader.metrics.snapshot(strconv.Itoa(s.number), at)
+	s.reader.metrics.snapshot(s.number, at)
 	s.mu.Lock()
 	done, seen := s.snapshot == nil, s.seen
 	s.mu.Unlock()

@@ -1,0 +1,184 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"matchday/errs"
+	"matchday/internal/clock"
+	"matchday/internal/mysqldb"
+)
+
+// OpenCluster is a cluster of this process and the shards that live there.
+type OpenCluster struct {
+	Name    string
+	Cluster *mysqldb.Cluster
+	Shards  []int
+}
+
+// Clusters returns the clusters of the configuration, as they are open here.
+func (s *Service) Clusters() []OpenCluster {
+	return openClusters(s.config.Clusters, s.fleet)
+}
+
+func openClusters(list []Cluster, f *fleet) []OpenCluster {
+	out := make([]OpenCluster, 0, len(list))
+	for i, c := range list {
+		one := OpenCluster{Name: c.Name, Cluster: f.open[i]}
+		for _, n := range slices.Sorted(maps.Keys(f.byShard)) {
+			if f.byShard[n] == f.open[i] {
+				one.Shards = append(one.Shards, n)
+			}
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+// listReplicas makes the replicas of each shard what configuration and directory say now: the nodes
+// of its cluster but the primary, without those that operators took out, and with those they added.
+func (s *Service) listReplicas(ctx context.Context) error {
+	clusters := s.Clusters()
+	if len(clusters) == 0 {
+		return nil
+	}
+	said, err := s.directory.replicas(ctx)
+	if err != nil {
+		return err
+	}
+	var problems []error
+	for _, c := range clusters {
+		_, primary, err := c.Cluster.PrimaryReads(ctx)
+		if err != nil {
+			problems = append(problems, err) // the list stays as it is
+			continue
+		}
+		for _, n := range c.Shards {
+			one, database := s.shards[n], c.Cluster.Config().DatabaseOf(n)
+			err := one.replicas.set(replicaNodes(c.Cluster.Nodes(), primary, said[n]), func(node string) (*replica, error) {
+				db, err := c.Cluster.Reader(node)
+				if err != nil {
+					return nil, fmt.Errorf("open replica %s of shard %d: %w", node, n, err)
+				}
+				return &replica{node: node, store: newMySQLReads(db, database)}, nil
+			}, one.reads.forget)
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// replicaNodes returns the nodes that are replicas, in order.
+func replicaNodes(configured []string, primary string, said map[string]bool) []string {
+	var out []string
+	for _, node := range configured {
+		if on, known := said[node]; node != primary && (on || !known) {
+			out = append(out, node)
+		}
+	}
+	for _, node := range slices.Sorted(maps.Keys(said)) {
+		if said[node] && node != primary && !slices.Contains(configured, node) {
+			out = append(out, node)
+		}
+	}
+	return out
+}
+
+// ReplicaStatus is how one node of a shard's cluster stands.
+type ReplicaStatus struct {
+	Shard     int
+	Node      string
+	IsPrimary bool
+	IsOff     bool  // an operator has taken it out of reads
+	Position  int64 // last sequence it shows
+	Behind    int64 // sequences that the primary has and it has not
+	Err       error // why it did not answer
+}
+
+// SetReplica lets a node take reads of the shards, or takes it out of them. Running processes follow
+// within a second. A node that no configuration names is read with the cluster's reading account.
+func SetReplica(ctx context.Context, c Config, clk clock.Clock, node string, on bool, shards []int) error {
+	d, f, err := openForReplicas(ctx, c, clk)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = errors.Join(d.close(), f.close()) }()
+	if len(shards) == 0 {
+		shards = slices.Sorted(maps.Keys(f.byShard))
+	}
+	for _, n := range shards {
+		if f.byShard[n] == nil {
+			return errs.New(errs.CodeInvalid, "shard %d is on no cluster", n)
+		}
+	}
+	return d.setReplica(ctx, node, on, shards)
+}
+
+// Replicas asks every node of every cluster how far each shard has come there.
+func Replicas(ctx context.Context, c Config, clk clock.Clock) ([]ReplicaStatus, error) {
+	d, f, err := openForReplicas(ctx, c, clk)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = errors.Join(d.close(), f.close()) }()
+	said, err := d.replicas(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []ReplicaStatus
+	for _, cluster := range openClusters(c.Clusters, f) {
+		_, primary, err := cluster.Cluster.PrimaryReads(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range cluster.Shards {
+			nodes := append([]string{primary}, slices.DeleteFunc(slices.Clone(cluster.Cluster.Nodes()), func(node string) bool { return node == primary })...)
+			for _, node := range slices.Sorted(maps.Keys(said[n])) {
+				if !slices.Contains(nodes, node) {
+					nodes = append(nodes, node)
+				}
+			}
+			out = append(out, askNodes(ctx, cluster.Cluster, n, nodes, said[n])...)
+		}
+	}
+	return out, nil
+}
+
+// askNodes asks the nodes about one shard; the first is the primary.
+func askNodes(ctx context.Context, c *mysqldb.Cluster, shard int, nodes []string, said map[string]bool) []ReplicaStatus {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	out := make([]ReplicaStatus, len(nodes))
+	for i, node := range nodes {
+		on, known := said[node]
+		out[i] = ReplicaStatus{Shard: shard, Node: node, IsPrimary: i == 0, IsOff: known && !on}
+		var db *sql.DB
+		if db, out[i].Err = c.Reader(node); out[i].Err != nil {
+			continue
+		}
+		out[i].Position, out[i].Err = newMySQLReads(db, c.Config().DatabaseOf(shard)).position(ctx)
+		out[i].Behind = max(out[0].Position-out[i].Position, 0)
+	}
+	return out
+}
+
+// openForReplicas opens the directory and the clusters of books that exist.
+func openForReplicas(ctx context.Context, c Config, clk clock.Clock) (*directory, *fleet, error) {
+	if len(c.Clusters) == 0 {
+		return nil, nil, errs.New(errs.CodeInvalid, "no shard is on a cluster: SQLite shards have no replicas")
+	}
+	d, err := openDirectory(ctx, c, c.shards(), clk)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := openFleet(ctx, c.Clusters, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, nil, errors.Join(err, d.close())
+	}
+	return d, f, nil
+}
