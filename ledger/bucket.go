@@ -197,3 +197,13 @@ func (j *job) refusal() error {
 	}
 	return j.refused
 }
+
+// cameBy notes where a bucket came.
+func (s *shard) cameBy(seq int64) {
+	for {
+		old := s.came.Load()
+		if seq <= old || s.came.CompareAndSwap(old, seq) {
+			return
+		}
+	}
+}

@@ -91,12 +91,14 @@ type moveOut struct {
 	to     int
 	bucket int
 	shares []share
+	seq    int64 // answer: of the record
 }
 
 func (s *moveOut) apply(ctx context.Context, b *builder) error {
 	now := b.buckets.rows[s.bucket]
 	switch {
 	case now.state == bucketAway && now.move == s.move:
+		s.seq = now.seq
 		return nil
 	case now.state != bucketFenced || now.move != s.move:
 		return asRefusal(conflictingMove(s.bucket, now, b.shard))
@@ -113,8 +115,8 @@ func (s *moveOut) apply(ctx context.Context, b *builder) error {
 	if err != nil {
 		return err
 	}
-	seq := b.mark(KindMoveOut, record)
-	b.setBucket(bucketRow{s.bucket, bucketAway, s.to, s.move, seq})
+	s.seq = b.mark(KindMoveOut, record)
+	b.setBucket(bucketRow{s.bucket, bucketAway, s.to, s.move, s.seq})
 	return nil
 }
 
@@ -125,12 +127,14 @@ type moveIn struct {
 	bucket  int
 	fromSeq int64 // of the source's moveOut
 	atUS    int64 // its time: what happens here happens later
+	seq     int64 // answer: of the record
 }
 
 func (s *moveIn) apply(ctx context.Context, b *builder) error {
 	now := b.buckets.rows[s.bucket]
 	switch {
 	case now.state == bucketLive && now.move == s.move:
+		s.seq = now.seq
 		return nil
 	case now.state != bucketCopying || now.move != s.move:
 		return asRefusal(conflictingMove(s.bucket, now, b.shard))
@@ -151,8 +155,8 @@ func (s *moveIn) apply(ctx context.Context, b *builder) error {
 	if at := fromMicros(s.atUS); b.out.at.Before(at) {
 		b.out.at = at
 	}
-	seq := b.mark(KindMoveIn, record)
-	b.setBucket(bucketRow{s.bucket, bucketLive, s.from, s.move, seq})
+	s.seq = b.mark(KindMoveIn, record)
+	b.setBucket(bucketRow{s.bucket, bucketLive, s.from, s.move, s.seq})
 	return nil
 }
 

@@ -71,6 +71,7 @@ func TestEngines(t *testing.T) {
 				return openEngine(t, ledger.Config{Dir: dir, Clusters: clusters(dir), SweepEvery: time.Hour, CachedAccounts: 3}, c)
 			}
 			ledgertest.Run(t, open, fresh)
+			ledgertest.RunMoves(t, open, fresh)
 		})
 	}
 }

@@ -425,7 +425,11 @@ func (v *verifier) addTotals(totals map[[2]string]*VerifyTotal) {
 		if a.kind == 0 || int(a.currency) >= len(v.texts) {
 			continue
 		}
-		key := [2]string{v.texts[a.currency], a.kind.String()}
+		kind := a.kind
+		if a.of != 0 { // it balances copies of accounts that are on another shard, and in its export
+			kind = a.of
+		}
+		key := [2]string{v.texts[a.currency], kind.String()}
 		t := totals[key]
 		if t == nil {
 			t = &VerifyTotal{Currency: money.Currency(key[0]), Type: key[1]}

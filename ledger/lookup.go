@@ -20,6 +20,9 @@ func (s *Service) Lookup(ctx context.Context, p id.Player, key string, request [
 		return Result{}, false, err
 	}
 	old, found, err := one.store.answered(ctx, key)
+	if err == nil && !found && s.ShardOf(p) != one.number {
+		return s.Lookup(ctx, p, key, request) // its bucket moved while we looked
+	}
 	if err != nil || !found || old.player != p {
 		return Result{}, false, err
 	}

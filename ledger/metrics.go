@@ -25,6 +25,8 @@ type metrics struct {
 	reads     *prometheus.CounterVec
 	freshness prometheus.Histogram
 	lag       *prometheus.GaugeVec
+	pauses    prometheus.Histogram
+	copied    prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer, shards int) (*metrics, error) {
@@ -73,9 +75,16 @@ func newMetrics(r prometheus.Registerer, shards int) (*metrics, error) {
 			Name: "matchday_ledger_oldest_group_seconds", Help: "Age of the oldest open group; alarm from 60.",
 		}, []string{"shard"}),
 	}
+	m.pauses = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "matchday_ledger_move_pause_seconds", Help: "How long a bucket that changed shards was served by neither.",
+		Buckets: prometheus.ExponentialBuckets(0.005, 2, 9),
+	})
+	m.copied = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "matchday_ledger_move_copied_rows_total", Help: "Transfers copied to other shards by moves of buckets.",
+	})
 	all := []prometheus.Collector{
 		m.transfers, m.refusals, m.overloads, m.failures, m.rebuilds, m.retries, m.batches, m.rows, m.position, m.steps,
-		m.reads, m.freshness, m.lag, m.open, m.oldest,
+		m.reads, m.freshness, m.lag, m.open, m.oldest, m.pauses, m.copied,
 	}
 	for _, c := range all {
 		if err := r.Register(c); err != nil {
@@ -226,3 +235,6 @@ func (m *shardMetrics) openGroups(list []openGroup, now time.Time) {
 	}
 	m.oldest.Set(max(0, now.Sub(list[0].at).Seconds()))
 }
+
+// copiedRows counts transfers that a move copied.
+func (m *metrics) copiedRows(n int) { m.copied.Add(float64(n)) }

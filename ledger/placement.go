@@ -28,6 +28,9 @@ func newPlacement(shards int) *placement {
 
 func (p *placement) shardOf(player id.Player) int { return int(p.shards[bucketOf(player)]) }
 
+// BucketOf returns the bucket of a player, 0 to 1,023. It never changes.
+func BucketOf(p id.Player) int { return bucketOf(p) }
+
 // bucketOf hashes the player with FNV-1a, folded to the number of buckets. The result is stored by
 // where rows are, so it may never change.
 func bucketOf[P ~string | ~[]byte](player P) int {

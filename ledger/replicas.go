@@ -217,6 +217,7 @@ func (s *Service) probeReplicas(ctx context.Context) {
 // database, through its reading connections, if no replica does within a few milliseconds. read
 // returns the position of the snapshot that it saw.
 func (s *shard) readFrom(ctx context.Context, seq int64, read func(readerStore) (int64, error)) error {
+	seq = max(seq, s.came.Load()) // a replica from before has less than nothing of a bucket that came
 	r := s.replicas.pick()
 	if r != nil {
 		ok, err := s.readReplica(ctx, r, seq, read)
@@ -266,7 +267,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return errs.Wrap(ctx.Err(), errs.CodeUnavailable, "gave up waiting for a replica")
+		return errs.Wrap(ctx.Err(), errs.CodeUnavailable, "gave up waiting")
 	}
 }
 

@@ -158,6 +158,9 @@ type Service struct {
 	groups    groupsInHand
 	log       *slog.Logger
 	fleet     *fleet
+	ids       *id.Source
+	asked     signal // a move began, or is to stop
+	figures   *metrics
 
 	// Only when several processes share the shards.
 	keeper *keeper
@@ -187,7 +190,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register ledger metrics: %w", err)
 	}
-	s := &Service{clock: d.Clock, config: c, log: d.Log}
+	s := &Service{clock: d.Clock, config: c, log: d.Log, ids: id.NewSource(d.Clock.Now), figures: m}
 	if err := s.open(ctx, d, m); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -319,6 +322,11 @@ func (s *shard) adopt(state shardState, owned []bucketRow) {
 	s.builder.buckets.load(owned)
 	s.unsure, s.pending, s.ailing, s.checked = false, false, false, 0
 	s.groups.Store(true) // an earlier writer may have left some
+	for _, r := range owned {
+		if r.state == bucketLive {
+			s.cameBy(r.seq)
+		}
+	}
 	s.head.Store(state.seq)
 	s.epoch.Store(state.epoch)
 	s.lastUS.Store(state.at.UnixMicro())
@@ -346,6 +354,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return s.watchReplicas(ctx) })
 	g.Go(func() error { return s.sweepGroups(ctx) })
+	g.Go(func() error { return s.runMoves(ctx) })
 	return g.Wait()
 }
 

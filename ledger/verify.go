@@ -35,6 +35,7 @@ type verifiedAccount struct {
 	address                uint64
 	posted, held           int64
 	kind                   accountType
+	of                     accountType // of an elsewhere account: the type that it balances
 	jurisdiction, currency uint8
 	known                  bool // its balance is; an account opened before the file began shows it first
 }
@@ -147,7 +148,7 @@ func (v *verifier) open(a sealedAccount) error {
 		return found("currencies are known", "account", key, "a currency", a.currency)
 	}
 	v.accounts = append(v.accounts, verifiedAccount{
-		address: v.hash(a.address), kind: parts.kind, jurisdiction: v.name(a.jurisdiction), currency: v.name(a.currency), known: true,
+		address: v.hash(a.address), kind: parts.kind, of: elsewhereOf(a.address), jurisdiction: v.name(a.jurisdiction), currency: v.name(a.currency), known: true,
 	})
 	return nil
 }
@@ -222,7 +223,7 @@ func (v *verifier) checkLine(r *row, l line, address Address) error {
 			return found("addresses are well-formed", "transfer", key, "an address", address)
 		}
 		*a = verifiedAccount{
-			address: v.hash(string(address)), kind: parts.kind,
+			address: v.hash(string(address)), kind: parts.kind, of: elsewhereOf(string(address)),
 			jurisdiction: v.name(string(parts.jurisdiction)), currency: v.name(string(r.currency)),
 		}
 	}

@@ -22,6 +22,7 @@ type job struct {
 	lane    Lane
 	queued  time.Time   // when; zero if nobody waits for it
 	step    step        // work of a move, after the entries; nil: none
+	weight  int         // rows that the step will write, about
 	refused *errs.Error // why the step was not taken; nil if it was
 	dry     bool        // the entries are tried and taken back
 	group   *groupStep  // the entries are a group's on this shard; nil: each for itself
@@ -119,6 +120,7 @@ type shard struct {
 
 	groups    atomic.Bool // groups may be open that began here
 	head      atomic.Int64
+	came      atomic.Int64 // where the last bucket came that another shard had before
 	epoch     atomic.Int64
 	lastUS    atomic.Int64
 	transfers atomic.Uint64
@@ -192,6 +194,7 @@ func (s *shard) run(ctx context.Context) error {
 			case first = <-s.interactive.jobs:
 				s.interactive.queued.Add(-int64(len(first.entries)))
 			case <-rested:
+				s.pace.from = time.Time{} // by the timer, which goes on when the clock stands still
 				continue
 			case first = <-bulk:
 				s.bulk.queued.Add(-int64(len(first.entries)))
@@ -277,7 +280,7 @@ func (s *shard) gather(interactive, bulk *job) []*job {
 			return
 		}
 		jobs = append(jobs, j)
-		rows += len(j.entries)
+		rows += len(j.entries) + j.weight
 		bytes += j.bytes
 	}
 	if interactive != nil {

@@ -13,9 +13,9 @@ import (
 // contract, and each run proves its own result.
 func TestBenchmarksPrintTheirFigures(t *testing.T) {
 	if testing.Short() {
-		t.Skip("short mode: four small benchmarks take half a minute")
+		t.Skip("short mode: five small benchmarks take half a minute")
 	}
-	small := BenchOptions{Runs: 1, Seconds: 1, Accounts: 90, Bets: 900, Rate: 50, Surge: 2_000, Workers: 8, JSON: true}
+	small := BenchOptions{Runs: 1, Seconds: 1, Accounts: 90, Bets: 900, Rate: 50, Surge: 2_000, Workers: 8, Transfers: 3_000, JSON: true}
 	tests := []struct {
 		name    string
 		run     func(ctx context.Context, o BenchOptions, out io.Writer) error
@@ -24,6 +24,7 @@ func TestBenchmarksPrintTheirFigures(t *testing.T) {
 		{"ledger", BenchLedger, []string{"transfers_per_min", "batch_api_transfers_per_min", "debit_p99_ms", "debit_surge_p99_ms", "surge_s", "cpu_us_per_transfer"}},
 		{"bets", BenchBets, []string{"bets_per_min", "place_p99_ms"}},
 		{"payout", BenchPayout, []string{"paid_and_visible_s", "history_lag_p99_ms", "debit_p99_ms"}},
+		{"month", BenchMonth, []string{"transfers_per_min", "peak_rss_mib", "disk_bytes_per_transfer", "restart_s", "audit_s"}},
 		{"reads", BenchReads, []string{"reads_per_s", "freshness_p99_ms"}},
 	}
 	for _, tt := range tests { // one after another: they are load

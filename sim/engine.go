@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -33,10 +34,17 @@ func durability(engine string) string {
 // cpuClock returns the processor time used so far by this process and by the database servers it runs.
 type cpuClock func() time.Duration
 
+// bed is what books are opened on.
+type bed struct {
+	config ledger.Config
+	cpu    cpuClock
+	folder string // where everything that they store is
+}
+
 // onBooks runs f on fresh running books of the options' engine and closes them.
 func onBooks(ctx context.Context, o BenchOptions, dir string, f func(books *ledger.Service, cpu cpuClock) error) error {
-	return onEngine(ctx, o, dir, func(c ledger.Config, cpu cpuClock) error {
-		return withBooks(ctx, c, clock.System{}, func(books *ledger.Service) error { return f(books, cpu) })
+	return onEngine(ctx, o, dir, func(b bed) error {
+		return withBooks(ctx, b.config, clock.System{}, func(books *ledger.Service) error { return f(books, b.cpu) })
 	})
 }
 
@@ -54,9 +62,10 @@ func withBooks(ctx context.Context, c ledger.Config, at clock.Clock, f func(book
 	return errors.Join(err, <-ended, books.Close())
 }
 
-// onEngine calls f with the configuration of fresh books in dir.
-func onEngine(_ context.Context, o BenchOptions, dir string, f func(c ledger.Config, cpu cpuClock) error) error {
-	return f(ledger.Config{Dir: dir + "/ledger", Shards: o.Shards}, cpuTime)
+// onEngine calls f with a place for fresh books in dir.
+func onEngine(_ context.Context, o BenchOptions, dir string, f func(b bed) error) error {
+	c := ledger.Config{Dir: filepath.Join(dir, "ledger"), Shards: o.Shards}
+	return f(bed{config: c, cpu: cpuTime, folder: c.Dir})
 }
 
 // onMariaDB runs f with a throw-away server that has the settings of production, and a buffer pool for

@@ -114,7 +114,7 @@ func (g *generator) holdKey(t *rapid.T) string {
 func (g *generator) fresh(t *rapid.T) ledger.Transfer {
 	g.next++
 	key := fmt.Sprintf("key-%d", g.next)
-	p := id.Player(rapid.SampledFrom([]string{"plr_a", "plr_b", "plr_c"}).Draw(t, "player"))
+	p := id.Player(rapid.SampledFrom(players).Draw(t, "player"))
 	minor := rapid.Int64Range(1, 60).Draw(t, "minor")
 	switch rapid.IntRange(0, 13).Draw(t, "kind") {
 	case 0, 1, 2:

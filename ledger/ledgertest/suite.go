@@ -29,7 +29,7 @@ type T interface {
 // Run tests an engine. Fresh returns a name that no engine has been opened with.
 func Run(t *testing.T, open Engine, fresh func() string) {
 	t.Run("any list of operations ends as in the model", func(t *testing.T) {
-		rapid.Check(t, func(r *rapid.T) { againstModel(r, open, fresh()) })
+		rapid.Check(t, func(r *rapid.T) { againstModel(r, open, fresh(), nil) })
 	})
 	t.Run("one request sent many times at once commits once", func(t *testing.T) {
 		t.Parallel()
@@ -46,8 +46,9 @@ func Run(t *testing.T, open Engine, fresh func() string) {
 }
 
 // againstModel runs a random list of operations on the engine and on the model, compares every
-// answer, restarts the engine now and then, and compares all balances at the end.
-func againstModel(t *rapid.T, open Engine, dir string) {
+// answer, restarts the engine now and then, and compares all balances at the end. Between, if there
+// is one, is done to the engine now and then; nobody may notice.
+func againstModel(t *rapid.T, open Engine, dir string, between func(*rapid.T, *ledger.Service)) {
 	ctx := t.Context()
 	now := clock.NewManual(Start)
 	s, stop := open(t, dir, now)
@@ -62,6 +63,10 @@ func againstModel(t *rapid.T, open Engine, dir string) {
 		case 1:
 			stop()
 			s, stop = open(t, dir, now)
+		case 2, 3:
+			if between != nil {
+				between(t, s)
+			}
 		default:
 			list := make([]ledger.Transfer, rapid.IntRange(1, 5).Draw(t, "size"))
 			for i := range list {

@@ -118,7 +118,7 @@ func (w *Ledger) Next(batch []ledger.Transfer) {
 		w.next++
 		key := w.prefix + pad12(w.next)
 		amount := int64(100 + w.rng.IntN(5_000))
-		draft := &stream.Draft{Type: RecordType, Subject: key, Data: w.payload(key, p, amount)}
+		draft := w.draft(key, p, amount)
 		if w.rng.IntN(5) == 0 {
 			batch[i] = deposit(key, p, amount, draft)
 			continue
@@ -140,7 +140,7 @@ func (w *Ledger) Payouts(batch []ledger.Transfer) {
 		w.next++
 		key := w.prefix + pad12(w.next)
 		amount := int64(100 + w.rng.IntN(5_000))
-		draft := &stream.Draft{Type: RecordType, Subject: key, Data: w.payload(key, p, amount)}
+		draft := w.draft(key, p, amount)
 		batch[i] = transfer(key, ledger.KindSettlement, p, draft,
 			ledger.Posting{Account: ledger.Bets(p.territory.Code, "bench"), AmountMinor: -amount},
 			ledger.Posting{Account: p.cash, AmountMinor: amount})
@@ -169,6 +169,11 @@ func transfer(key string, kind ledger.Kind, p player, draft *stream.Draft, from,
 		Key: key, Kind: kind, Player: p.id, Jurisdiction: p.territory.Code, Currency: p.territory.Currency,
 		Postings: []ledger.Posting{from, to}, Record: draft,
 	}
+}
+
+// draft returns a record of the workload.
+func (w *Ledger) draft(key string, p player, amount int64) *stream.Draft {
+	return &stream.Draft{Type: RecordType, Subject: key, Data: w.payload(key, p, amount)}
 }
 
 // payload builds a JSON object of RecordBytes bytes by hand: the generator must cost little beside

@@ -1,0 +1,284 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"matchday/errs"
+	"matchday/id"
+)
+
+// moved starts a move and waits until it is done.
+func (w *world) moved(from, to int, list ...int) Move {
+	w.t.Helper()
+	m, err := w.StartMove(context.Background(), MoveRequest{Buckets: list, From: from, To: to, By: "test"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.until(m.ID, MoveDone)
+}
+
+// until waits until the move has come to the step.
+func (w *world) until(moveID, step string) Move {
+	w.t.Helper()
+	limit := time.NewTimer(60 * time.Second)
+	defer limit.Stop()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		m, err := w.directory.move(context.Background(), moveID)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if m.Step == step {
+			return m
+		}
+		select {
+		case <-tick.C:
+		case <-limit.C:
+			w.t.Fatalf("move is %s (%s), not %s", m.Step, m.Problem, step)
+		}
+	}
+}
+
+// sound stops the ledger and audits it.
+func (w *world) sound() {
+	w.t.Helper()
+	if err := w.stop(); err != nil {
+		w.t.Fatal(err)
+	}
+	report, err := Audit(context.Background(), AuditOptions{Dir: w.config.Dir})
+	if err != nil || len(report.Findings) > 0 {
+		w.t.Fatalf("audit: %v, %v", report.Findings, err)
+	}
+}
+
+func (w *world) posted(a Address) int64 {
+	w.t.Helper()
+	b, err := w.Balance(context.Background(), a)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return b.PostedMinor
+}
+
+// aLife commits every kind of thing for a player, and returns what it sent.
+func (w *world) aLife(p id.Player, prefix string) []Transfer {
+	list := []Transfer{
+		deposit(prefix+"d1", p, 1000),
+		stake(prefix+"s1", p, 100),
+		stake(prefix+"s2", p, 99_999), // refused
+		hold(prefix+"h1", p, 200, start.Add(time.Hour)),
+		hold(prefix+"h2", p, 50, start.Add(time.Hour)),
+		end(prefix+"h1-post", KindPost, p, prefix+"h1", 150),
+	}
+	for _, t := range list {
+		_, _ = w.Commit(context.Background(), LaneInteractive, t)
+	}
+	return list
+}
+
+func TestABucketMovesWithEverythingItsPlayersDid(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.Shards = 2 })
+	p := playersOn(t, w.Service, 2)[0]
+	other := playersOn(t, w.Service, 2)[1]
+	ctx := context.Background()
+	sent := w.aLife(p, "a")
+	w.aLife(other, "b")
+	before := make([]Result, len(sent))
+	for i, tr := range sent {
+		before[i], _ = w.Commit(ctx, LaneInteractive, tr)
+	}
+	statement, err := w.Statement(ctx, PlayerCash(p, nj), StatementQuery{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.clock.Advance(time.Minute)
+	escrow := w.posted(Bets(nj, "sportsbook"))
+	w.moved(0, 1, bucketOf(p))
+
+	if got := w.ShardOf(p); got != 1 {
+		t.Fatalf("the player is on shard %d", got)
+	}
+	for i, tr := range sent {
+		got, _ := w.Commit(ctx, LaneInteractive, tr)
+		if !got.Replayed || got.Position.Shard != 1 || errs.CodeOf(got.Err) != errs.CodeOf(before[i].Err) || !got.At.Equal(before[i].At) {
+			t.Errorf("%s: got %+v, want the answer %+v", tr.Key, got, before[i])
+		}
+	}
+	if got := w.posted(Bets(nj, "sportsbook")); got != escrow {
+		t.Errorf("the escrow is %d, was %d", got, escrow)
+	}
+	got, err := w.Statement(ctx, PlayerCash(p, nj), StatementQuery{})
+	if err != nil || len(got) != len(statement) {
+		t.Fatalf("got %d lines, %v, want %d", len(got), err, len(statement))
+	}
+	for i := range got {
+		if got[i].Key != statement[i].Key || got[i].BalanceMinor != statement[i].BalanceMinor || !got[i].At.Equal(statement[i].At) {
+			t.Errorf("line %d: got %+v, want %+v", i, got[i], statement[i])
+		}
+	}
+	if at, err := w.BalanceAt(ctx, PlayerCash(p, nj), start); err != nil || at.PostedMinor != 750 || at.HeldMinor != 50 {
+		t.Errorf("balance at the start: got %+v, %v", at, err)
+	}
+	w.must(end("h2-release", KindRelease, p, "ah2", 0))
+	w.must(stake("s9", p, 750))
+	if got := w.posted(PlayerCash(p, nj)); got != 0 {
+		t.Errorf("cash is %d", got)
+	}
+	w.moved(1, 0, bucketOf(p))
+	w.must(deposit("d9", p, 30))
+	w.moved(0, 1, bucketOf(p))
+	if got := w.posted(PlayerCash(p, nj)); got != 30 {
+		t.Errorf("cash is %d after moving back and forth", got)
+	}
+	w.sound()
+}
+
+// TestMovesUnderLoad moves buckets back and forth while their players deposit, and sends many
+// requests twice: nothing may be lost or doubled, and nobody may see that anything moved.
+func TestMovesUnderLoad(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.Shards = 3; c.SweepEvery = time.Hour })
+	const callers = 8
+	var acknowledged [callers]int
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	player := func(n int) id.Player { return id.Player(fmt.Sprintf("mover-%d", n%4)) }
+	for n := range callers {
+		wg.Go(func() {
+			for i := 0; !stop.Load(); i++ {
+				tr := deposit(fmt.Sprintf("k/%d/%d", n, i), player(n), 1)
+				if n%2 == 0 {
+					tr = stake(tr.Key, player(n), 1)
+				}
+				for range 1 + i%2 {
+					r, err := w.Commit(context.Background(), Lane(n%3/2), tr) // #nosec: 0 or 1
+					if err != nil && !errs.Is(err, errs.CodeInsufficientFunds) {
+						t.Errorf("%s: %v", tr.Key, err)
+					}
+					if err == nil && !r.Replayed {
+						acknowledged[n]++
+					}
+				}
+			}
+		})
+	}
+	for round := range 9 {
+		from := w.ShardOf(player(round))
+		w.moved(from, (from+1)%3, bucketOf(player(round)))
+	}
+	stop.Store(true)
+	wg.Wait()
+	for n := range 4 {
+		var want int64
+		for c := n; c < callers; c += 4 {
+			if c%2 == 0 {
+				want -= int64(acknowledged[c])
+			} else {
+				want += int64(acknowledged[c])
+			}
+		}
+		if got := w.posted(PlayerCash(player(n), nj)); got != want {
+			t.Errorf("%s has %d, want %d", player(n), got, want)
+		}
+	}
+	w.sound()
+}
+
+func TestAnAbortedMoveLeavesTheBucketServed(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.Shards = 2 })
+	p := playersOn(t, w.Service, 2)[0]
+	for i := range 1500 {
+		w.must(deposit(fmt.Sprintf("d%d", i), p, 1))
+	}
+	ctx := context.Background()
+	m, err := w.StartMove(ctx, MoveRequest{Buckets: []int{bucketOf(p)}, From: 0, To: 1, Rate: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.StartMove(ctx, MoveRequest{Buckets: []int{bucketOf(p)}, From: 0, To: 1}); !errs.Is(err, errs.CodeConflict) {
+		t.Errorf("a second move of the bucket: got %v, want conflict", err)
+	}
+	if _, err := w.AbortMove(ctx, m.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.until(m.ID, MoveAborted)
+	if got := w.ShardOf(p); got != 0 {
+		t.Errorf("the player is on shard %d", got)
+	}
+	w.must(deposit("after", p, 1))
+	if _, err := w.AbortMove(ctx, m.ID); !errs.Is(err, errs.CodeConflict) {
+		t.Errorf("aborting it again: got %v, want conflict", err)
+	}
+	w.moved(0, 1, bucketOf(p))
+	if got := w.posted(PlayerCash(p, nj)); got != 1501 {
+		t.Errorf("cash is %d", got)
+	}
+	w.sound()
+}
+
+// TestAKeyThatTwoPlayersUsed moves a player to a shard where another has the same key.
+func TestAKeyThatTwoPlayersUsed(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.Shards = 2 })
+	players := playersOn(t, w.Service, 2)
+	w.must(deposit("same", players[0], 100))
+	w.must(hold("held", players[0], 40, start.Add(time.Hour)))
+	w.must(deposit("same", players[1], 7))
+	w.must(hold("held", players[1], 5, start.Add(time.Hour)))
+	w.must(end("release", KindRelease, players[0], "held", 0))
+	w.moved(0, 1, bucketOf(players[0]))
+	w.wantCode(deposit("same", players[0], 100), errs.CodeConflict)
+	if got := w.posted(PlayerCash(players[0], nj)); got != 100 {
+		t.Errorf("cash is %d", got)
+	}
+	w.must(stake("all", players[0], 100))
+	w.moved(1, 0, bucketOf(players[0]))
+	if r := w.must(deposit("same", players[0], 100)); !r.Replayed {
+		t.Error("the key is unknown where it was used first")
+	}
+	w.sound()
+}
+
+func TestExpiredHoldsEndOnceAcrossAMove(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.Shards = 2; c.SweepEvery = time.Millisecond })
+	p := playersOn(t, w.Service, 2)[0]
+	w.must(deposit("d", p, 100))
+	w.must(hold("h", p, 40, start.Add(time.Minute)))
+	w.moved(0, 1, bucketOf(p))
+	w.clock.Advance(2 * time.Minute)
+	head := w.Head(0)
+	w.must(stake("s", p, 100)) // the hold ends now at the latest
+	w.moved(1, 0, bucketOf(p))
+	if got := w.posted(PlayerCash(p, nj)); got != 0 {
+		t.Errorf("cash is %d", got)
+	}
+	if w.Head(0) == head {
+		t.Error("nothing came back")
+	}
+	w.sound()
+}
+
+// failing breaks a shard's commits, once each time it is armed.
+type failing struct {
+	store
+	arm atomic.Bool
+}
+
+var errBroken = errors.New("broken for a test")
+
+func (f *failing) commit(ctx context.Context, b *batch) error {
+	if f.arm.CompareAndSwap(true, false) {
+		return errBroken
+	}
+	return f.store.commit(ctx, b)
+}
