@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"matchday/id"
+	"matchday/internal/mariadb"
 	"matchday/stream"
 )
 
@@ -20,12 +21,20 @@ import (
 // records of 300 bytes and time-ordered keys, in calls of 1,000 from 4 callers, 2 shards.
 func BenchmarkCommitBatch(b *testing.B) {
 	for _, players := range []int{20_000, 200_000} {
-		b.Run(fmt.Sprintf("players=%d", players), func(b *testing.B) { benchCommitBatch(b, players) })
+		b.Run(fmt.Sprintf("players=%d", players), func(b *testing.B) { benchCommitBatch(b, players, nil) })
 	}
 }
 
-func benchCommitBatch(b *testing.B, players int) {
-	w := setup(b, func(c *Config) { c.CachedAccounts = 0 })
+// BenchmarkCommitBatchMariaDB is the same over two databases of one durable server, the binlog on.
+// The processor time is this process's, without the server's.
+func BenchmarkCommitBatchMariaDB(b *testing.B) {
+	server := mariadb.New(b, mariadb.Options{Args: []string{"--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M"}})
+	b.Cleanup(func() { _ = server.Stop() })
+	benchCommitBatch(b, 20_000, onServer(server, "bench", "0-1"))
+}
+
+func benchCommitBatch(b *testing.B, players int, clusters []Cluster) {
+	w := setup(b, func(c *Config) { c.CachedAccounts, c.Clusters = 0, clusters })
 	data := json.RawMessage(`{"pad":"` + strings.Repeat("x", 290) + `"}`)
 	var list []Transfer
 	names := make([]id.Player, players)

@@ -41,7 +41,7 @@ func openBooks(ctx context.Context, dir string, clusters []Cluster, readers int)
 		files[name] = true
 	}
 	b := &bookSet{}
-	if b.fleet, err = openFleet(ctx, clusters, slog.New(slog.DiscardHandler)); err != nil {
+	if b.fleet, err = openFleet(ctx, clusters, mysqldb.Deps{Log: slog.New(slog.DiscardHandler), Reading: true}); err != nil {
 		return nil, err
 	}
 	want := len(files) + len(b.fleet.byShard)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"strings"
 
@@ -76,14 +75,14 @@ type fleet struct {
 }
 
 // openFleet opens every cluster.
-func openFleet(ctx context.Context, list []Cluster, log *slog.Logger) (*fleet, error) {
+func openFleet(ctx context.Context, list []Cluster, d mysqldb.Deps) (*fleet, error) {
 	f := &fleet{byShard: map[int]*mysqldb.Cluster{}}
 	for _, c := range list {
 		numbers, err := c.Shards.Numbers()
 		if err != nil {
 			return nil, errors.Join(err, f.close())
 		}
-		opened, err := mysqldb.Open(ctx, c.Config, mysqldb.Deps{Log: log})
+		opened, err := mysqldb.Open(ctx, c.Config, d)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("open cluster %s: %w", c.Name, err), f.close())
 		}

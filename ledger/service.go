@@ -17,6 +17,7 @@ import (
 	"matchday/errs"
 	"matchday/id"
 	"matchday/internal/clock"
+	"matchday/internal/mysqldb"
 )
 
 // Config says where the books are and how they are written. The zero value of every field but Dir
@@ -200,7 +201,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 // open opens the shards' databases and the directory, and takes over what this process writes.
 func (s *Service) open(ctx context.Context, d Deps, m *metrics) error {
 	var err error
-	if s.fleet, err = openFleet(ctx, s.config.Clusters, d.Log); err != nil {
+	if s.fleet, err = openFleet(ctx, s.config.Clusters, mysqldb.Deps{Log: d.Log}); err != nil {
 		return err
 	}
 	if err := s.openShards(ctx, d, m); err != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"matchday/app"
+	"matchday/ledger"
 )
 
 func configCommand() *cobra.Command {
@@ -32,7 +33,38 @@ func configCommand() *cobra.Command {
 		},
 	}
 	f.register(check)
-	return group(&cobra.Command{Use: "config", Short: "Inspect the configuration"}, check)
+	return group(&cobra.Command{Use: "config", Short: "Inspect the configuration"}, check, grantsCommand())
+}
+
+// grantsCommand prints what a database's administrator has to run for the ledger's clusters.
+func grantsCommand() *cobra.Command {
+	var f processFlags
+	var host string
+	c := &cobra.Command{
+		Use:   "grants",
+		Short: "Print the rights that the ledger's accounts need on their clusters",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := f.load()
+			if err != nil {
+				return err
+			}
+			for _, one := range c.Ledger.Clusters {
+				list, err := ledger.Grants(one, host)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "-- cluster %s\n", one.Name)
+				for _, statement := range list {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s;\n", statement)
+				}
+			}
+			return nil
+		},
+	}
+	f.register(c)
+	c.Flags().StringVar(&host, "host", "%", "where the accounts connect from, as MySQL writes it")
+	return c
 }
 
 func rolesCommand() *cobra.Command {

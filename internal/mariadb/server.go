@@ -73,10 +73,14 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		o.ServerID = int(serverIDs.Add(1)) + 100
 	}
 	s.args = settings(s.dir, o)
-	s.admin, err = sql.Open("mysql", "root@unix("+s.socket()+")/?multiStatements=true&timeout=5s")
+	c := mysql.NewConfig()
+	c.User, c.Net, c.Addr = "root", "unix", s.socket()
+	c.MultiStatements, c.Timeout, c.Logger = true, 5*time.Second, silent{}
+	connect, err := mysql.NewConnector(c)
 	if err != nil {
-		return nil, fmt.Errorf("open root's pool: %w", err)
+		return nil, fmt.Errorf("configure root's pool: %w", err)
 	}
+	s.admin = sql.OpenDB(connect)
 	s.admin.SetMaxOpenConns(4)
 	s.admin.SetConnMaxIdleTime(time.Minute)
 	for attempt := 0; ; attempt++ {
@@ -102,6 +106,11 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 	return s, nil
 }
+
+// silent drops what the driver would log when a server is killed.
+type silent struct{}
+
+func (silent) Print(...any) {}
 
 // ensure makes dir a data folder if it is none.
 func ensure(ctx context.Context, dir string) error {
@@ -286,4 +295,14 @@ func (s *Server) end(sig syscall.Signal) error {
 	}
 	s.command = nil
 	return nil
+}
+
+// PID returns the number of the process, 0 when none runs.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.command == nil {
+		return 0
+	}
+	return s.command.Process.Pid
 }

@@ -14,17 +14,19 @@ import (
 	"matchday/errs"
 )
 
-// Deps is what a cluster needs from its process. All are required.
+// Deps is what a cluster needs from its process.
 type Deps struct {
-	Log *slog.Logger
+	Log     *slog.Logger // required
+	Reading bool         // nothing will be written: no setting is refused
 }
 
 // Cluster is the pools to the nodes of a cluster. It is safe for concurrent use, and shared by all
 // shards that live there.
 type Cluster struct {
-	config Config
-	log    *slog.Logger
-	nodes  map[string]*node
+	config  Config
+	log     *slog.Logger
+	reading bool
+	nodes   map[string]*node
 
 	readers map[string]*node // nodes added while running; under mu
 
@@ -53,7 +55,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Cluster, error) {
 	if d.Log == nil {
 		return nil, errs.New(errs.CodeInternal, "a cluster needs a log")
 	}
-	out := &Cluster{config: c, log: d.Log, nodes: map[string]*node{}}
+	out := &Cluster{config: c, log: d.Log, reading: d.Reading, nodes: map[string]*node{}}
 	for _, addr := range c.Nodes {
 		n, err := c.pools(addr)
 		if err != nil {
@@ -254,7 +256,7 @@ func (n *node) takesWrites(ctx context.Context) (bool, error) {
 // of the first primary only: after a fail-over there may be no second node left to wait for, and a
 // ledger that stops then helps nobody; it is said loudly instead.
 func (c *Cluster) check(ctx context.Context, n *node) error {
-	if n.checked {
+	if n.checked || c.reading {
 		return nil
 	}
 	conn, err := n.write.Conn(ctx)
