@@ -176,7 +176,7 @@ func openForReplicas(ctx context.Context, c Config, clk clock.Clock) (*directory
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := openFleet(ctx, c.Clusters, slog.New(slog.DiscardHandler))
+	f, err := openFleet(ctx, c.Clusters, mysqldb.Deps{Log: slog.New(slog.DiscardHandler), Reading: true})
 	if err != nil {
 		return nil, nil, errors.Join(err, d.close())
 	}
