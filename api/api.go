@@ -16,13 +16,14 @@ import (
 	"matchday/internal/clock"
 	"matchday/jurisdiction"
 	"matchday/ledger"
+	"matchday/notify"
 	"matchday/payments"
 	"matchday/player"
 	"matchday/sportsbook"
 )
 
 // Deps are what the edge needs. All but Gatherer, Ready and Tracer are required; a process that has the
-// ledger only leaves Audit, Players, Payments, Sportsbook and History out, all of them, and serves
+// ledger only leaves Audit, Players, Payments, Sportsbook, History and Webhooks out, all of them, and serves
 // /v1/ledger alone.
 type Deps struct {
 	Clock         clock.Clock
@@ -36,6 +37,7 @@ type Deps struct {
 	Payments      *payments.Service
 	Sportsbook    *sportsbook.Service
 	History       *history.Service
+	Webhooks      *notify.Service
 
 	// Ready returns why the process should get no requests, or nil; nil counts as always ready.
 	Ready func(ctx context.Context) error
@@ -45,7 +47,7 @@ type Deps struct {
 
 // isLedgerOnly reports whether only the ledger is here.
 func (d Deps) isLedgerOnly() bool {
-	return d.Audit == nil && d.Players == nil && d.Payments == nil && d.Sportsbook == nil && d.History == nil
+	return d.Audit == nil && d.Players == nil && d.Payments == nil && d.Sportsbook == nil && d.History == nil && d.Webhooks == nil
 }
 
 // validate names the dependencies that are missing.
@@ -59,6 +61,7 @@ func (d Deps) validate() error {
 		{"Clock", d.Clock != nil}, {"Log", d.Log != nil}, {"Metrics", d.Metrics != nil}, {"Ledger", d.Ledger != nil},
 		{"Audit", only || d.Audit != nil}, {"Players", only || d.Players != nil}, {"Jurisdictions", d.Jurisdictions != nil},
 		{"Payments", only || d.Payments != nil}, {"Sportsbook", only || d.Sportsbook != nil}, {"History", only || d.History != nil},
+		{"Webhooks", only || d.Webhooks != nil},
 	} {
 		if !dep.ok {
 			missing = append(missing, fmt.Errorf("api: Deps.%s is missing", dep.name))

@@ -23,6 +23,7 @@ func goodBodies() map[string]any {
 		"withdraw":          PaymentRequest{Amount: amount, Method: "card"},
 		"place-bet":         single("game", "USD"),
 		"quote-bet":         single("game", "USD"),
+		"create-webhook":    WebhookRequest{URL: "https://hooks.example.com/", Types: []string{"*"}},
 		"staff-sign-in":     StaffSignInRequest{Name: "trader", Password: password},
 		"create-event":      NewEvent{ID: "another", Sport: "Football", Competition: "Test League", Home: "A", Away: "B", Markets: []NewMarket{}},
 		"suspend-event":     SuspensionRequest{&yes},
@@ -525,7 +526,8 @@ func TestBadPositionsAreRefusedByEveryRead(t *testing.T) {
 // the path. TestEveryRouteHasBadInput checks that it is so.
 var noInput = map[string]bool{
 	"me": true, "balance": true, "jurisdictions": true, "staff-sign-out": true, "staff-jurisdictions": true, "shards": true, "commits": true,
-	"lag": true, "rates": true, "start-audit": true, "audit": true, "settlements": true,
+	"webhooks": true,
+	"lag":      true, "rates": true, "start-audit": true, "audit": true, "settlements": true,
 }
 
 func TestEveryRouteHasBadInput(t *testing.T) {
@@ -533,7 +535,7 @@ func TestEveryRouteHasBadInput(t *testing.T) {
 	s := newServer(t)
 	tried := map[string]bool{}
 	for _, table := range [][]badValue{badOfPlayers(), badOfMoneyAndBets(), badOfReads(), badOfStaff(s.clock.Now()),
-		badOfStaffsReadsAndFiles(), badOfServices(), badOfAccounts()} {
+		badOfStaffsReadsAndFiles(), badOfServices(), badOfAccounts(), badOfWebhooks()} {
 		for _, row := range table {
 			tried[row.route] = true
 		}

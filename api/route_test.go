@@ -21,8 +21,12 @@ var callers = map[string]who{
 	"POST /v1/operator/sessions": whoPublic, "DELETE /v1/operator/sessions": whoStaff,
 	"GET /v1/operator/players": whoStaff, "GET /v1/operator/players/{id}": whoStaff, "GET /v1/operator/jurisdictions": whoStaff,
 	"GET /v1/operator/shards": whoStaff, "GET /v1/operator/lag": whoStaff, "GET /v1/operator/rates": whoStaff,
-	"GET /v1/operator/commits": whoStaff,
-	"POST /v1/operator/audit":  whoStaff, "GET /v1/operator/audit": whoStaff,
+	"GET /v1/operator/commits":  whoStaff,
+	"GET /v1/operator/webhooks": whoStaff, "POST /v1/operator/webhooks": whoStaff, "DELETE /v1/operator/webhooks/{id}": whoStaff,
+	"POST /v1/operator/webhooks/{id}/secret": whoStaff, "POST /v1/operator/webhooks/{id}/pause": whoStaff,
+	"POST /v1/operator/webhooks/{id}/resume": whoStaff, "POST /v1/operator/webhooks/{id}/ping": whoStaff,
+	"GET /v1/operator/webhooks/{id}/deliveries": whoStaff, "POST /v1/operator/webhooks/{id}/deliveries/{delivery}/redeliver": whoStaff,
+	"POST /v1/operator/audit": whoStaff, "GET /v1/operator/audit": whoStaff,
 	"GET /v1/operator/settlements": whoStaff, "GET /v1/operator/exposure": whoStaff,
 	"GET /v1/operator/events": whoStaff, "GET /v1/operator/events/{id}": whoStaff, "POST /v1/operator/events": whoStaff,
 	"POST /v1/operator/events/import": whoStaff, "POST /v1/operator/quotes/import": whoStaff, "POST /v1/operator/events/{id}/suspension": whoStaff,
@@ -40,7 +44,7 @@ var callers = map[string]who{
 // samplePath fills a route's path with ids that could exist.
 func samplePath(rt *route) string {
 	player := "plr_01jb2m7k3v9q8w5x4y6z7a0b1c"
-	return strings.NewReplacer("{id}", player, "{key}", "k", "{address}", "player/"+player+"/US-NJ/cash").Replace(rt.path)
+	return strings.NewReplacer("{id}", player, "{key}", "k", "{delivery}", "1", "{address}", "player/"+player+"/US-NJ/cash").Replace(rt.path)
 }
 
 func TestEveryRouteSaysWhoMayCallIt(t *testing.T) {

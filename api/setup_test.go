@@ -28,6 +28,7 @@ import (
 	"matchday/internal/clock"
 	"matchday/jurisdiction"
 	"matchday/ledger"
+	"matchday/notify"
 	"matchday/odds"
 	"matchday/payments"
 	"matchday/player"
@@ -56,13 +57,14 @@ type server struct {
 	running sync.WaitGroup
 	closers []func() error
 
-	streams *stream.Embedded
-	ledger  *ledger.Service
-	players *player.Service
-	pay     *payments.Service
-	book    *sportsbook.Service
-	history *history.Service
-	api     *API
+	streams  *stream.Embedded
+	ledger   *ledger.Service
+	players  *player.Service
+	pay      *payments.Service
+	book     *sportsbook.Service
+	history  *history.Service
+	webhooks *notify.Service
+	api      *API
 
 	url      string
 	http     *http.Client
@@ -151,6 +153,10 @@ func (s *server) openRooms(ctx context.Context) {
 		Log: s.log, Metrics: s.metrics, Transport: s.streams.Transport(), Source: s.ledger, ShardOf: s.ledger.ShardOf}))(s.t)
 	s.closers = append(s.closers, s.history.Close)
 	s.run(ctx, "history", s.history.Run)
+	s.webhooks = must(notify.Open(ctx, notify.Config{Dir: s.folder("webhooks"), Allow: []string{"127.0.0.0/8"}}, notify.Deps{Clock: s.clock,
+		Log: s.log, Metrics: s.metrics, Transport: s.streams.Transport(), Source: s.ledger}))(s.t)
+	s.closers = append(s.closers, s.webhooks.Close)
+	s.run(ctx, "webhooks", s.webhooks.Run)
 }
 
 // openEdge starts the API behind a server of its own.
@@ -165,7 +171,7 @@ func (s *server) openEdge(ctx context.Context, change []func(*Config)) {
 		f(&cfg)
 	}
 	s.api = must(New(cfg, Deps{Clock: s.clock, Log: s.log, Metrics: s.metrics, Gatherer: s.metrics, Ledger: s.ledger, Audit: s.auditLedger,
-		Players: s.players, Jurisdictions: s.rules, Payments: s.pay, Sportsbook: s.book, History: s.history}))(s.t)
+		Players: s.players, Jurisdictions: s.rules, Payments: s.pay, Sportsbook: s.book, History: s.history, Webhooks: s.webhooks}))(s.t)
 	s.run(ctx, "api", s.api.Run)
 	web := httptest.NewServer(s.api.Handler())
 	s.t.Cleanup(func() { _ = s.api.Close(); web.Close() }) // before the rooms

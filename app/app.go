@@ -26,6 +26,7 @@ import (
 	"matchday/internal/lifecycle"
 	"matchday/jurisdiction"
 	"matchday/ledger"
+	"matchday/notify"
 	"matchday/payments"
 	"matchday/player"
 	"matchday/sportsbook"
@@ -46,6 +47,7 @@ type App struct {
 	Payments      *payments.Service
 	Sportsbook    *sportsbook.Service
 	History       *history.Service
+	Webhooks      *notify.Service
 
 	version  string
 	clock    clock.Clock
@@ -188,6 +190,12 @@ func (a *App) part(m module) lifecycle.Part {
 			Run:   func(ctx context.Context) error { return a.History.Run(ctx) },
 			Close: func() error { return a.History.Close() },
 		}
+	case moduleWebhooks:
+		return lifecycle.Part{
+			Open:  a.openWebhooks,
+			Run:   func(ctx context.Context) error { return a.Webhooks.Run(ctx) },
+			Close: func() error { return a.Webhooks.Close() },
+		}
 	default:
 		return lifecycle.Part{Open: a.openHTTP, Run: a.runHTTP}
 	}
@@ -265,6 +273,14 @@ func (a *App) openHistory(ctx context.Context) (err error) {
 	a.History, err = history.Open(ctx, c, history.Deps{
 		Clock: a.clock, Log: log, Metrics: metrics,
 		Transport: a.streams.Transport(), Source: a.Ledger, ShardOf: a.Ledger.ShardOf,
+	})
+	return err
+}
+
+func (a *App) openWebhooks(ctx context.Context) (err error) {
+	log, metrics := a.room("notify")
+	a.Webhooks, err = notify.Open(ctx, a.Config.Webhooks, notify.Deps{
+		Clock: a.clock, Log: log, Metrics: metrics, Transport: a.streams.Transport(), Source: a.Ledger,
 	})
 	return err
 }
@@ -388,7 +404,7 @@ func (a *App) apiDeps(log *slog.Logger, metrics prometheus.Registerer) api.Deps 
 	return api.Deps{
 		Clock: a.clock, Log: log, Metrics: metrics, Gatherer: a.Registry,
 		Ledger: a.Ledger, Audit: audit, Players: a.Players, Jurisdictions: a.Jurisdictions,
-		Payments: a.Payments, Sportsbook: a.Sportsbook, History: a.History,
+		Payments: a.Payments, Sportsbook: a.Sportsbook, History: a.History, Webhooks: a.Webhooks,
 		Ready: a.isReady, Tracer: a.tracer,
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"matchday/jurisdiction"
 	"matchday/ledger"
 	"matchday/ledger/capture"
+	"matchday/notify"
 	"matchday/payments"
 	"matchday/player"
 	"matchday/sportsbook"
@@ -51,6 +52,7 @@ type Config struct {
 	Sandbox       payments.SandboxConfig `yaml:"sandbox"` // the stand-in for a payment provider
 	Sportsbook    sportsbook.Config      `yaml:"sportsbook"`
 	History       history.Config         `yaml:"history"`
+	Webhooks      notify.Config          `yaml:"webhooks"`
 	API           api.Config             `yaml:"api"`
 	Web           web.Config             `yaml:"web"`
 }
@@ -84,6 +86,7 @@ func (c *Config) dirs() map[string]*string {
 	return map[string]*string{
 		"ledger": &c.Ledger.Dir, "stream": &c.Stream.Dir, "player": &c.Player.Dir, "payments": &c.Payments.Dir,
 		"sandbox": &c.Sandbox.Dir, "sportsbook": &c.Sportsbook.Dir, "history": &c.History.Dir,
+		"webhooks": &c.Webhooks.Dir,
 	}
 }
 
@@ -180,6 +183,7 @@ func (c Config) Validate() error {
 		{"telemetry", c.Telemetry.Validate}, {"jurisdictions", c.Jurisdictions.Validate}, {"ledger", c.Ledger.Validate}, {"capture", c.Capture.Validate},
 		{"stream", c.Stream.Validate}, {"player", c.Player.Validate}, {"payments", c.Payments.Validate},
 		{"sandbox", c.Sandbox.Validate}, {"sportsbook", c.Sportsbook.Validate}, {"history", c.History.Validate},
+		{"webhooks", c.Webhooks.Validate},
 		{"api", c.API.Validate}, {"web", c.Web.Validate},
 	}
 	for _, s := range sections {

@@ -21,6 +21,7 @@ const (
 	modulePayments   module = "payments"    // deposits and withdrawals
 	moduleSportsbook module = "sportsbook"  // offer, placement, settlement, payout commands
 	moduleHistory    module = "history"     // bet history
+	moduleWebhooks   module = "webhooks"    // deliveries to other systems
 	moduleHTTP       module = "http"        // REST API, live stream, pages
 	moduleLedgerHTTP module = "ledger-http" // REST API of the ledger alone
 )
@@ -38,8 +39,9 @@ var needs = []struct {
 	{modulePayments, []module{moduleLedger}},
 	{moduleSportsbook, []module{moduleStreams, moduleLedger, moduleRelays}},
 	{moduleHistory, []module{moduleStreams, moduleLedger, moduleRelays}},
+	{moduleWebhooks, []module{moduleStreams, moduleLedger, moduleRelays}},
 	{moduleLedgerHTTP, []module{moduleLedger}},
-	{moduleHTTP, []module{moduleLedger, modulePlayers, modulePayments, moduleSportsbook, moduleHistory}},
+	{moduleHTTP, []module{moduleLedger, modulePlayers, modulePayments, moduleSportsbook, moduleHistory, moduleWebhooks}},
 }
 
 // roles name sets of modules that an operator can start as one process.
@@ -48,7 +50,7 @@ var roles = []struct {
 	modules []module
 	about   string
 }{
-	{RoleAll, []module{moduleStreams, moduleLedger, moduleRelays, modulePlayers, modulePayments, moduleSportsbook, moduleHistory, moduleHTTP}, "the whole platform in one process"},
+	{RoleAll, []module{moduleStreams, moduleLedger, moduleRelays, modulePlayers, modulePayments, moduleSportsbook, moduleHistory, moduleWebhooks, moduleHTTP}, "the whole platform in one process"},
 	{"ledger", []module{moduleStreams, moduleLedger, moduleRelays}, "the books and their streams, nothing that takes requests"},
 	{"ledger-api", []module{moduleStreams, moduleLedger, moduleRelays, moduleLedgerHTTP}, "the books, their streams and the ledger's API; several processes can share the shards"},
 	{"books", []module{moduleStreams, moduleLedger, moduleRelays, moduleHistory}, "the books and the bet history, to catch up or to be audited"},
@@ -92,7 +94,9 @@ func modulesOf(names []string) ([]module, error) {
 
 // needsEveryShard reports whether a module reads the streams of all shards from this process: it
 // cannot run where other processes write some of them.
-func needsEveryShard(m module) bool { return m == moduleSportsbook || m == moduleHistory }
+func needsEveryShard(m module) bool {
+	return m == moduleSportsbook || m == moduleHistory || m == moduleWebhooks
+}
 
 // needsOf returns what a module needs, as names.
 func needsOf(m module) []string {

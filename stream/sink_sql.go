@@ -14,6 +14,14 @@ import (
 // undo each other's work, so the one that notices stops.
 var errFenced = errors.New("another writer moves this sink")
 
+const createPositions = `
+	CREATE TABLE IF NOT EXISTS sink_position (
+		name  TEXT    NOT NULL PRIMARY KEY,
+		shard INTEGER NOT NULL CHECK (shard >= 0),
+		seq   INTEGER NOT NULL CHECK (seq >= 0),
+		at_us INTEGER NOT NULL
+	) STRICT`
+
 // Load makes the position table if it is missing and reads the position, so that Position and Lag
 // are right before Run. Run does it when nobody did.
 func (s *Sink) Load(ctx context.Context) error {
@@ -22,19 +30,12 @@ func (s *Sink) Load(ctx context.Context) error {
 	if s.loaded {
 		return nil
 	}
-	const create = `
-		CREATE TABLE IF NOT EXISTS sink_position (
-			name  TEXT    NOT NULL PRIMARY KEY,
-			shard INTEGER NOT NULL CHECK (shard >= 0),
-			seq   INTEGER NOT NULL CHECK (seq >= 0),
-			at_us INTEGER NOT NULL
-		) STRICT`
 	const insert = `
 		INSERT INTO sink_position (name, shard, seq, at_us)
 		VALUES (?, ?, 0, 0)
 		ON CONFLICT (name) DO NOTHING`
 	err := s.config.DB.InTx(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, create); err != nil {
+		if _, err := tx.ExecContext(ctx, createPositions); err != nil {
 			return sqldb.Wrap("create sink_position", err)
 		}
 		_, err := tx.ExecContext(ctx, insert, s.config.Name, s.config.Shard)
@@ -112,4 +113,18 @@ func (s *Sink) verdict(ctx context.Context, cause error, from, to int64) error {
 		return fmt.Errorf("sink %s expects %d, its row says %d: %w", s.config.Name, from, seq, errFenced)
 	}
 	return cause
+}
+
+// SkipTo lets the sink of that name begin after the sequence, as if it had applied everything before:
+// for a projection that is asked for from now on. It belongs before the sink's first Load.
+func SkipTo(ctx context.Context, tx *sql.Tx, name string, shard int, seq int64) error {
+	const q = `
+		INSERT INTO sink_position (name, shard, seq, at_us)
+		VALUES (?, ?, ?, 0)
+		ON CONFLICT (name) DO UPDATE SET seq = excluded.seq`
+	if _, err := tx.ExecContext(ctx, createPositions); err != nil {
+		return sqldb.Wrap("create sink_position", err)
+	}
+	_, err := tx.ExecContext(ctx, q, name, shard, seq)
+	return sqldb.Wrap("skip to a sequence", err)
 }

@@ -12,7 +12,7 @@ var layers = map[string]int{
 	"sim": 7,
 	"app": 6,
 	"api": 5, "web": 5,
-	"sportsbook": 4, "history": 4,
+	"sportsbook": 4, "history": 4, "notify": 4,
 	"ledger": 3, "player": 3, "jurisdiction": 3, "payments": 3,
 	"stream": 2,
 	"money":  0, "odds": 0, "id": 0, "errs": 0,
