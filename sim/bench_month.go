@@ -209,7 +209,7 @@ func measureBooks(ctx context.Context, r *BenchReport, b bed, l *life) error {
 
 // auditBooks audits the books of a configuration.
 func auditBooks(ctx context.Context, c ledger.Config) (ledger.AuditReport, error) {
-	return ledger.Audit(ctx, ledger.AuditOptions{Dir: c.Dir})
+	return ledger.Audit(ctx, ledger.AuditOptions{Dir: c.Dir, Clusters: c.Clusters})
 }
 
 // progressOf prints to standard error, unless one JSON object is asked for.

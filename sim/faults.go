@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"matchday/internal/mariadb"
 	"matchday/sim/faults"
 )
 
@@ -18,6 +19,7 @@ func Faults(ctx context.Context, o faults.Options, version string, out, progress
 			fmt.Fprintln(progress, r.Line())
 		}
 	})
+	err = errors.Join(err, mariadb.Cleanup())
 	if len(rows) == 0 {
 		return err
 	}

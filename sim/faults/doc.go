@@ -1,5 +1,5 @@
 // Package faults breaks a ledger under load and counts what it cost: writer processes killed, hung and
-// cut off, disks full. For each fault it reports how long the ledger was away, and proves from outside
+// cut off, disks full, databases killed and promoted. For each fault it reports how long the ledger was away, and proves from outside
 // that no acknowledged operation was lost, none was done twice, every refusal stayed refused, the
 // history of all operations is strictly serialisable (package serial), and the audit finds nothing.
 //

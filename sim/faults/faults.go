@@ -74,9 +74,9 @@ type Row struct {
 	Fault      string  `json:"fault"`
 	Engine     string  `json:"engine"`
 	What       string  `json:"what"`
-	RecoverS   float64 `json:"recover_s"`    // until every shard answered again
+	RecoverS   float64 `json:"recover_s"`    // until every shard committed again
 	Since      string  `json:"recover_from"` // counted from here
-	AwayS      float64 `json:"away_s"`       // longest time in which some shard answered nothing
+	AwayS      float64 `json:"away_s"`       // longest time in which some shard committed nothing
 	Operations int     `json:"operations"`   // tries of clients, reads included
 	proof
 	Note    string `json:"note,omitempty"`
@@ -98,7 +98,7 @@ func (r *Row) Line() string {
 // Settings are the options as a report has them.
 func (o Options) Settings() map[string]any {
 	o = o.withDefaults()
-	return map[string]any{"players": o.Players, "clients": o.Clients, "seconds": o.Seconds, "seed": o.Seed, "sqlite_shards": sqliteShards}
+	return map[string]any{"players": o.Players, "clients": o.Clients, "seconds": o.Seconds, "seed": o.Seed, "shards": shards}
 }
 
 // Report is what a run prints with JSON.
@@ -192,7 +192,7 @@ func (s *stage) conclude(ctx context.Context, row *Row) error {
 	history := s.load.history.History()
 	row.Operations, row.Note = len(history), s.note
 	var err error
-	row.RecoverS, row.AwayS, err = recovery(history, s.struck, s.healed, s.shards())
+	row.RecoverS, row.AwayS, err = recovery(history, s.struck, s.healed)
 	if err != nil {
 		return err
 	}

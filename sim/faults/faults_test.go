@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"matchday/internal/clock"
+	"matchday/internal/mariadb"
 	"matchday/ledger"
 	"matchday/sim/serial"
 )
@@ -35,7 +36,12 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := mariadb.Cleanup(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 func writer(file string) *exec.Cmd {
@@ -44,12 +50,17 @@ func writer(file string) *exec.Cmd {
 	return c
 }
 
-// TestFaults makes every fault once, small, one after another: they are load.
+// TestFaults makes every fault once, small.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	for _, f := range faults {
 		t.Run(f.engine+"/"+f.name, func(t *testing.T) {
-			if testing.Short() && f.name != "killed" {
+			t.Parallel()
+			if testing.Short() && (f.name != "killed" || f.engine != engineSQLite) {
 				t.Skip("short mode: only the killed writer, the other rows take seconds each")
+			}
+			if f.name == "disk full" && f.engine == engineMySQL {
+				t.Skip("MariaDB looks for space once a minute: `matchday faults` makes this row")
 			}
 			o := Options{
 				Only: []string{f.name}, Engine: f.engine, Players: 12, Clients: 6, Seconds: 1, Dir: t.TempDir(), Writer: writer,
@@ -60,9 +71,12 @@ func TestFaults(t *testing.T) {
 			}
 			row := rows[0]
 			if row.Skipped != "" {
+				if f.engine == engineMySQL && os.Getenv("CI") == "true" {
+					t.Fatal(row.Skipped)
+				}
 				t.Skip(row.Skipped)
 			}
-			if row.Acknowledged == 0 || row.RecoverS <= 0 || row.AwayS <= 0 || row.History.Unanswered == 0 {
+			if row.Acknowledged == 0 || row.RecoverS <= 0 || row.AwayS <= 0 || row.History.Operations == 0 {
 				t.Errorf("the row says little: %+v", row)
 			}
 			t.Logf("recovered in %.2f s, away %.2f s, %d operations, %d tries unanswered; %s",

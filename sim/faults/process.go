@@ -6,8 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,20 +38,11 @@ func start(ctx context.Context, command func(file string) *exec.Cmd, file string
 	if err != nil {
 		return nil, fmt.Errorf("start writer: %w", err)
 	}
-	if err := p.cmd.Start(); err != nil {
+	started, ready := make(chan error, 1), make(chan string, 1)
+	go p.watch(out, started, ready)
+	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start writer: %w", err)
 	}
-	ready := make(chan string, 1)
-	go func() {
-		lines := bufio.NewScanner(out)
-		for lines.Scan() {
-			if addr, ok := strings.CutPrefix(lines.Text(), readyLine); ok {
-				ready <- addr
-			}
-		}
-		_ = p.cmd.Wait() // how it ended is told by its standard error
-		close(p.exited)
-	}()
 	limit := time.NewTimer(startLimit)
 	defer limit.Stop()
 	select {
@@ -62,6 +56,26 @@ func start(ctx context.Context, command func(file string) *exec.Cmd, file string
 		err = ctx.Err()
 	}
 	return nil, errors.Join(err, p.kill())
+}
+
+// watch starts the process and waits for its end. It keeps its thread: the kernel ends a child with the
+// thread that made it.
+func (p *process) watch(out io.Reader, started chan<- error, ready chan<- string) {
+	defer close(p.exited)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := p.cmd.Start()
+	started <- err
+	if err != nil {
+		return
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if addr, ok := strings.CutPrefix(lines.Text(), readyLine); ok {
+			ready <- addr
+		}
+	}
+	_ = p.cmd.Wait() // how it ended is told by its standard error
 }
 
 // kill ends the process as a power cut would.
@@ -84,6 +98,37 @@ func (p *process) stop() error {
 	case <-limit.C:
 		return errors.Join(errors.New("writer did not end when asked to"), p.kill())
 	}
+}
+
+// freeze stops the process from running and returns when every thread of it stands still: the signal alone
+// leaves them a moment.
+func (p *process) freeze(ctx context.Context) error {
+	if err := p.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for !p.frozen() {
+		pause(ctx, time.Millisecond)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// frozen reports whether all threads are stopped.
+func (p *process) frozen() bool {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+	if err != nil || len(files) == 0 {
+		return true // gone: it will not run either
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		_, state, _ := strings.Cut(string(text), ") ") // the name may hold spaces
+		if err == nil && !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *process) signal(s os.Signal) error {

@@ -33,6 +33,16 @@ var faults = []fault{
 	{"woken", engineSQLite, "the writer process gets SIGSTOP, another takes its shards over, and the first wakes up", "the stop", woken},
 	{"cut off", engineSQLite, "clients and writer cannot reach each other for three seconds", "the end of the cut", cutOff},
 	{"disk full", engineSQLite, "the disk of the books is full for two seconds", "space is free again", diskFull},
+	{"owner killed", engineSQLite, "one of two processes that share the shards gets SIGKILL and stays away", "the kill", ownerKilled},
+	{"owner hung", engineSQLite, "one of two processes that share the shards gets SIGSTOP, is replaced, and wakes up", "the stop", ownerHung},
+	{"killed", engineMySQL, "the writer process gets SIGKILL and is started again at once", "the kill", onOneServer(killed)},
+	{"owner killed", engineMySQL, "one of two processes that share the shards gets SIGKILL and stays away", "the kill", onOneServer(ownerKilled)},
+	{"owner hung", engineMySQL, "one of two processes that share the shards gets SIGSTOP, is replaced, and wakes up", "the stop", onOneServer(ownerHung)},
+	{"database cut off", engineMySQL, "writer and database cannot reach each other for three seconds", "the end of the cut", databaseCutOff},
+	{"database hung", engineMySQL, "the database server gets SIGSTOP for three seconds", "it runs on", databaseHung},
+	{"database restarted", engineMySQL, "the database server gets SIGKILL and is started again at once", "the kill", databaseRestarted},
+	{"primary killed", engineMySQL, "the primary of a semi-synchronous pair gets SIGKILL and the replica is promoted", "the kill", primaryKilled},
+	{"disk full", engineMySQL, "the disk of the database is full for two seconds; MariaDB looks for space once a minute", "space is free again", databaseDiskFull},
 }
 
 // Names lists the rows.
@@ -69,7 +79,7 @@ func (s *stage) replace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.addr.Store(p.addr)
+	s.send(p.addr)
 	return s.settle(ctx)
 }
 
@@ -78,7 +88,7 @@ func hung(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	if err := p.signal(syscall.SIGSTOP); err != nil {
+	if err := p.freeze(ctx); err != nil {
 		return err
 	}
 	s.strike()
@@ -101,7 +111,7 @@ func woken(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	s.addr.Store(second.addr)
+	s.send(second.addr)
 	if err := s.settle(ctx); err != nil {
 		return err
 	}
@@ -119,7 +129,7 @@ func woken(ctx context.Context, s *stage) error {
 // takeOver stops the old writer and starts a second one on the same books.
 func (s *stage) takeOver(ctx context.Context, old *process) (second *process, tries int, err error) {
 	for tries = 1; tries <= 20; tries++ {
-		if err := old.signal(syscall.SIGSTOP); err != nil {
+		if err := old.freeze(ctx); err != nil {
 			return nil, tries, err
 		}
 		s.strike()
@@ -140,19 +150,11 @@ func (s *stage) takeOver(ctx context.Context, old *process) (second *process, tr
 // probes is how many operations the woken writer is asked for.
 const probes = 20
 
-// probe sends operations to a writer that must refuse them. They are part of the history.
+// probe sends operations to a writer that must refuse them.
 func (s *stage) probe(ctx context.Context, old target) (int, error) {
 	for n := range probes {
 		o := serial.Op{Action: serial.Deposit, Player: playerID(n % s.Players), Key: fmt.Sprintf("woken-%d", n), Minor: 1}
-		o.Call = s.load.history.Now()
-		try, cancel := context.WithTimeout(ctx, 10*tryFor)
-		answer, notTaken := old.do(try, &o)
-		cancel()
-		o.Answer = answer
-		if !notTaken {
-			s.load.history.Add(o)
-		}
-		if !answer.Unknown {
+		if s.ask(ctx, old, &o) {
 			return n, fmt.Errorf("a writer that had been replaced answered %s", &o)
 		}
 	}
@@ -169,8 +171,8 @@ func cutOff(ctx context.Context, s *stage) error {
 		return err
 	}
 	s.onEnd(link.close)
-	s.addr.Store(link.addr())
-	s.beginLoad(ctx, newRemote(func() string { return s.addr.Load().(string) })) //nolint:forcetypeassert // only strings are stored
+	s.send(link.addr())
+	s.beginLoad(ctx, newRemote(s.next))
 	if err := s.settle(ctx); err != nil {
 		return err
 	}
@@ -195,7 +197,12 @@ func diskFull(ctx context.Context, s *stage) error {
 	if _, err := s.begin(ctx); err != nil {
 		return err
 	}
-	ballast := filepath.Join(disk, "ballast")
+	return s.fillAndFree(ctx, filepath.Join(disk, "ballast"))
+}
+
+// fillAndFree fills the disk until nothing has been committed for a second, for another second, and frees
+// it again.
+func (s *stage) fillAndFree(ctx context.Context, ballast string) error {
 	if err := fill(ballast); err != nil {
 		return err
 	}

@@ -18,8 +18,8 @@ import (
 	"matchday/sim/serial"
 )
 
-// sqliteShards are the shards of a run on SQLite.
-const sqliteShards = 2
+// shards is how many shards the books have.
+const shards = 2
 
 // stage is what one fault happens on: books, writer processes, and a load.
 type stage struct {
@@ -28,7 +28,9 @@ type stage struct {
 	books string // folder of the ledger
 	yaml  string // of the ledger section; "" is SQLite in books
 
-	addr    atomic.Value // string: where clients send now
+	shared  bool                     // several writer processes share the shards
+	addrs   atomic.Pointer[[]string] // where clients send now
+	turn    atomic.Int64
 	writers []*process
 	undo    []func() error // in reverse order at the end
 	load    *load
@@ -42,7 +44,7 @@ func (s *stage) settings() string {
 	if s.yaml != "" {
 		return s.yaml
 	}
-	return fmt.Sprintf("dir: %q\nshards: %d\n", s.books, sqliteShards)
+	return fmt.Sprintf("dir: %q\nshards: %d\n", s.books, shards)
 }
 
 // config is the same for this process.
@@ -51,10 +53,11 @@ func (s *stage) config() ledger.Config {
 	if err := yaml.Unmarshal([]byte(s.settings()), &c); err != nil {
 		return ledger.Config{} // refused by Open: a folder is required
 	}
+	if s.shared {
+		c.InternalListen = "127.0.0.1:0"
+	}
 	return c
 }
-
-func (s *stage) shards() int { return s.config().Shards }
 
 // begin starts a writer and the load, and returns when it has run for a while.
 func (s *stage) begin(ctx context.Context) (*process, error) {
@@ -62,9 +65,36 @@ func (s *stage) begin(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.addr.Store(p.addr)
-	s.beginLoad(ctx, newRemote(func() string { return s.addr.Load().(string) })) //nolint:forcetypeassert // only strings are stored
+	s.send(p.addr)
+	s.beginLoad(ctx, newRemote(s.next))
 	return p, s.settle(ctx)
+}
+
+// beginShared starts two writer processes that share the shards, and the load on both; it returns when
+// each writes a shard and the load has run for a while.
+func (s *stage) beginShared(ctx context.Context) ([]*process, error) {
+	s.shared = true
+	for range 2 {
+		if _, err := s.write(ctx); err != nil {
+			return nil, err
+		}
+	}
+	s.send(s.writers[0].addr, s.writers[1].addr)
+	s.beginLoad(ctx, newRemote(s.next))
+	err := s.await(ctx, "both processes to write a shard", func() bool { return s.owners(ctx) == 2 })
+	return s.writers, errors.Join(err, s.settle(ctx))
+}
+
+// send lets clients send to these addresses in turn.
+func (s *stage) send(addrs ...string) { s.addrs.Store(&addrs) }
+
+// next is where the next operation goes.
+func (s *stage) next() string {
+	addrs := s.addrs.Load()
+	if addrs == nil {
+		return ""
+	}
+	return (*addrs)[int(s.turn.Add(1))%len(*addrs)]
 }
 
 func (s *stage) beginLoad(ctx context.Context, t target) {
@@ -76,6 +106,9 @@ func (s *stage) beginLoad(ctx context.Context, t target) {
 func (s *stage) write(ctx context.Context) (*process, error) {
 	file := filepath.Join(s.dir, fmt.Sprintf("writer-%d.yaml", len(s.writers)))
 	text := "ledger:\n  " + strings.ReplaceAll(strings.TrimSpace(s.settings()), "\n", "\n  ") + "\n"
+	if s.shared {
+		text += "  internal_listen: 127.0.0.1:0\n"
+	}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -91,7 +124,7 @@ func (s *stage) write(ctx context.Context) (*process, error) {
 func (s *stage) settle(ctx context.Context) error {
 	from := s.load.history.Now()
 	pause(ctx, s.length())
-	return s.await(ctx, "answers", func() bool { return answered(s.load.history.History(), from, s.shards()) == nil })
+	return s.await(ctx, "answers", func() bool { return answered(s.load.history.History(), from) == nil })
 }
 
 // await waits for what must come.
@@ -143,14 +176,14 @@ func (s *stage) close() error {
 }
 
 // answered returns nil if each shard has answered an operation that was asked after the time.
-func answered(history []serial.Op, from int64, shards int) error {
-	_, _, err := recovery(history, from, from, shards)
+func answered(history []serial.Op, from int64) error {
+	_, _, err := recovery(history, from, from)
 	return err
 }
 
-// recovery returns how long after healed every shard had answered an operation that was asked after
-// struck, and the longest time in which one of them answered nothing.
-func recovery(history []serial.Op, struck, healed int64, shards int) (recoverS, awayS float64, err error) {
+// recovery returns how long after healed every shard had committed a transfer that was asked for after
+// struck, and the longest time in which one of them committed nothing.
+func recovery(history []serial.Op, struck, healed int64) (recoverS, awayS float64, err error) {
 	answers := make([][]int64, shards)
 	back := make([]int64, shards)
 	for i := range back {
@@ -158,7 +191,7 @@ func recovery(history []serial.Op, struck, healed int64, shards int) (recoverS, 
 	}
 	for i := range history {
 		o := &history[i]
-		if o.Answer.Unknown || o.Answer.Position.Seq == 0 || o.Answer.Position.Shard >= shards {
+		if o.Answer.Unknown || o.Answer.Position.Seq == 0 || o.Answer.Replayed || !isTransfer(o) {
 			continue
 		}
 		n := o.Answer.Position.Shard
@@ -170,7 +203,7 @@ func recovery(history []serial.Op, struck, healed int64, shards int) (recoverS, 
 	var recovered, away int64
 	for n := range shards {
 		if back[n] == math.MaxInt64 {
-			return 0, 0, fmt.Errorf("shard %d answered nothing after the fault", n)
+			return 0, 0, fmt.Errorf("shard %d committed nothing after the fault", n)
 		}
 		recovered = max(recovered, back[n]-healed)
 		slices.Sort(answers[n])

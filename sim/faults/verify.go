@@ -85,14 +85,21 @@ func (p *proof) askAgain(ctx context.Context, b books, history *serial.Recorder,
 		}
 	}
 	ask := func(o serial.Op) (serial.Op, error) {
-		o.Client, o.Call, o.Return = 0, history.Now(), 0
-		answer, _ := b.do(ctx, &o)
-		if answer.Unknown {
-			return o, fmt.Errorf("%s %s is not answered when nothing is wrong any more", o.Action, o.Key)
+		o.Client, o.Return = 0, 0
+		for limit := time.Now().Add(resolveLimit); ; pause(ctx, pauseRetry) { // shards of the dead are taken over first
+			o.Call = history.Now()
+			answer, notTaken := b.do(ctx, &o)
+			o.Answer = answer
+			if !notTaken {
+				history.Add(o)
+			}
+			if !answer.Unknown {
+				return o, nil
+			}
+			if ctx.Err() != nil || time.Now().After(limit) {
+				return o, fmt.Errorf("%s %s is not answered when nothing is wrong any more", o.Action, o.Key)
+			}
 		}
-		o.Answer = answer
-		history.Add(o)
-		return o, nil
 	}
 	for _, first := range told {
 		again, err := ask(first)
@@ -142,7 +149,7 @@ func (p *proof) count(ctx context.Context, service *ledger.Service, history []se
 }
 
 func (p *proof) audit(ctx context.Context, c ledger.Config) error {
-	report, err := ledger.Audit(ctx, ledger.AuditOptions{Dir: c.Dir})
+	report, err := ledger.Audit(ctx, ledger.AuditOptions{Dir: c.Dir, Clusters: c.Clusters})
 	if err != nil {
 		return fmt.Errorf("audit after the fault: %w", err)
 	}

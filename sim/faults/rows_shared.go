@@ -1,0 +1,89 @@
+package faults
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"syscall"
+
+	"matchday/sim/serial"
+)
+
+// ownerKilled kills one of two processes for good.
+func ownerKilled(ctx context.Context, s *stage) error {
+	list, err := s.beginShared(ctx)
+	if err != nil {
+		return err
+	}
+	if err := list[0].kill(); err != nil {
+		return err
+	}
+	s.strike()
+	s.send(list[1].addr)
+	return s.settle(ctx)
+}
+
+// ownerHung stops one of two processes, waits until the other has its shards, wakes it up, and asks it
+// for operations of shards that it no longer writes: it may send them on or refuse them, not commit them.
+func ownerHung(ctx context.Context, s *stage) error {
+	list, err := s.beginShared(ctx)
+	if err != nil {
+		return err
+	}
+	if err := list[0].freeze(ctx); err != nil {
+		return err
+	}
+	s.strike()
+	s.send(list[1].addr)
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
+	if err := list[0].signal(syscall.SIGCONT); err != nil {
+		return err
+	}
+	sentOn, refused := 0, 0
+	old := newRemote(func() string { return list[0].addr })
+	for n := range probes {
+		o := serial.Op{Action: serial.Deposit, Player: playerID(n % s.Players), Key: fmt.Sprintf("woken-%d", n), Minor: 1}
+		if s.ask(ctx, old, &o) {
+			sentOn++
+		} else {
+			refused++
+		}
+	}
+	s.note = fmt.Sprintf("of %d operations the woken process sent on %d and refused %d", probes, sentOn, refused)
+	s.send(list[0].addr, list[1].addr)
+	return s.settle(ctx)
+}
+
+// ask sends one operation, once, as part of the history, and reports whether it was answered.
+func (s *stage) ask(ctx context.Context, t target, o *serial.Op) bool {
+	o.Call = s.load.history.Now()
+	try, cancel := context.WithTimeout(ctx, 10*tryFor)
+	defer cancel()
+	answer, notTaken := t.do(try, o)
+	o.Answer = answer
+	if !notTaken {
+		s.load.history.Add(*o)
+	}
+	return !answer.Unknown
+}
+
+// owners returns how many processes write shards, by the directory.
+func (s *stage) owners(ctx context.Context) int {
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.books, "directory.db")+"?mode=ro&_pragma=busy_timeout(1000)")
+	if err != nil {
+		return 0
+	}
+	defer db.Close() //nolint:errcheck // read only
+	const q = `
+		SELECT COUNT(DISTINCT owner)
+		FROM shard
+		WHERE owner <> ''`
+	var n int
+	if err := db.QueryRowContext(ctx, q).Scan(&n); err != nil {
+		return 0 // asked again
+	}
+	return n
+}
