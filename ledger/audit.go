@@ -25,7 +25,10 @@ type AuditReport struct {
 	Postings  int64
 	Findings  []Finding // empty: the books are sound; otherwise the first of each unsound shard
 
-	homes map[int]int // bucket -> the shard that serves it or is about to give it away
+	heads      []int64 // of the shards, as audited
+	openGroups int64
+	transits   transitSums
+	homes      map[int]int // bucket -> the shard that serves it or is about to give it away
 }
 
 // Finding names the first row of a shard that breaks an invariant.
@@ -87,7 +90,7 @@ func audit(ctx context.Context, opened *bookSet, o *AuditOptions) (AuditReport, 
 			return report, fmt.Errorf("audit shard %d: %w", n, err)
 		}
 	}
-	return report, nil
+	return report, report.checkTransits(func(shard int) (int64, error) { return headNow(ctx, shardFile(o.Dir, shard)) })
 }
 
 // auditShard audits one shard in one snapshot. first is the number of shards that the books began
@@ -102,7 +105,7 @@ func auditShard(ctx context.Context, one *bookShard, n int, first *int, o *Audit
 	if a.progress == nil {
 		a.progress = func(int, int64, int64) {}
 	}
-	for _, step := range []func() error{a.readShard, a.readBuckets, a.readAccounts, a.walkLog, a.checkHolds, a.walkPostings, a.comparePostings} {
+	for _, step := range []func() error{a.readShard, a.readBuckets, a.readAccounts, a.walkLog, a.checkHolds, a.walkPostings, a.comparePostings, a.checkTables} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -128,6 +131,7 @@ type auditor struct {
 	posted   digest        // of the posting table
 	away     [buckets]bool // buckets of which the shard has only a copy
 	moved    movedSums
+	features featureWalk
 }
 
 // auditAccount is what the audit keeps of every account.
@@ -153,6 +157,7 @@ func (a *auditor) readShard() error {
 	if err != nil {
 		return sqldb.Wrap("read shard", err)
 	}
+	a.report.heads = append(a.report.heads, a.seq)
 	if a.shard == 0 {
 		*a.first = of
 	}

@@ -251,6 +251,9 @@ func (w *logWalk) checkRow(r *row) error {
 	if sum != 0 {
 		return found("postings sum to zero", "transfer", key, 0, sum)
 	}
+	if err := w.checkFeatures(r); err != nil {
+		return err
+	}
 	if r.code == "" && (r.holdSeq != 0 || r.kind == KindHold || kinds[r.kind].resolves) {
 		return w.checkHoldRow(r)
 	}

@@ -130,7 +130,7 @@ func (w *postingWalk) row(rows *sql.Rows) error {
 	if !ok || p.balance != want {
 		return found("a balance is the one before plus the amount", "posting", key, want, p.balance)
 	}
-	if rule := w.accounts[p.account].kind.rule(); p.rule != rule && p.rule != ruleLimited {
+	if rule := w.ruleOf(p.account, p.seq); p.rule != rule {
 		return found("a posting has its account's rule", "posting", key, rule, p.rule)
 	}
 	if !p.rule.allows(p.balance, p.held) {
@@ -172,6 +172,9 @@ func (w *postingWalk) endAccount() error {
 		open, w.open = w.open[0].amount, w.open[1:]
 	}
 	w.moved.add(w.accounts[w.account], w.balance)
+	if err := w.addTransit(w.accounts[w.account], w.balance); err != nil {
+		return err
+	}
 	if w.held != open {
 		return found("what is held equals the open holds", "posting", postingKey(w.account, w.seq), open, w.held)
 	}
