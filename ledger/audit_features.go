@@ -328,17 +328,17 @@ func (r *AuditReport) checkTransits(head func(shard int) (int64, error)) error {
 	return nil
 }
 
-// headNow reads where the log of a shard's file ends.
-func headNow(ctx context.Context, name string) (int64, error) {
+// head reads where the log of a shard ends now.
+func (s *bookShard) head(ctx context.Context) (int64, error) {
 	const q = `
 		SELECT COALESCE(MAX(seq), 0)
 		FROM shard`
-	db, err := sqldb.Open(name, sqldb.Options{ReadOnly: true, Readers: 1})
+	on, end, err := s.snapshot(ctx)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = db.Close() }()
+	defer end()
 	var head int64
-	err = db.Read.QueryRowContext(ctx, q).Scan(&head)
+	err = oneRow(on.QueryContext(ctx, q))(&head)
 	return head, sqldb.Wrap("read head", err)
 }

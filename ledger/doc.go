@@ -13,6 +13,7 @@
 //	revenue/{jurisdiction}/{product}            settled stakes less payouts, and what rounding leaves
 //	psp/{provider}/{jurisdiction}               money at a payment provider; normally negative
 //	adjustments/{jurisdiction}                  counter-account of corrections by staff
+//	transit/{jurisdiction}                      on its way between players of a group
 //
 // House accounts exist once per shard, so that every transfer stays on the shard of its player; the
 // balance of a house account is the sum over the shards. Which kind of transfer may debit and credit
@@ -22,7 +23,11 @@
 //
 //   - The postings of a transfer are in one currency and one jurisdiction and sum to zero.
 //   - A balance is the sum of its account's postings, and each posting keeps the balance after it.
-//   - Cash and withdrawing are never below zero available (posted less held); owed is never above zero.
+//   - Cash and withdrawing are never below zero available (posted less held), unless the account has
+//     limits that say otherwise; owed is never above zero.
+//   - The transfers of a group all commit or none, also on several shards; once begun, a group ends.
+//     Over all shards the transits sum to zero when no group is open.
+//   - Limits and metadata of accounts change by rows of the log only.
 //   - The sequences of a shard's log have no gap. A refusal is part of the log.
 //   - A key is answered once: the same request gets the first answer again for ever, refusals
 //     included; another request is a conflict and changes nothing.
@@ -38,7 +43,10 @@
 // # Errors
 //
 //   - invalid: the transfer is wrong; or its account has another currency. Nothing is stored.
-//   - insufficient_funds, limit_reached: refused by the balances. Stored, final under the key.
+//   - insufficient_funds, limit_reached: refused by the balances or the account's limits. Stored, final
+//     under the key.
+//   - excluded: the account is frozen. Stored, final under the key.
+//   - linked_failed: another transfer of the group was refused. Stored, final under the key.
 //   - conflict: the key was used for another request, or the hold has ended. Nothing is stored.
 //   - not_found: there is no such hold (of this player). Nothing is stored.
 //   - too_large: a call with too many transfers.
@@ -48,7 +56,8 @@
 //
 // # Not guaranteed
 //
-//   - Atomicity across the transfers of one [Service.CommitBatch], or across shards.
+//   - Atomicity across the transfers of one [Service.CommitBatch]; [Service.CommitGroup] has it.
+//   - That readers of two shards see a group on both at the same moment.
 //   - An order between transfers of concurrent calls.
 //   - That an audit notices a log cut off at its end: heads must be kept elsewhere for that.
 //   - That a caller of the same Go process leaves alone what it shares: record payloads passed in

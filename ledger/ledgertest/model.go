@@ -22,6 +22,8 @@ type Model struct {
 	asked   map[string]ledger.Transfer
 	holds   map[string]*hold
 	order   []string // keys of holds, oldest first
+	limits  map[ledger.Address]ledger.Limits
+	groups  map[string]modelGroup
 }
 
 // Answer is what a ledger should say to a transfer.
@@ -44,6 +46,7 @@ func NewModel() *Model {
 	return &Model{
 		Posted: map[ledger.Address]int64{}, Held: map[ledger.Address]int64{},
 		answers: map[string]Answer{}, asked: map[string]ledger.Transfer{}, holds: map[string]*hold{},
+		limits: map[ledger.Address]ledger.Limits{}, groups: map[string]modelGroup{},
 	}
 }
 
@@ -57,8 +60,7 @@ func (m *Model) Commit(t ledger.Transfer, now time.Time) Answer {
 		return first
 	}
 	answer := m.apply(t, now)
-	switch answer.Code {
-	case "", errs.CodeInsufficientFunds, errs.CodeLimitReached:
+	if answer.Code == "" || final(answer.Code) {
 		m.answers[t.Key], m.asked[t.Key] = answer, t
 	}
 	return answer
@@ -91,7 +93,7 @@ func (m *Model) apply(t ledger.Transfer, now time.Time) Answer {
 		}
 	}
 	for _, p := range t.Postings {
-		if code := m.allows(p, now); code != "" {
+		if code := m.allows(t.Kind, p, now); code != "" {
 			return Answer{Code: code, Balances: m.balances(t)}
 		}
 	}
@@ -113,18 +115,28 @@ func (m *Model) balances(t ledger.Transfer) []int64 {
 }
 
 // allows says why a posting is refused, after ending what holds have run out.
-func (m *Model) allows(p ledger.Posting, now time.Time) errs.Code {
+func (m *Model) allows(kind ledger.Kind, p ledger.Posting, now time.Time) errs.Code {
+	code := m.judge(kind, p)
+	if code == "" || m.Held[p.Account] == 0 {
+		return code
+	}
+	for _, key := range m.order {
+		if h := m.holds[key]; h.source == p.Account && !h.ended && !h.expires.After(now) {
+			m.end(h)
+		}
+	}
+	return m.judge(kind, p)
+}
+
+// judge says why a posting is refused.
+func (m *Model) judge(kind ledger.Kind, p ledger.Posting) errs.Code {
 	after := m.Posted[p.Account] + p.AmountMinor
+	if l := m.limits[p.Account]; l.Version > 0 {
+		return limited(l, kind, p.AmountMinor, after, m.Held[p.Account])
+	}
 	role := roleOf(p.Account)
 	if (role == "cash" || role == "withdrawing") && p.AmountMinor < 0 && after < m.Held[p.Account] {
-		for _, key := range m.order {
-			if h := m.holds[key]; h.source == p.Account && !h.ended && !h.expires.After(now) {
-				m.end(h)
-			}
-		}
-		if after < m.Held[p.Account] {
-			return errs.CodeInsufficientFunds
-		}
+		return errs.CodeInsufficientFunds
 	}
 	if role == "owed" && p.AmountMinor > 0 && after > 0 {
 		return errs.CodeLimitReached

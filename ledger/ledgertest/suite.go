@@ -31,6 +31,9 @@ func Run(t *testing.T, open Engine, fresh func() string) {
 	t.Run("any list of operations ends as in the model", func(t *testing.T) {
 		rapid.Check(t, func(r *rapid.T) { againstModel(r, open, fresh(), nil) })
 	})
+	t.Run("groups, dry runs and limits end as in the model", func(t *testing.T) {
+		rapid.Check(t, func(r *rapid.T) { featuresAgainstModel(r, open, fresh()) })
+	})
 	t.Run("one request sent many times at once commits once", func(t *testing.T) {
 		t.Parallel()
 		sameKeyAtOnce(t, open, fresh())
