@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"matchday/internal/sqldb"
 	"matchday/money"
@@ -139,8 +140,8 @@ func (w *logWalk) checkGroup(r *row, x *extra) error {
 		f.group, f.committed, f.refused = x.Group, 0, 0
 	}
 	switch {
-	case r.kind != KindGroup && kinds[r.kind].internal, r.kind == KindRelease:
-		return nil
+	case r.kind != KindGroup && strings.HasPrefix(r.key, groupPrefix):
+		return nil // a row of the ledger's own for the group
 	case r.kind != KindGroup && r.code == "":
 		f.committed++
 		return nil

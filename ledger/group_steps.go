@@ -259,6 +259,7 @@ func (b *builder) repeatOutcome(ctx context.Context, j *job, old *seen) error {
 		s.reply.err = conflict(s.plan.key, "transfers")
 		return nil
 	}
+	s.reply.again = true
 	if old.code != "" {
 		x, err := decodeExtra(old.extra)
 		if err != nil || x.Outcome == nil || x.Outcome.Failed == nil {

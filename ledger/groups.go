@@ -26,7 +26,8 @@ const (
 //
 // If it has several players, its transfers are of the kinds that may cross shards (kind.go says which),
 // touch no owed account and take from at most one player account each. Transfers of kind
-// player_transfer leave money in [Transit] or take it out; over the group that sums to zero.
+// player_transfer leave money in [Transit] or take it out; over the group that sums to zero. What one
+// transfer brings to an account may not be there for another to take, unless the group has one player.
 type Group struct {
 	Key       string // 1 to MaxGroupKeyBytes; kept for ever like a transfer's
 	Transfers []Transfer
@@ -271,6 +272,7 @@ type groupReply struct {
 	begun   bool          // groupDecide on one shard: the group began over several; groupBegin: always
 	decided bool          // groupBegin: the outcome is there already
 	ended   bool          // groupBegin: every shard has it
+	again   bool          // groupDecide: it was decided before
 	refusal *groupRefusal // groupPrepare, groupDecide: the group is refused
 	err     error         // the call is wrong: the group's key stands for another one
 }
@@ -393,6 +395,9 @@ func (s *Service) drive(ctx context.Context, lane Lane, p *groupPlan, parts []gr
 	for _, part := range others {
 		if _, err := s.groupStep(ctx, lane, p, groupStep{do: groupFinish, refusal: reply.refusal}, part); err != nil {
 			return openGroupError(err, p.key)
+		}
+		for _, i := range part.indexes { // refused while it was prepared is no replay for who asked first
+			p.results[i].Replayed = reply.again
 		}
 	}
 	if state.ended {

@@ -107,9 +107,9 @@ type groupCall struct {
 
 // groupAnswer is what the step found, with the results of the shard's transfers.
 type groupAnswer struct {
-	Begun, Decided, Ended bool
-	Refusal               *wireRefusal
-	Results               []wireResult
+	Begun, Decided, Ended, Again bool
+	Refusal                      *wireRefusal
+	Results                      []wireResult
 }
 
 // wireRefusal is a groupRefusal that can travel.
@@ -149,7 +149,7 @@ func (s *Service) groupCalled(ctx context.Context, shard int, call *groupCall) (
 	if err != nil {
 		return nil, err
 	}
-	out := &groupAnswer{Begun: reply.begun, Decided: reply.decided, Ended: reply.ended, Refusal: refusalToWire(reply.refusal)}
+	out := &groupAnswer{Begun: reply.begun, Decided: reply.decided, Ended: reply.ended, Again: reply.again, Refusal: refusalToWire(reply.refusal)}
 	for _, i := range call.Indexes {
 		out.Results = append(out.Results, toWire(&p.results[i]))
 	}
@@ -174,5 +174,5 @@ func (s *Service) groupStepThere(ctx context.Context, lane Lane, p *groupPlan, s
 			p.results[i] = answer.Results[n].result()
 		}
 	}
-	return groupReply{begun: answer.Begun, decided: answer.Decided, ended: answer.Ended, refusal: answer.Refusal.refusal()}, nil
+	return groupReply{begun: answer.Begun, decided: answer.Decided, ended: answer.Ended, again: answer.Again, refusal: answer.Refusal.refusal()}, nil
 }

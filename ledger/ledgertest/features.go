@@ -270,7 +270,9 @@ func (f *features) drawGroup() ledger.Group {
 		}
 	}
 	f.made = append(f.made, g)
-	f.g.past = append(f.g.past, g.Transfers[0])
+	if g.Transfers[0].Kind != ledger.KindPlayerTransfer { // which alone is invalid
+		f.g.past = append(f.g.past, g.Transfers[0])
+	}
 	return g
 }
 
