@@ -158,7 +158,7 @@ func BenchmarkBalance(b *testing.B) {
 	}
 }
 
-func mustBatch(b *testing.B, s *Service, list []Transfer) {
+func mustBatch(b testing.TB, s *Service, list []Transfer) {
 	results, err := s.CommitBatch(context.Background(), LaneBulk, list)
 	if err != nil {
 		b.Error(err)

@@ -16,6 +16,7 @@ import (
 
 	"matchday/id"
 	"matchday/internal/clock"
+	"matchday/internal/mariadb"
 )
 
 // crashDir tells a child process of TestKilledWriter where to write.
@@ -29,15 +30,30 @@ func TestKilledWriter(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	dir := t.TempDir()
+	for _, engine := range []string{"SQLite", "MariaDB"} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			config := Config{Dir: t.TempDir()}
+			if engine == "MariaDB" {
+				server := mariadb.Shared(t)
+				config.Clusters = onServer(server, server.Database(t), "0-1")
+			}
+			killWriters(t, config)
+		})
+	}
+}
+
+// killWriters kills one writer after the other over the same books.
+func killWriters(t *testing.T, config Config) {
+	t.Helper()
 	acknowledged := 0
 	for round := range 4 {
-		acknowledged = max(acknowledged, killOneWriter(t, dir, acknowledged, 150+100*round))
-		report, err := Audit(context.Background(), AuditOptions{Dir: dir})
+		acknowledged = max(acknowledged, killOneWriter(t, config, acknowledged, 150+100*round))
+		report, err := Audit(context.Background(), AuditOptions{Dir: config.Dir, Clusters: config.Clusters})
 		if err != nil || len(report.Findings) > 0 {
 			t.Fatalf("round %d: %v %v", round, report.Findings, err)
 		}
-		wantCounted(t, dir, acknowledged)
+		wantCounted(t, config, acknowledged)
 	}
 	t.Logf("%d transfers acknowledged over 4 killed writers", acknowledged)
 }
@@ -49,7 +65,11 @@ func crashTransfer(i int) Transfer {
 
 // commitUntilKilled commits numbered transfers in batches and prints how many are acknowledged.
 func commitUntilKilled(t *testing.T, dir string) {
-	s, err := Open(context.Background(), Config{Dir: dir}, Deps{
+	config := Config{Dir: dir}
+	if node := os.Getenv(crashDir + "_NODE"); node != "" {
+		config.Clusters = onNodes(os.Getenv(crashDir+"_DATABASE"), "0-1", node)
+	}
+	s, err := Open(context.Background(), config, Deps{
 		Clock: clock.System{}, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
@@ -82,10 +102,13 @@ func commitUntilKilled(t *testing.T, dir string) {
 
 // killOneWriter runs a child from the first transfer not yet acknowledged and kills it after some
 // batches. It returns how many transfers are acknowledged in all.
-func killOneWriter(t *testing.T, dir string, from, transfers int) int {
+func killOneWriter(t *testing.T, config Config, from, transfers int) int {
 	t.Helper()
 	child := exec.Command(os.Args[0], "-test.run=^TestKilledWriter$", "-test.count=1")
-	child.Env = append(os.Environ(), crashDir+"="+dir, crashDir+"_FROM="+strconv.Itoa(from))
+	child.Env = append(os.Environ(), crashDir+"="+config.Dir, crashDir+"_FROM="+strconv.Itoa(from))
+	for _, c := range config.Clusters {
+		child.Env = append(child.Env, crashDir+"_NODE="+c.Nodes[0], crashDir+"_DATABASE="+c.Database)
+	}
 	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -118,9 +141,9 @@ func killOneWriter(t *testing.T, dir string, from, transfers int) int {
 
 // wantCounted opens the books, asks every acknowledged transfer again, and adds up the balances: at
 // least all acknowledged ones, at most one batch more.
-func wantCounted(t *testing.T, dir string, acknowledged int) {
+func wantCounted(t *testing.T, config Config, acknowledged int) {
 	t.Helper()
-	w := &world{t: t, config: Config{Dir: dir}, clock: clock.NewManual(time.Now())}
+	w := &world{t: t, config: config, clock: clock.NewManual(time.Now())}
 	w.open()
 	defer func() { _ = w.stop() }()
 	for i := 0; i < acknowledged; i += 1 + acknowledged/50 {

@@ -40,6 +40,17 @@
 //
 // [Audit] proves all of these from the files, except the last two.
 //
+// # Where a shard lives
+//
+// In a SQLite file in the folder, or in a database of a MySQL-protocol cluster ([Cluster]); one
+// service may mix them. All shards of a cluster share its connections, at most MaxConns (16) for
+// writing and as many for reading to each node, so hundreds of shards may live on one server. A
+// shard's own memory is its queues, its cached accounts and its last batches: a few MiB.
+//
+// A database that is lost is waited for (Config.FailoverWait) while the callers wait, and a commit
+// of unknown outcome is settled by what its log says. A log that lacks commits which were answered
+// stops its writer.
+//
 // # Errors
 //
 //   - invalid: the transfer is wrong; or its account has another currency. Nothing is stored.

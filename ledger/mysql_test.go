@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,13 +23,17 @@ import (
 
 // onServer returns a cluster of servers with the shards; the tests' TestMain sets the password.
 func onServer(server *mariadb.Server, database string, shards ShardSet, more ...*mariadb.Server) []Cluster {
-	c := Cluster{Name: "test", Shards: shards, Config: mysqldb.Config{
-		Nodes: []string{server.Addr()}, Database: database, User: mariadb.User, PasswordEnv: "MATCHDAY_TEST_PASSWORD",
-	}}
+	nodes := []string{server.Addr()}
 	for _, s := range more {
-		c.Nodes = append(c.Nodes, s.Addr())
+		nodes = append(nodes, s.Addr())
 	}
-	return []Cluster{c}
+	return onNodes(database, shards, nodes...)
+}
+
+func onNodes(database string, shards ShardSet, nodes ...string) []Cluster {
+	return []Cluster{{Name: "test", Shards: shards, Config: mysqldb.Config{
+		Nodes: nodes, Database: database, User: mariadb.User, PasswordEnv: "MATCHDAY_TEST_PASSWORD",
+	}}}
 }
 
 // ownServer starts a server for one test.
@@ -358,4 +363,49 @@ func TestLeastRightsSuffice(t *testing.T) {
 	if _, err := opened.Reads().ExecContext(t.Context(), "USE led_ger_0;INSERT INTO grp (seq, state) VALUES (9, 1)"); err == nil {
 		t.Error("the reader may write")
 	}
+}
+
+// TestHundredsOfShardsShareAFewConnections opens, writes, reads and audits many shards on one server.
+func TestHundredsOfShardsShareAFewConnections(t *testing.T) {
+	shards := 24
+	if testing.Short() {
+		shards = 6
+	}
+	if given, err := strconv.Atoi(os.Getenv("MATCHDAY_TEST_SHARDS")); err == nil {
+		shards = given // making hundreds of databases takes a minute or more
+	}
+	s := ownServer(t, mariadb.Options{})
+	clusters := onServer(s, "ledger", ShardSet(fmt.Sprintf("0-%d", shards-1)))
+	clusters[0].MaxConns = 6
+	w := setup(t, func(c *Config) { c.Shards, c.Clusters, c.SweepEvery = shards, clusters, time.Minute })
+	for range 3 {
+		var list []Transfer
+		for i := range 2000 {
+			list = append(list, deposit(fmt.Sprintf("d%p-%04d", &list, i), id.Player("p"+strconv.Itoa(i)), 1))
+		}
+		mustBatch(t, w.Service, list)
+	}
+	written := 0
+	for _, one := range w.Status() {
+		if one.Position > 0 {
+			written++
+		}
+	}
+	if written != shards {
+		t.Errorf("%d of %d shards were written", written, shards)
+	}
+	var name string
+	var most int
+	const q = `SHOW GLOBAL STATUS LIKE 'Max_used_connections'`
+	if err := s.Admin().QueryRow(q).Scan(&name, &most); err != nil || most > 2*6+1+4 { // and the admin's own
+		t.Errorf("%d connections for %d shards, %v", most, shards, err)
+	}
+	var memory runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&memory)
+	t.Logf("%d shards, at most %d connections, %d MiB in use", shards, most, memory.HeapInuse>>20)
+	if perShard := memory.HeapInuse / uint64(shards); shards >= 100 && perShard > 4<<20 {
+		t.Errorf("%d bytes a shard, want less than 4 MiB", perShard)
+	}
+	w.wantSoundClusters()
 }

@@ -107,7 +107,8 @@ const (
 	lifeTime = 30 * time.Minute // then it is made anew, so that names that moved are followed
 	slowRead = 10 * time.Minute // an audit's or export's single statement
 	lookTime = 3 * time.Second  // to ask a node whether it is the primary
-	lockWait = 5                // seconds a statement waits for a row lock
+	lockWait = 2                // seconds a statement waits for a row lock
+	idleWait = 4                // seconds a DBTx that has written waits for its next statement
 )
 
 // orWriter is the account, or the writing one if it is not named.

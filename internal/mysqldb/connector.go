@@ -37,11 +37,13 @@ func newConnector(c Config, addr, user, password string, read time.Duration) (*c
 	return &connector{inner}, nil
 }
 
-// Connect implements driver.Connector.
+// Connect implements driver.Connector. MariaDB is also told to end a DBTx that its process has left
+// alone in the middle, stopped or cut off; MySQL reads that part as a comment.
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	const settings = `
 		SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION',
-			SESSION innodb_lock_wait_timeout = %d;
+			SESSION innodb_lock_wait_timeout = %d
+			/*M!100300 , SESSION idle_write_transaction_timeout = %d */;
 		SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED`
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
@@ -51,7 +53,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, errors.Join(errs.New(errs.CodeInternal, "driver connection %T cannot execute", conn), conn.Close())
 	}
-	if _, err := execer.ExecContext(ctx, fmt.Sprintf(settings, lockWait), nil); err != nil {
+	if _, err := execer.ExecContext(ctx, fmt.Sprintf(settings, lockWait, idleWait), nil); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
