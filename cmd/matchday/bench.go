@@ -18,6 +18,7 @@ var benchmarks = []struct {
 	{"bets", "accepted bets a minute over HTTP, history on", sim.BenchBets},
 	{"payout", "a million winning bets from result to paid and visible in history", sim.BenchPayout},
 	{"month", "a month of ledger life: memory, bytes a transfer, restart, audit", sim.BenchMonth},
+	{"replicas", "balance reads a second from the replicas of a MariaDB primary, with their freshness", sim.BenchReplicas},
 	{"reads", "balance and history reads a second over HTTP, with their freshness", sim.BenchReads},
 }
 
