@@ -66,17 +66,21 @@ func (c Config) validateClusters(check *errs.Check) {
 		}
 		one.Config.Validate(check, field)
 	}
+	if c.Directory.Cluster != "" && !names[c.Directory.Cluster] {
+		check.Add("directory.cluster", "is no cluster of this configuration")
+	}
 }
 
 // fleet is the clusters of a process, by the shards that live there.
 type fleet struct {
 	open    []*mysqldb.Cluster
+	byName  map[string]*mysqldb.Cluster
 	byShard map[int]*mysqldb.Cluster
 }
 
 // openFleet opens every cluster.
 func openFleet(ctx context.Context, list []Cluster, d mysqldb.Deps) (*fleet, error) {
-	f := &fleet{byShard: map[int]*mysqldb.Cluster{}}
+	f := &fleet{byShard: map[int]*mysqldb.Cluster{}, byName: map[string]*mysqldb.Cluster{}}
 	for _, c := range list {
 		numbers, err := c.Shards.Numbers()
 		if err != nil {
@@ -87,11 +91,20 @@ func openFleet(ctx context.Context, list []Cluster, d mysqldb.Deps) (*fleet, err
 			return nil, errors.Join(fmt.Errorf("open cluster %s: %w", c.Name, err), f.close())
 		}
 		f.open = append(f.open, opened)
+		f.byName[c.Name] = opened
 		for _, n := range numbers {
 			f.byShard[n] = opened
 		}
 	}
 	return f, nil
+}
+
+// named returns the cluster of that name, or nil.
+func (f *fleet) named(name string) *mysqldb.Cluster {
+	if f == nil {
+		return nil
+	}
+	return f.byName[name]
 }
 
 // close closes every cluster. It may be called twice, and on nil.

@@ -11,6 +11,7 @@ import (
 
 	"matchday/errs"
 	"matchday/internal/clock"
+	"matchday/internal/mysqldb"
 	"matchday/internal/sqldb"
 )
 
@@ -70,15 +71,32 @@ func (d *sqliteDirectory) read(ctx context.Context, q string, args []any, scan f
 
 func (d *sqliteDirectory) close() error { return d.db.Close() }
 
+// DirectoryConfig says where the directory is kept.
+type DirectoryConfig struct {
+	// Cluster is the name of the cluster that keeps it, in the database ..._directory; empty is the file
+	// directory.db in the ledger's folder, which processes of one machine can share.
+	Cluster string `yaml:"cluster"`
+}
+
 // openDirectory opens the directory of the books. If it is new or lost it is filled: with an even
 // spread over as many shards as the books began with.
-func openDirectory(ctx context.Context, c Config, first int, clk clock.Clock) (*directory, error) {
-	db, err := openSQLiteDirectory(ctx, c, clk.Now())
+func openDirectory(ctx context.Context, c Config, f *fleet, first int, clk clock.Clock) (*directory, error) {
+	var db directoryDB
+	var err error
+	if cluster := f.named(c.Directory.Cluster); cluster != nil {
+		db, err = openMySQLDirectory(ctx, cluster, clk.Now())
+	} else {
+		db, err = openSQLiteDirectory(ctx, c, clk.Now())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open directory: %w", err)
 	}
 	d := &directory{db: db, clock: clk}
-	if err := d.fill(ctx, first, c.shards()); err != nil {
+	err = d.fill(ctx, first, c.shards())
+	if mysqldb.IsDuplicate(err) { // another process was filling it
+		err = d.fill(ctx, first, c.shards())
+	}
+	if err != nil {
 		_ = db.close()
 		return nil, fmt.Errorf("fill directory: %w", err)
 	}

@@ -110,7 +110,7 @@ func (m *importer) place(h *exportHeader) error {
 			return err
 		}
 	}
-	d, err := openDirectory(m.ctx, m.config, h.Shards, m.clock)
+	d, err := openDirectory(m.ctx, m.config, nil, h.Shards, m.clock)
 	if err != nil {
 		return err
 	}

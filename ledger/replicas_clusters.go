@@ -172,13 +172,13 @@ func openForReplicas(ctx context.Context, c Config, clk clock.Clock) (*directory
 	if len(c.Clusters) == 0 {
 		return nil, nil, errs.New(errs.CodeInvalid, "no shard is on a cluster: SQLite shards have no replicas")
 	}
-	d, err := openDirectory(ctx, c, c.shards(), clk)
+	f, err := openFleet(ctx, c.Clusters, mysqldb.Deps{Log: slog.New(slog.DiscardHandler), Reading: true})
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := openFleet(ctx, c.Clusters, mysqldb.Deps{Log: slog.New(slog.DiscardHandler), Reading: true})
+	d, err := openDirectory(ctx, c, f, c.shards(), clk)
 	if err != nil {
-		return nil, nil, errors.Join(err, d.close())
+		return nil, nil, errors.Join(err, f.close())
 	}
 	return d, f, nil
 }

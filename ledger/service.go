@@ -27,7 +27,8 @@ type Config struct {
 	Shards int    `yaml:"shards"` // 0 is 2; may grow once the folder has books, never shrink
 
 	// Clusters are where shards live that are no SQLite file in Dir.
-	Clusters []Cluster `yaml:"clusters"`
+	Clusters  []Cluster       `yaml:"clusters"`
+	Directory DirectoryConfig `yaml:"directory"`
 
 	QueuedInteractive int           `yaml:"queued_interactive"` // transfers waiting per shard, 0 is 20,000 (less with many shards)
 	QueuedBulk        int           `yaml:"queued_bulk"`        // transfers waiting per shard, 0 is 100,000 (less with many shards)
@@ -211,7 +212,7 @@ func (s *Service) open(ctx context.Context, d Deps, m *metrics) error {
 	if err != nil {
 		return err
 	}
-	if s.directory, err = openDirectory(ctx, s.config, first, d.Clock); err != nil {
+	if s.directory, err = openDirectory(ctx, s.config, s.fleet, first, d.Clock); err != nil {
 		return err
 	}
 	home, err := s.directory.placement(ctx, 0)

@@ -119,12 +119,16 @@ func (s *shard) advance(head int64) {
 }
 
 // lost is what a writer adds to the error of jobs that it could not commit because another writer has
-// the shard: nothing was written, and with several processes that writer can be asked.
-func (s *shard) lost() error {
-	if s.shared {
-		return errNotHere
+// the shard: with several processes that writer can be asked. Open is set if the jobs may have been
+// committed before.
+func (s *shard) lost(open bool) error {
+	switch {
+	case !s.shared:
+		return nil
+	case open:
+		return errOpenEnded
 	}
-	return nil
+	return errNotHere
 }
 
 // isForOwner reports whether work that was turned away here should be sent to the shard's owner.

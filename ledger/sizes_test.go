@@ -117,4 +117,3 @@ func TestLabelsOfManyShards(t *testing.T) {
 		t.Errorf("got %s, %s, %s, %d values", few.label(31), many.label(0), many.label(249), len(seen))
 	}
 }
-

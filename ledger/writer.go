@@ -327,6 +327,7 @@ const (
 func (s *shard) write(ctx context.Context, jobs []*job) error {
 	started := s.steps.begin(jobs)
 	err := s.commit(ctx, jobs)
+	open := s.unsure // it may have been written
 	if err != nil {
 		s.builder.rollback()
 		s.pending = false
@@ -338,7 +339,7 @@ func (s *shard) write(ctx context.Context, jobs []*job) error {
 		err = errs.Wrap(err, errs.CodeUnavailable, "shard %d is not what it was", s.number)
 		s.stop(err)
 	case fenced:
-		err = errs.Wrap(errors.Join(err, s.lost()), errs.CodeUnavailable, "shard %d is written elsewhere", s.number)
+		err = errs.Wrap(errors.Join(err, s.lost(open)), errs.CodeUnavailable, "shard %d is written elsewhere", s.number)
 		s.stop(err)
 	case err != nil:
 		s.metrics.failures.Inc()
