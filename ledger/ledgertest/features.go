@@ -3,6 +3,7 @@ package ledgertest
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"pgregory.net/rapid"
@@ -88,10 +89,10 @@ func (m *Model) Group(key string, list []ledger.Transfer, now time.Time, blame f
 			return fill(out, i, errs.CodeConflict, errs.CodeLinkedFailed)
 		}
 	}
-	tried, several := m.clone(), false
+	tried := m.clone()
+	several := slices.ContainsFunc(list, func(t ledger.Transfer) bool { return t.Player != list[0].Player })
 	var failing []int
 	for i := range list {
-		several = several || list[i].Player != list[0].Player
 		out[i] = tried.apply(list[i], now)
 		if out[i].Code != "" {
 			failing = append(failing, i)
