@@ -90,6 +90,7 @@ type exportTransfer struct {
 	HoldSeq      int64           `json:"hold_seq,omitempty"` // of the transfer that made the hold
 	Hold         *exportHold     `json:"hold,omitempty"`
 	Record       *exportRecord   `json:"record,omitempty"`
+	Extra        string          `json:"extra,omitempty"` // JSON as it is sealed: metadata, limits, group
 	Origin       *exportOrigin   `json:"origin,omitempty"`
 }
 
@@ -162,7 +163,7 @@ func exportedRow(shard int, r *row, h *storedHold, names map[int64]Address) (*ex
 	t := &exportTransfer{
 		Shard: shard, Seq: r.seq, Key: r.key, Kind: r.kind.String(), Code: string(r.code), Detail: r.detail,
 		Player: string(r.player), Jurisdiction: string(r.jurisdiction), Currency: string(r.currency),
-		Fingerprint: hex.EncodeToString(r.print[:]), HoldSeq: r.holdSeq, Postings: make([]exportPosting, len(lines)),
+		Fingerprint: hex.EncodeToString(r.print[:]), HoldSeq: r.holdSeq, Extra: string(r.extra), Postings: make([]exportPosting, len(lines)),
 	}
 	for i, l := range lines {
 		name, ok := names[l.account]
@@ -222,6 +223,9 @@ func (t *exportTransfer) row() (row, []line, *storedHold, error) {
 	r.lines = appendLines(nil, lines)
 	if r.record, err = t.Record.draft(); err != nil {
 		return row{}, nil, nil, err
+	}
+	if t.Extra != "" {
+		r.extra = []byte(t.Extra)
 	}
 	if t.Origin != nil {
 		r.origin = origin{t.Origin.Shard, t.Origin.Seq, t.Origin.At.UnixMicro()}

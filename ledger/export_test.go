@@ -16,6 +16,7 @@ import (
 	"matchday/internal/clock"
 	"matchday/ledger"
 	"matchday/ledger/ledgertest"
+	"matchday/money"
 )
 
 // exported is a ledger with something of everything, and the export of its first and second half.
@@ -45,6 +46,7 @@ func exportFixture(t *testing.T) exported {
 			ledgertest.Stake("too-much-"+p, id.Player(p), 5000),
 			ledgertest.Hold("hold-"+p, id.Player(p), 200, now.Now().Add(time.Hour)))
 	}
+	features(t, s)
 	x.first = export(t, s, ledger.ExportOptions{})
 	report, err := s.Export(t.Context(), &bytes.Buffer{}, ledger.ExportOptions{})
 	if err != nil {
@@ -58,7 +60,7 @@ func exportFixture(t *testing.T) exported {
 	for _, p := range []string{"plr_a", "plr_b", "plr_c"} {
 		commit(ledgertest.End("post-"+p, ledger.KindPost, id.Player(p), "hold-"+p, 150))
 	}
-	commit(ledgertest.End("release", ledger.KindRelease, "plr_d", "hold-plr_d", 0))
+	commit(ledgertest.End("release", ledger.KindRelease, "plr_d", "hold-plr_d", 0), ledgertest.Stake("on credit", "plr_f", 80))
 	x.second = export(t, s, ledger.ExportOptions{From: from})
 	var whole bytes.Buffer
 	last, err := s.Export(t.Context(), &whole, ledger.ExportOptions{})
@@ -67,6 +69,35 @@ func exportFixture(t *testing.T) exported {
 	}
 	x.whole, x.heads = whole.Bytes(), last.Heads
 	return x
+}
+
+// features adds limits with a credit line, metadata, and groups on one shard and over two.
+func features(t *testing.T, s *ledger.Service) {
+	t.Helper()
+	line := int64(-100)
+	cash := func(p id.Player) ledger.Address { return ledger.PlayerCash(p, ledgertest.NJ) }
+	if _, err := s.SetLimits(t.Context(), ledger.LimitsChange{Key: "limits", Account: cash("plr_f"), Currency: money.USD, MinMinor: &line}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Commit(t.Context(), ledger.LaneInteractive, ledgertest.Stake("first on credit", "plr_f", 10)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SetMetadata(t.Context(), ledger.MetadataChange{Key: "note", Account: cash("plr_f"), Currency: money.USD, Set: map[string]string{"tier": "gold"}}); err != nil {
+		t.Fatal(err)
+	}
+	for i, to := range []id.Player{"plr_b", "plr_c", "plr_d", "plr_e", "plr_g"} { // some of them on the other shard
+		send := func(key string, p id.Player, from, to ledger.Address) ledger.Transfer {
+			return ledger.Transfer{Key: key, Kind: ledger.KindPlayerTransfer, Player: p, Jurisdiction: ledgertest.NJ, Currency: money.USD,
+				Postings: []ledger.Posting{{Account: from, AmountMinor: -5}, {Account: to, AmountMinor: 5}}, Metadata: map[string]string{"why": "a gift"}}
+		}
+		_, err := s.CommitGroup(t.Context(), ledger.LaneInteractive, ledger.Group{Key: fmt.Sprintf("gift-%d", i), Transfers: []ledger.Transfer{
+			send(fmt.Sprintf("give-%d", i), "plr_a", cash("plr_a"), ledger.Transit(ledgertest.NJ)),
+			send(fmt.Sprintf("take-%d", i), to, ledger.Transit(ledgertest.NJ), cash(to)),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func export(t *testing.T, s *ledger.Service, o ledger.ExportOptions) []byte {
@@ -213,6 +244,9 @@ func TestAnExportGoesOnWhereOneEnded(t *testing.T) {
 	if _, err := r.Export(t.Context(), &again, ledger.ExportOptions{}); err != nil || !bytes.Equal(again.Bytes(), x.whole) {
 		t.Errorf("imported in halves, the books export differently: %v", err)
 	}
+	if report, err := ledger.Audit(t.Context(), ledger.AuditOptions{Dir: config.Dir}); err != nil || len(report.Findings) > 0 {
+		t.Errorf("audit of books imported in halves: %+v, %v", report.Findings, err)
+	}
 }
 
 func TestImportRefusesBooksThatHoldSomethingElse(t *testing.T) {
@@ -262,8 +296,18 @@ func TestImportedBooksGoOn(t *testing.T) {
 	if _, err := s.Commit(t.Context(), ledger.LaneInteractive, ledgertest.Deposit("new", "plr_a", 7)); err != nil {
 		t.Error(err)
 	}
+	credit := ledger.PlayerCash("plr_f", ledgertest.NJ)
+	if l, err := s.Limits(t.Context(), credit); err != nil || l.Version != 1 || *l.MinMinor != -100 {
+		t.Errorf("limits %+v, %v, want the credit line", l, err)
+	}
+	if _, err := s.Commit(t.Context(), ledger.LaneInteractive, ledgertest.Stake("beyond", "plr_f", 11)); !errs.Is(err, errs.CodeInsufficientFunds) && !errs.Is(err, errs.CodeLimitReached) {
+		t.Errorf("a stake beyond the credit line: %v", err)
+	}
+	if notes, err := s.Metadata(t.Context(), credit); err != nil || notes["tier"] != "gold" {
+		t.Errorf("metadata %v, %v", notes, err)
+	}
 	b, err := s.Balance(t.Context(), ledger.PlayerCash("plr_a", ledgertest.NJ))
-	if want := int64(1000 - 300 - 150 + 7); err != nil || b.PostedMinor != want || b.HeldMinor != 0 {
+	if want := int64(1000 - 300 - 150 - 5*5 + 7); err != nil || b.PostedMinor != want || b.HeldMinor != 0 {
 		t.Errorf("balance %+v, %v, want %d and nothing held", b, err, want)
 	}
 }

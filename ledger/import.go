@@ -86,6 +86,11 @@ type importTarget struct {
 	was   shardState // when the import began
 	now   shardState // once taken over
 	taken bool
+	// limited are the accounts with limits of their own. Known has what the books said of accounts that
+	// were there when an import of a later part began.
+	limited map[int64]bool
+	known   map[int64]bool
+	began   int64 // accounts opened before the first file
 }
 
 // check refuses a file that is not for these books, before anything is opened.
@@ -143,7 +148,7 @@ func (m *importer) begin(shard int, from *sealedBatch) error {
 	if err != nil && !errs.Is(err, errs.CodeNotFound) { // a shard that nobody has written yet
 		return errors.Join(err, st.close())
 	}
-	m.targets[shard] = &importTarget{store: st, was: state, now: state}
+	m.targets[shard] = &importTarget{store: st, was: state, now: state, limited: map[int64]bool{}, known: map[int64]bool{}, began: from.accounts}
 	if from.last > state.seq {
 		return errs.New(errs.CodeInvalid, "shard %d goes on after %d, the books end at %d: import what is between first", shard, from.last, state.seq)
 	}
@@ -165,6 +170,9 @@ func (m *importer) same(shard int, b *sealedBatch) error {
 // commit writes a verified commit, unless the books have it.
 func (m *importer) commit(shard int, b *fileBatch) error {
 	t := m.targets[shard]
+	if err := t.learn(m.ctx, b); err != nil {
+		return err
+	}
 	if b.last < t.was.seq {
 		return nil // proved when the one that ends where the books ended comes
 	}
@@ -174,7 +182,7 @@ func (m *importer) commit(shard int, b *fileBatch) error {
 	if err := m.take(shard, t, b.epoch); err != nil {
 		return err
 	}
-	out, err := b.asBatch(t.now.epoch)
+	out, err := b.asBatch(t.now.epoch, t.limited)
 	if err != nil {
 		return err
 	}
@@ -187,6 +195,36 @@ func (m *importer) commit(shard int, b *fileBatch) error {
 	t.now.seq, t.now.seal, t.now.accounts = b.last, b.seal, b.accounts
 	m.imported += int64(len(b.rows))
 	return nil
+}
+
+// learn notes which accounts have limits: from the rows that set them, and for accounts older than the
+// first file from the books.
+func (t *importTarget) learn(ctx context.Context, b *fileBatch) error {
+	var asked []Address
+	for i := range b.rows {
+		r := &b.rows[i]
+		lines, err := decodeLines(nil, r.lines)
+		if err != nil {
+			return err
+		}
+		if r.kind == KindLimits && r.code == "" && len(lines) == 1 {
+			t.limited[lines[0].account] = true
+		}
+		for k, l := range lines {
+			if l.account <= t.began && !t.known[l.account] {
+				t.known[l.account] = true
+				asked = append(asked, b.addresses[i][k])
+			}
+		}
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	found, err := t.store.accounts(ctx, asked)
+	for _, a := range found {
+		t.limited[a.id] = t.limited[a.id] || a.limited
+	}
+	return err
 }
 
 // take makes this process the shard's writer, when the first commit is to be written and not before:
@@ -234,7 +272,7 @@ func (m *importer) close() error {
 }
 
 // asBatch is the commit as the store writes it: under the epoch of who writes, sealed with its own.
-func (b *fileBatch) asBatch(epoch int64) (*batch, error) {
+func (b *fileBatch) asBatch(epoch int64, limited map[int64]bool) (*batch, error) {
 	out := &batch{
 		epoch: epoch, sealedEpoch: b.epoch, first: b.first, last: b.last, at: b.at, accounts: b.accounts,
 		rows: b.rows, records: b.records, seal: b.seal,
@@ -253,7 +291,7 @@ func (b *fileBatch) asBatch(epoch int64) (*batch, error) {
 		out.newHolds = append(out.newHolds, h)
 	}
 	for i := range b.rows {
-		if err := out.importRow(&b.rows[i], b.addresses[i], made); err != nil {
+		if err := out.importRow(&b.rows[i], b.addresses[i], made, limited); err != nil {
 			return nil, err
 		}
 	}
@@ -273,9 +311,9 @@ func (a *sealedAccount) account() (*account, error) {
 	return out, nil
 }
 
-// importRow adds a row's postings and what it does to a hold.
-func (b *batch) importRow(r *row, addresses []Address, made map[int64]*holdEntry) error {
-	if kinds[r.kind].internal || r.origin.copied() {
+// importRow adds a row's postings, what it does to a hold, and what the tables beside the log keep of it.
+func (b *batch) importRow(r *row, addresses []Address, made map[int64]*holdEntry, limited map[int64]bool) error {
+	if r.kind == KindMoveOut || r.kind == KindMoveIn || r.origin.copied() {
 		return errs.New(errs.CodeInvalid, "sequence %d belongs to buckets that have moved: such books verify, but cannot be imported yet", r.seq)
 	}
 	if r.code != "" {
@@ -285,15 +323,29 @@ func (b *batch) importRow(r *row, addresses []Address, made map[int64]*holdEntry
 	if err != nil {
 		return err
 	}
+	var only int64
+	if len(lines) == 1 {
+		only = lines[0].account
+	}
+	if _, err := b.derive(r, only); err != nil {
+		return errs.Wrap(err, errs.CodeInvalid, "sequence %d has extra that is not readable", r.seq)
+	}
 	for i, l := range lines {
 		parts, _ := parseAddress(string(addresses[i])) // verified
-		b.postings = append(b.postings, posting{
-			account: l.account, seq: r.seq, amount: l.amount, balance: l.balance, held: l.held, rule: parts.kind.rule(),
-		})
+		bound := parts.kind.rule()
+		if limited[l.account] {
+			bound = ruleLimited
+		}
+		b.postings = append(b.postings, posting{account: l.account, seq: r.seq, amount: l.amount, balance: l.balance, held: l.held, rule: bound})
 	}
-	if !kinds[r.kind].resolves {
-		return nil
+	if r.holdSeq != 0 && r.holdSeq != r.seq {
+		b.importHoldEnd(r, lines, addresses, made)
 	}
+	return nil
+}
+
+// importHoldEnd ends a hold of this batch or of one before.
+func (b *batch) importHoldEnd(r *row, lines []line, addresses []Address, made map[int64]*holdEntry) {
 	h := made[r.holdSeq]
 	if h == nil {
 		h = &holdEntry{storedHold: storedHold{seq: r.holdSeq}}
@@ -301,12 +353,16 @@ func (b *batch) importRow(r *row, addresses []Address, made map[int64]*holdEntry
 	}
 	h.resolved = r.seq
 	switch r.kind {
-	case KindPost:
-		h.state, h.posted = holdPosted, lines[1].amount
 	case KindRelease:
 		h.state = holdReleased
-	default:
+	case KindExpire:
 		h.state = holdExpired
+	default: // a post, or a group's transfer that was reserved
+		h.state = holdPosted
+		for i, l := range lines {
+			if l.amount < 0 && addresses[i].Player() != "" {
+				h.posted = -l.amount
+			}
+		}
 	}
-	return nil
 }

@@ -132,7 +132,7 @@ func readSealedRows(ctx context.Context, on querier, _ int64, list []sealedBatch
 	const q = `
 		SELECT t.seq, t.key, t.kind, COALESCE(t.code, ''), COALESCE(t.detail, ''), t.player, t.jurisdiction,
 			t.currency, t.fingerprint, COALESCE(t.hold_seq, 0), t.lines, t.record_type, COALESCE(t.subject, ''), t.data,
-			COALESCE(t.origin_shard, 0), COALESCE(t.origin_seq, 0), COALESCE(t.origin_at_us, 0)
+			COALESCE(t.origin_shard, 0), COALESCE(t.origin_seq, 0), COALESCE(t.origin_at_us, 0), t.extra
 		FROM transfer t
 		WHERE t.seq BETWEEN ? AND ?
 		ORDER BY t.seq`
@@ -143,7 +143,7 @@ func readSealedRows(ctx context.Context, on querier, _ int64, list []sealedBatch
 		var recordType, subject sql.NullString
 		err := found.Scan(&r.seq, &r.key, &r.kind, &r.code, &r.detail, &r.player, &r.jurisdiction, &r.currency,
 			&print, &r.holdSeq, &r.lines, &recordType, &subject, &data,
-			&r.origin.shard, &r.origin.seq, &r.origin.atUS)
+			&r.origin.shard, &r.origin.seq, &r.origin.atUS, &r.extra)
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ type verifier struct {
 	shard  int
 	before sealedBatch // the commit verified last, without rows
 	whole  bool        // the file began with the first transfer, so every account is known
+	begun  int64       // the sequence after which it began
 	seed   maphash.Seed
 
 	sealer   *sealer
@@ -38,13 +39,14 @@ type verifiedAccount struct {
 	of                     accountType // of an elsewhere account: the type that it balances
 	jurisdiction, currency uint8
 	known                  bool // its balance is; an account opened before the file began shows it first
+	limited                bool // it has limits of its own, or may have had some before the file began
 }
 
 type verifiedHold struct{ account, counter, amount int64 }
 
 func newVerifier(shard int, from sealedBatch) *verifier {
 	return &verifier{
-		shard: shard, before: from, whole: from.last == 0, seed: maphash.MakeSeed(), sealer: newSealer(),
+		shard: shard, before: from, whole: from.last == 0, begun: from.last, seed: maphash.MakeSeed(), sealer: newSealer(),
 		accounts: make([]verifiedAccount, from.accounts+1), names: map[string]uint8{}, holds: map[int64]verifiedHold{},
 	}
 }
@@ -193,13 +195,16 @@ func (v *verifier) row(r *row, made *storedHold, addresses []Address) error {
 	if r.code != "" {
 		return nil
 	}
-	held, err := v.checkHold(r, made)
+	holder, held, err := v.checkHold(r, made)
 	if err != nil {
 		return err
 	}
-	for i, l := range lines {
+	if r.kind == KindLimits && len(lines) == 1 {
+		v.accounts[lines[0].account].limited = true
+	}
+	for _, l := range lines {
 		reserved := int64(0)
-		if i == 0 {
+		if l.account == holder {
 			reserved = held
 		}
 		if err := v.apply(r, l, reserved); err != nil {
@@ -224,7 +229,7 @@ func (v *verifier) checkLine(r *row, l line, address Address) error {
 		}
 		*a = verifiedAccount{
 			address: v.hash(string(address)), kind: parts.kind, of: elsewhereOf(string(address)),
-			jurisdiction: v.name(string(parts.jurisdiction)), currency: v.name(string(r.currency)),
+			jurisdiction: v.name(string(parts.jurisdiction)), currency: v.name(string(r.currency)), limited: true,
 		}
 	}
 	switch {
@@ -250,59 +255,62 @@ func (v *verifier) checkLine(r *row, l line, address Address) error {
 	return nil
 }
 
-// checkHold follows holds from their making to their end and returns what the transfer adds to what
-// its first account has reserved.
-func (v *verifier) checkHold(r *row, made *storedHold) (int64, error) {
+// checkHold follows holds from their making to their end. It returns the account whose money is
+// reserved, if the transfer makes or ends a hold, and what it adds to what that has reserved.
+func (v *verifier) checkHold(r *row, made *storedHold) (holder, change int64, err error) {
 	key := seqKey(r.seq)
-	if (made != nil) != (r.kind == KindHold) {
-		return 0, found("every hold has its transfer", "transfer", key, "a hold with kind hold only", r.kind)
-	}
 	if made != nil {
-		if r.holdSeq != r.seq || len(v.lines) != 1 || v.lines[0].account != made.account || v.lines[0].amount != 0 || made.amount <= 0 {
-			return 0, found("every hold has its transfer", "transfer", key, "one posting of the held account", fmt.Sprintf("hold of account %d", made.account))
+		if r.kind != KindHold && r.kind != KindGroupPrepare || r.holdSeq != r.seq || len(v.lines) != 1 ||
+			v.lines[0].account != made.account || v.lines[0].amount != 0 || made.amount <= 0 {
+			return 0, 0, found("every hold has its transfer", "transfer", key, "one posting of the held account", fmt.Sprintf("hold of account %d", made.account))
 		}
 		v.holds[r.seq] = verifiedHold{made.account, made.counter, made.amount}
-		return made.amount, nil
+		return made.account, made.amount, nil
 	}
-	if !kinds[r.kind].resolves {
-		if r.holdSeq != 0 {
-			return 0, found("a hold's end names a hold", "transfer", key, "no hold", r.holdSeq)
+	if r.holdSeq == 0 {
+		if r.kind == KindHold || kinds[r.kind].resolves {
+			return 0, 0, found("every hold has its transfer", "transfer", key, "a hold", "none")
 		}
-		return 0, nil
+		return 0, 0, nil
 	}
 	h, open := v.holds[r.holdSeq]
-	if !open {
-		if !v.whole && r.holdSeq <= v.before.last {
-			return v.heldChange(), nil // made before the file began
+	switch {
+	case open:
+		delete(v.holds, r.holdSeq)
+		return h.account, -h.amount, v.checkHoldEnd(r, h)
+	case !v.whole && r.holdSeq <= v.begun && len(v.lines) > 0: // made before the file began
+		first := v.lines[0]
+		if a := &v.accounts[first.account]; a.known {
+			return first.account, first.held - a.held, nil
 		}
-		return 0, found("a hold ends once", "transfer", key, "an open hold", fmt.Sprintf("hold %d", r.holdSeq))
+		return first.account, 0, nil
 	}
-	delete(v.holds, r.holdSeq)
-	want := []line{{account: h.account}}
-	if r.kind == KindPost && len(v.lines) == 2 {
-		amount := v.lines[1].amount
-		if amount <= 0 || amount > h.amount {
-			return 0, found("a hold posts what its transfer moved", "transfer", key, fmt.Sprintf("1 to %d", h.amount), amount)
-		}
-		want = []line{{account: h.account, amount: -amount}, {account: h.counter, amount: amount}}
-	}
-	if len(v.lines) != len(want) {
-		return 0, found("a hold's end moves the hold", "transfer", key, want, v.lines)
-	}
-	for i, l := range v.lines {
-		if l.account != want[i].account || l.amount != want[i].amount {
-			return 0, found("a hold's end moves the hold", "transfer", key, want[i], l)
-		}
-	}
-	return -h.amount, nil
+	return 0, 0, found("a hold ends once", "transfer", key, "an open hold", fmt.Sprintf("hold %d", r.holdSeq))
 }
 
-// heldChange is what the first line says about an account that the file shows already.
-func (v *verifier) heldChange() int64 {
-	if a := &v.accounts[v.lines[0].account]; a.known {
-		return v.lines[0].held - a.held
+// checkHoldEnd checks that a transfer moves what the hold it ends is for: all or part of it to the
+// counter account, nothing, or, as a member of a group, all of it to where its postings say.
+func (v *verifier) checkHoldEnd(r *row, h verifiedHold) error {
+	var moved, taken int64
+	for _, l := range v.lines {
+		if l.account == h.account {
+			taken = -l.amount
+		}
+		if l.account == h.counter {
+			moved = l.amount
+		}
 	}
-	return 0
+	right := taken == h.amount // a member of a group
+	switch {
+	case r.kind == KindPost:
+		right = len(v.lines) == 2 && taken == moved && moved > 0 && moved <= h.amount
+	case kinds[r.kind].resolves:
+		right = len(v.lines) == 1 && v.lines[0].account == h.account && v.lines[0].amount == 0
+	}
+	if !right {
+		return found("a hold's end moves what was held", "transfer", seqKey(r.seq), h.amount, taken)
+	}
+	return nil
 }
 
 // apply checks that a posting's balance continues the one before and keeps its account's rule.
@@ -318,7 +326,11 @@ func (v *verifier) apply(r *row, l line, reserved int64) error {
 			return found("what is held equals the open holds", "posting", key, a.held+reserved, l.held)
 		}
 	}
-	if !a.kind.rule().allows(l.balance, l.held) {
+	bound := a.kind.rule()
+	if a.limited && bound == ruleAvailable {
+		bound = ruleLimited
+	}
+	if !bound.allows(l.balance, l.held) {
 		return found("available is never below zero", "posting", key, "at least 0", l.balance-l.held)
 	}
 	a.posted, a.held, a.known = l.balance, l.held, true
