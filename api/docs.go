@@ -84,6 +84,9 @@ func (rt *route) operation(registry huma.Registry, problem *huma.Schema) *huma.O
 			Schema: &huma.Schema{Type: huma.TypeString}}}
 	}
 	op.Responses[strconv.Itoa(status)] = answer
+	if slices.ContainsFunc(rt.params, func(p param) bool { return p.name == paramDryRun.name }) {
+		op.Responses[strconv.Itoa(http.StatusOK)] = answer
+	}
 	if rt.tag == "Money" && rt.keyed {
 		op.Responses[strconv.Itoa(http.StatusAccepted)] = answer
 	}

@@ -27,9 +27,11 @@ const (
 func (a *API) ledgerRoutes() []route {
 	return []route{
 		{method: "POST", path: "/v1/ledger/transfers", id: "transfer", tag: "Ledger", who: whoService, status: http.StatusCreated, writes: true,
+			params:  []param{paramDryRun},
 			summary: "Move money", detail: "A key belongs to the service that sends it, for ever: use it for one transfer only, of one player. " +
 				"Stakes and revenue of the sportsbook, and what a player owes or is withdrawing, are moved by the platform only.", end: taking(a.transfer)},
 		{method: "POST", path: "/v1/ledger/transfers/batch", id: "transfer-batch", tag: "Ledger", who: whoService, maxBody: a.cfg.MaxBatchBytes,
+			params:  []param{paramDryRun},
 			summary: "Move money many times", detail: "Up to 1,000 transfers, each for itself: the answer has a result or an error for each, " +
 				"in the order asked. They wait in the bulk lane, behind what customers wait for.", end: taking(a.transferBatch)},
 		{method: "POST", path: "/v1/ledger/holds", id: "hold", tag: "Ledger", who: whoService, status: http.StatusCreated, writes: true,
@@ -56,6 +58,9 @@ func (a *API) transfer(ctx context.Context, c *call, in *TransferRequest) (*Tran
 	if err != nil {
 		return nil, err
 	}
+	if c.isDryRun() {
+		return c.tryOne(ctx, t, in.Key)
+	}
 	return c.commit(ctx, t, in.Key)
 }
 
@@ -71,7 +76,7 @@ func (c *call) commit(ctx context.Context, t ledger.Transfer, key string) (*Tran
 }
 
 func resultOf(r ledger.Result, currency money.Currency) TransferResult {
-	out := TransferResult{Position: r.Position.String(), At: r.At, Replayed: r.Replayed, Balances: make([]string, len(r.Balances))}
+	out := TransferResult{Position: positionText(r.Position), At: r.At, Replayed: r.Replayed, Balances: make([]string, len(r.Balances))}
 	for i, b := range r.Balances {
 		out.Balances[i] = money.New(b, currency).Amount()
 	}
@@ -105,7 +110,11 @@ func (a *API) transferBatch(ctx context.Context, c *call, in *BatchRequest) (*Ba
 		transfers, asked = append(transfers, t), append(asked, i)
 	}
 	if len(transfers) > 0 {
-		results, err := a.deps.Ledger.CommitBatch(ctx, ledger.LaneBulk, transfers)
+		commit := func() ([]ledger.Result, error) { return a.deps.Ledger.CommitBatch(ctx, ledger.LaneBulk, transfers) }
+		if c.isDryRun() {
+			commit = func() ([]ledger.Result, error) { return a.deps.Ledger.DryRun(ctx, transfers) }
+		}
+		results, err := commit()
 		if err != nil {
 			return nil, fmt.Errorf("commit batch of %d: %w", len(transfers), err)
 		}
@@ -155,7 +164,7 @@ func (c *call) transferOf(in *TransferRequest) (ledger.Transfer, error) {
 	checkKey(&check, "key", in.Key)
 	c.fillWho(&check, &t, in.PlayerID, in.Jurisdiction, in.Currency)
 	t.Postings = parsePostings(&check, in.Postings, t.Currency, maxPostings)
-	t.Record = parseRecord(&check, in.Record)
+	t.Record, t.Metadata = parseRecord(&check, in.Record), in.Metadata
 	if err := check.Err(); err != nil {
 		return t, err
 	}
@@ -309,10 +318,12 @@ func (a *API) resolve(kind ledger.Kind) func(context.Context, *call, *ResolveReq
 }
 
 // account answers for every row of an account's path: the address has slashes of its own, so
-// ServeMux cannot tell them apart. No address ends in /postings or /holds.
+// ServeMux cannot tell them apart. No address ends as those do.
 func (a *API) account(ctx context.Context, c *call) (any, error) {
 	text := c.r.PathValue("address")
-	for suffix, read := range map[string]func(context.Context, *call) (any, error){"/postings": a.postings, "/holds": a.holds} {
+	for suffix, read := range map[string]func(context.Context, *call) (any, error){
+		"/postings": a.postings, "/holds": a.holds, "/limits": a.limits, "/metadata": a.metadata,
+	} {
 		if text, cut := strings.CutSuffix(text, suffix); cut {
 			if c.query.Has("at") {
 				return nil, invalidField("query.at", "is not a parameter here")

@@ -35,6 +35,8 @@ var callers = map[string]who{
 	"POST /v1/operator/markets/{id}/void": whoStaff, "POST /v1/operator/selections/{id}/price": whoStaff,
 	"POST /v1/ledger/transfers": whoService, "POST /v1/ledger/transfers/batch": whoService, "POST /v1/ledger/holds": whoService,
 	"POST /v1/ledger/holds/{key}/post": whoService, "POST /v1/ledger/holds/{key}/release": whoService,
+	"POST /v1/ledger/groups": whoService, "PUT /v1/ledger/accounts/{address}/limits": whoService, "GET /v1/ledger/accounts/{address}/limits": whoService,
+	"PATCH /v1/ledger/accounts/{address}/metadata": whoService, "GET /v1/ledger/accounts/{address}/metadata": whoService,
 	"POST /v1/ledger/balances": whoService, "GET /v1/ledger/accounts/{address}/holds": whoService, "GET /v1/ledger/export": whoService,
 	"GET /v1/ledger/trial-balance": whoService, "GET /v1/ledger/ggr": whoService,
 	"GET /v1/operator/trial-balance": whoStaff, "GET /v1/operator/ggr": whoStaff,

@@ -445,6 +445,8 @@ type TransferRequest struct {
 	Currency     string        `json:"currency"`
 	Postings     []PostingJSON `json:"postings" minItems:"2" maxItems:"8"`
 	Record       *RecordJSON   `json:"record,omitempty"`
+
+	Metadata map[string]string `json:"metadata,omitempty" doc:"Kept with the transfer and part of what its key stands for: at most 16 entries, names of 64 and values of 512 bytes"`
 }
 
 // BatchRequest asks for many transfers; each stands for itself.
@@ -475,7 +477,7 @@ type ResolveRequest struct {
 
 // TransferResult is the answer to one transfer.
 type TransferResult struct {
-	Position string          `json:"position"`
+	Position string          `json:"position,omitempty" doc:"Where in the log it is; a dry run has none unless the key was used before"`
 	At       time.Time       `json:"at"`
 	Replayed bool            `json:"replayed"`
 	Balances []string        `json:"balances" doc:"Posted balance of each posting's account after it"`

@@ -80,3 +80,53 @@ type GGRLine struct {
 	VoidedCount  int64  `json:"voided_count"`
 	Corrected    int64  `json:"corrected"`
 }
+
+// GroupRequest asks for transfers of which all commit or none.
+type GroupRequest struct {
+	Key       string            `json:"key" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._~-]+$" doc:"Kept for ever, as the keys of the transfers are"`
+	Transfers []TransferRequest `json:"transfers" minItems:"1" maxItems:"1000"`
+}
+
+// GroupResult answers a group that was committed.
+type GroupResult struct {
+	Results []GroupItem `json:"results" doc:"In the order of the transfers"`
+}
+
+// GroupItem is the answer to one transfer of a group.
+type GroupItem struct {
+	Index  int            `json:"index"`
+	Key    string         `json:"key"`
+	Result TransferResult `json:"result"`
+}
+
+// LimitsRequest replaces the limits of an account.
+type LimitsRequest struct {
+	Key          string  `json:"key" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._~-]+$"`
+	Currency     string  `json:"currency" example:"USD"`
+	MinAvailable *string `json:"min_available,omitempty" example:"-50.00" doc:"Least available after a debit; below zero is a credit line. Absent: zero"`
+	MaxBalance   *string `json:"max_balance,omitempty" example:"10000.00" doc:"Most posted after a credit. Absent: no bound"`
+	Freeze       string  `json:"freeze,omitempty" enum:"none,debits,all" doc:"What the account refuses; none if absent"`
+	IfVersion    int64   `json:"if_version" doc:"The version that this change was made for; 0 if the account has no limits yet"`
+}
+
+// AccountLimits are the limits of an account.
+type AccountLimits struct {
+	Account      string  `json:"account"`
+	Version      int64   `json:"version" doc:"0: the account never had limits"`
+	MinAvailable *Amount `json:"min_available,omitempty"`
+	MaxBalance   *Amount `json:"max_balance,omitempty"`
+	Freeze       string  `json:"freeze" enum:"none,debits,all"`
+}
+
+// MetadataRequest changes the metadata of an account.
+type MetadataRequest struct {
+	Key    string            `json:"key" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._~-]+$"`
+	Set    map[string]string `json:"set,omitempty" doc:"Entries to add or overwrite"`
+	Remove []string          `json:"remove,omitempty" maxItems:"16" doc:"Names of entries to take away"`
+}
+
+// AccountMetadata is the metadata of an account.
+type AccountMetadata struct {
+	Account  string            `json:"account"`
+	Metadata map[string]string `json:"metadata"`
+}
