@@ -272,7 +272,7 @@ func (a *App) openHistory(ctx context.Context) (err error) {
 	c.Shards = a.Ledger.Shards()
 	a.History, err = history.Open(ctx, c, history.Deps{
 		Clock: a.clock, Log: log, Metrics: metrics,
-		Transport: a.streams.Transport(), Source: a.Ledger, ShardOf: a.Ledger.ShardOf,
+		Transport: a.streams.Transport(), Source: a.Ledger, ShardOf: a.Ledger.ShardOf, Since: a.Ledger.Since,
 	})
 	return err
 }

@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 
 	"matchday/errs"
+	"matchday/id"
 	"matchday/internal/sqldb"
 	"matchday/stream"
 )
@@ -109,6 +112,7 @@ type auditBet struct {
 	slip       uint64 // hash of what never changes
 	settlement uint64 // hash of the settlement with the highest version
 	version    int
+	bucket     int // of the player
 }
 
 // auditor compares the bets of one pass: a part of them by hash, so that memory is bounded.
@@ -117,6 +121,8 @@ type auditor struct {
 	pass   uint64
 	passes uint64
 	want   map[uint64]auditBet
+
+	bucketOf func(id.Player) int // nil: the log has no buckets
 }
 
 // key returns the map's key of a bet, and whether it belongs to this pass. The passes are divided by
@@ -154,19 +160,54 @@ func (p *auditor) read(ctx context.Context, log stream.Log, shard int, position 
 		if len(batches) == 0 {
 			return fmt.Errorf("the log ends at %d: %w", at, stream.ErrAhead)
 		}
-		for _, b := range batches {
-			for i := range b.Records {
-				if b.Records[i].Position.Seq > position {
-					return nil
-				}
-				if err := p.note(&b.Records[i]); err != nil {
-					return err
-				}
-			}
-			at = b.Last
+		at = batches[len(batches)-1].Last
+		for i := range batches {
+			batches[i].Records = slices.DeleteFunc(slices.Clone(batches[i].Records), func(r stream.Record) bool {
+				return r.Position.Seq > position
+			})
+		}
+		if err := p.moves(ctx, log, shard).Each(batches); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// moves follows buckets that left the shard or came to it.
+func (p *auditor) moves(ctx context.Context, log stream.Log, shard int) *stream.Moves {
+	note := func(list []stream.Record) error {
+		for i := range list {
+			if err := p.note(&list[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	buckets, ok := log.(stream.BucketLog)
+	if ok {
+		p.bucketOf = buckets.BucketOf
+	}
+	return &stream.Moves{
+		Records: note,
+		Left: func(bucket int) error {
+			maps.DeleteFunc(p.want, func(_ uint64, b auditBet) bool { return b.bucket == bucket })
+			return nil
+		},
+		Came: func(bucket int, seq int64) error {
+			if !ok {
+				return errs.New(errs.CodeInternal, "the log cannot list the records of bucket %d", bucket)
+			}
+			return buckets.BucketRecords(ctx, shard, bucket, seq, note)
+		},
+	}
+}
+
+// bucket returns the bucket of the record's player; -1 if the log has no buckets.
+func (p *auditor) bucket(r *stream.Record) int {
+	if p.bucketOf == nil {
+		return -1
+	}
+	return p.bucketOf(r.Player)
 }
 
 // note takes one record into account.
@@ -185,7 +226,7 @@ func (p *auditor) note(r *stream.Record) error {
 			return broken(r, "payload: %v", err)
 		}
 		none := settlementFacts{outcome: string(StatusOpen)}
-		p.want[key] = auditBet{seq: r.Position.Seq, settlement: maphash.Comparable(p.seed, none),
+		p.want[key] = auditBet{seq: r.Position.Seq, bucket: p.bucket(r), settlement: maphash.Comparable(p.seed, none),
 			slip: maphash.Comparable(p.seed, slipFacts{b.Product, b.Currency, r.Time.UnixMicro(), b.StakeMinor, b.PotentialPayoutMinor, string(b.Legs)})}
 	case stream.TypeBetSettled:
 		var b stream.BetSettled

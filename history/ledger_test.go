@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -22,7 +23,9 @@ import (
 func TestBetIsReadAtThePositionOfItsStake(t *testing.T) {
 	t.Parallel()
 	const players, rounds = 8, 12
-	dir, ctx := t.TempDir(), context.Background()
+	dir := t.TempDir()
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	defer cancel()
 	books, err := ledger.Open(ctx, ledger.Config{Dir: filepath.Join(dir, "ledger"), Shards: 2},
 		ledger.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry()})
 	if err != nil {
@@ -33,7 +36,7 @@ func TestBetIsReadAtThePositionOfItsStake(t *testing.T) {
 		t.Fatalf("start streams: %v", err)
 	}
 	s, err := history.Open(ctx, history.Config{Dir: filepath.Join(dir, "history"), ReadWait: 20 * time.Second}, history.Deps{Clock: clock.System{},
-		Log: quiet(), Metrics: prometheus.NewRegistry(), Transport: emb.Transport(), Source: books, ShardOf: books.ShardOf})
+		Log: quiet(), Metrics: prometheus.NewRegistry(), Transport: emb.Transport(), Source: books, ShardOf: books.ShardOf, Since: books.Since})
 	if err != nil {
 		t.Fatalf("open history: %v", err)
 	}
@@ -51,7 +54,14 @@ func TestBetIsReadAtThePositionOfItsStake(t *testing.T) {
 	for n := range players {
 		playing.Go(func() { playBets(t, books, s, id.Player(fmt.Sprintf("plr_%d", n)), rounds) })
 	}
+	moveEverybody(ctx, t, books, players) // and nobody notices
 	playing.Wait()
+	allMoved(ctx, t, books)
+	for n := range books.Shards() {
+		if err := s.WaitFor(ctx, stream.Position{Shard: n, Seq: books.Head(n)}); err != nil {
+			t.Error(err)
+		}
+	}
 	report, err := history.Audit(ctx, history.AuditOptions{Dir: filepath.Join(dir, "history"), Log: books})
 	if err != nil {
 		t.Errorf("Audit: %v", err)
@@ -104,5 +114,30 @@ func playBets(t *testing.T, books *ledger.Service, s *history.Service, player id
 		if got, err := s.Find(ctx, player, nj, bet, &at); err != nil || got.Status != history.StatusPush {
 			t.Errorf("after the payout at %s the bet is %+v, %v", at, got, err)
 		}
+	}
+}
+
+// moveEverybody asks for every player's bucket to be moved to the other shard.
+func moveEverybody(ctx context.Context, t *testing.T, books *ledger.Service, players int) {
+	t.Helper()
+	for n := range players {
+		p := id.Player(fmt.Sprintf("plr_%d", n))
+		from := books.ShardOf(p)
+		_, err := books.StartMove(ctx, ledger.MoveRequest{Buckets: []int{ledger.BucketOf(p)}, From: from, To: 1 - from})
+		if err != nil {
+			t.Errorf("move %s: %v", p, err)
+		}
+	}
+}
+
+// allMoved waits until every move is done.
+func allMoved(ctx context.Context, t *testing.T, books *ledger.Service) {
+	t.Helper()
+	for moving := true; moving && ctx.Err() == nil; <-time.After(5 * time.Millisecond) {
+		list, err := books.Moves(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		moving = slices.ContainsFunc(list, func(m ledger.Move) bool { return m.Step != ledger.MoveDone })
 	}
 }

@@ -76,6 +76,18 @@ func (s *Service) List(ctx context.Context, q Query) (Page, error) {
 	if err != nil {
 		return Page{}, fmt.Errorf("list bets: %w", err)
 	}
+	page, err := s.list(ctx, h, q)
+	if err != nil || len(page.Bets) > 0 {
+		return page, err
+	}
+	if again, err := s.hasLeft(ctx, h, q.Player); err != nil || !again {
+		return page, err
+	}
+	return s.List(ctx, q)
+}
+
+// list reads a page on a shard.
+func (s *Service) list(ctx context.Context, h *shard, q Query) (Page, error) {
 	// Read first: the rows may be newer than what the page promises, never older.
 	page := Page{Position: stream.Position{Shard: h.number, Seq: h.sink.Position()}, FreshAt: h.sink.ShownAt()}
 	limit := cmp.Or(q.Limit, DefaultLimit)
@@ -114,6 +126,11 @@ func (s *Service) Find(ctx context.Context, player id.Player, j id.Jurisdiction,
 		return Bet{}, fmt.Errorf("find bet %s: %w", bet, err)
 	}
 	if len(bets) == 0 {
+		if again, err := s.hasLeft(ctx, h, player); err != nil {
+			return Bet{}, err
+		} else if again {
+			return s.Find(ctx, player, j, bet, at)
+		}
 		return Bet{}, errs.New(errs.CodeNotFound, "no such bet")
 	}
 	return bets[0], nil
@@ -126,16 +143,24 @@ func (s *Service) shardFor(ctx context.Context, player id.Player, at *stream.Pos
 		return nil, errs.New(errs.CodeInternal, "player on shard %d of %d", n, len(s.shards))
 	}
 	h := s.shards[n]
-	if at == nil || h.sink.Position() >= at.Seq && at.Shard == n {
-		return h, nil
+	need := stream.Position{Shard: n}
+	if s.deps.Since != nil {
+		need.Seq = s.deps.Since(player)
 	}
-	if at.Shard != n {
+	switch {
+	case at == nil:
+	case at.Shard == n:
+		need.Seq = max(need.Seq, at.Seq)
+	case need.Seq == 0: // otherwise it is from before the player moved, and came along
 		return nil, errs.New(errs.CodeInvalid, "position %s is of another shard than the player", *at)
+	}
+	if h.sink.Position() >= need.Seq {
+		return h, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.config.ReadWait)
 	defer cancel()
-	if err := h.sink.WaitFor(ctx, at.Seq); err != nil {
-		late := errs.Wrap(err, errs.CodeUnavailable, "the history does not show position %s yet", *at)
+	if err := h.sink.WaitFor(ctx, need.Seq); err != nil {
+		late := errs.Wrap(err, errs.CodeUnavailable, "the history does not show position %s yet", need)
 		late.RetryAfter = time.Second
 		return nil, late
 	}

@@ -60,6 +60,10 @@ type Deps struct {
 	Transport stream.Transport
 	Source    stream.Log          // the ledger's log, read where the stream has lost something
 	ShardOf   func(id.Player) int // where a player's bets are
+
+	// Since is the sequence at which the player came to that shard, 0 if from the beginning. Nil means
+	// that players never move.
+	Since func(id.Player) int64
 }
 
 // check refuses missing dependencies.
@@ -87,6 +91,7 @@ type shard struct {
 	db     *sqldb.DB
 	sink   *stream.Sink
 	reads  reads
+	moves  stream.BucketLog // nil: no bucket can come or go
 }
 
 // sinkName is the projection's name in its files and measures.
@@ -127,6 +132,7 @@ func (s *Service) openShard(ctx context.Context, number int) (*shard, error) {
 		return nil, err
 	}
 	h := &shard{number: number, db: db}
+	h.moves, _ = s.deps.Source.(stream.BucketLog) // a log of one shard for ever need not be one
 	if err := s.prepare(ctx, h); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
@@ -157,7 +163,7 @@ func (s *Service) prepare(ctx context.Context, h *shard) error {
 		Name:      sinkName,
 		Shard:     h.number,
 		DB:        h.db,
-		Apply:     project,
+		Apply:     h.apply,
 		OnApplied: s.announce,
 	}, s.deps.Transport, s.deps.Source, stream.Deps{Clock: s.deps.Clock, Log: s.deps.Log, Metrics: s.deps.Metrics})
 	if err != nil {

@@ -345,6 +345,7 @@ func (v *mover) arrive(ctx context.Context, bucket int, seq int64) error {
 		return fmt.Errorf("move bucket %d into shard %d: %w", bucket, v.To, err)
 	}
 	v.to.cameBy(in.seq)
+	v.since[bucket].Store(in.seq)
 	return v.place(ctx, bucket)
 }
 

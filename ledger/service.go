@@ -161,7 +161,8 @@ type Service struct {
 	log       *slog.Logger
 	fleet     *fleet
 	ids       *id.Source
-	asked     signal // a move began, or is to stop
+	since     [buckets]atomic.Int64 // where each bucket came to its shard
+	asked     signal                // a move began, or is to stop
 	figures   *metrics
 
 	// Only when several processes share the shards.
@@ -313,6 +314,11 @@ func (s *Service) takeOver(ctx context.Context, one *shard) error {
 		return fmt.Errorf("read buckets of ledger shard %d: %w", one.number, err)
 	}
 	one.adopt(state, owned)
+	for _, r := range owned {
+		if r.state == bucketLive {
+			s.since[r.bucket].Store(r.seq)
+		}
+	}
 	one.log.InfoContext(ctx, "ledger shard opened", "shard", one.number, "epoch", state.epoch, "position", state.seq)
 	return nil
 }

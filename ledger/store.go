@@ -88,6 +88,8 @@ type readerStore interface {
 	limits(ctx context.Context, a Address) (*limitsExtra, error)
 	// metadata returns an account's metadata as last committed, empty if it has none.
 	metadata(ctx context.Context, a Address) (map[string]string, error)
+	// bucketRecords hands over the records of a bucket's players up to a sequence, copies included.
+	bucketRecords(ctx context.Context, shard, bucket int, upTo int64, fn func([]stream.Record) error) error
 	// openGroups returns the groups that began on this shard and have not ended, oldest first.
 	openGroups(ctx context.Context, limit int) ([]openGroup, error)
 	// answered returns the transfer stored under the key; false if there is none.

@@ -34,6 +34,8 @@ type openBets struct {
 	inserts map[preparedInsert]*sql.Stmt
 	decided func(marketID string) bool
 	onApply func([]betChange, []int64) // after commit: changed bets, and late ones by sequence
+	onMoved func(left, came []bet)     // after commit: open bets whose players left the shard, or came
+	moves   stream.BucketLog           // nil: no bucket can come or go
 
 	markets map[string]int64 // interned market ids; only the sink's goroutine uses it
 	pending applied          // of the DBTx that is being applied

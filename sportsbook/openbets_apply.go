@@ -33,6 +33,8 @@ func (c betChange) isOpen() bool { return c.outcome == outcomeOpen }
 type applied struct {
 	changes []betChange
 	late    []int64  // sequences of bets placed on markets that were decided before
+	left    []bet    // open ones that went to another shard with their players
+	came    []bet    // open ones that came
 	markets []string // numbered in it
 }
 
@@ -57,6 +59,15 @@ type settledRow struct {
 // settled twice in one DBTx is written once.
 func (o *openBets) apply(ctx context.Context, tx *sql.Tx, batches []stream.Batch) error {
 	o.forget()
+	if stream.AnyMove(batches) {
+		return o.applyMoves(ctx, tx, batches)
+	}
+	return o.applyRecords(ctx, tx, batches, false)
+}
+
+// applyRecords applies records in which no bucket comes or goes. Copies of records that were applied
+// on another shard change nothing that settlement waits for.
+func (o *openBets) applyRecords(ctx context.Context, tx *sql.Tx, batches []stream.Batch, copies bool) error {
 	var placed, legs []any
 	settled := map[id.Bet]*settledRow{}
 	var order []id.Bet
@@ -81,7 +92,7 @@ func (o *openBets) apply(ctx context.Context, tx *sql.Tx, batches []stream.Batch
 	if err := o.insert(ctx, tx, insertLegs, 2, legs); err != nil {
 		return sqldb.Wrap("insert legs", err)
 	}
-	return o.writeSettled(ctx, tx, settled, order)
+	return o.writeSettled(ctx, tx, settled, order, copies)
 }
 
 // forget drops what a DBTx did that was not committed.
@@ -172,11 +183,14 @@ func (o *openBets) addSettled(ctx context.Context, tx *sql.Tx, r *stream.Record,
 }
 
 // writeSettled upserts the settlements. A version that is not newer changes nothing.
-func (o *openBets) writeSettled(ctx context.Context, tx *sql.Tx, rows map[id.Bet]*settledRow, order []id.Bet) error {
+func (o *openBets) writeSettled(ctx context.Context, tx *sql.Tx, rows map[id.Bet]*settledRow, order []id.Bet, copies bool) error {
 	args := make([]any, 0, 6*len(order))
 	for _, betID := range order {
 		r := rows[betID]
 		args = append(args, betID, r.jurisdiction, r.Version, r.Outcome, r.PayoutMinor, r.at.UnixMicro())
+		if copies {
+			continue
+		}
 		o.pending.changes = append(o.pending.changes, betChange{
 			id: betID, jurisdiction: r.jurisdiction, seq: r.seq, version: r.Version, outcome: r.Outcome,
 			payoutMinor: r.PayoutMinor, wasOpen: r.wasOpen,
@@ -190,6 +204,9 @@ func (o *openBets) writeSettled(ctx context.Context, tx *sql.Tx, rows map[id.Bet
 func (o *openBets) committed(stream.Batch) {
 	done := o.pending
 	o.pending = applied{}
+	if len(done.left)+len(done.came) > 0 {
+		o.onMoved(done.left, done.came)
+	}
 	if len(done.changes)+len(done.late) > 0 {
 		o.onApply(done.changes, done.late)
 	}

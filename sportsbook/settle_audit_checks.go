@@ -89,11 +89,31 @@ func (a *auditor) checkRecords(ctx context.Context, b *openBets, records []strea
 		if row == nil && r.Time.Before(a.retiredBefore) {
 			continue
 		}
-		if f, err := checkRecord(r, row); f != nil || err != nil {
+		f, err := checkRecord(r, row)
+		if f != nil && row == nil {
+			var moved bool
+			if moved, err = a.isElsewhere(ctx, b, id.Bet(r.Subject)); moved {
+				continue
+			}
+		}
+		if f != nil || err != nil {
 			return f, err
 		}
 	}
 	return nil, nil
+}
+
+// isElsewhere reports whether a bet has gone to another shard with its player.
+func (a *auditor) isElsewhere(ctx context.Context, b *openBets, bet id.Bet) (bool, error) {
+	for _, other := range a.shards {
+		if other.shard == b.shard {
+			continue
+		}
+		if rows, err := other.byID(ctx, []id.Bet{bet}); err != nil || len(rows) > 0 {
+			return len(rows) > 0, err
+		}
+	}
+	return false, nil
 }
 
 // checkRecord compares one row with one of its records.

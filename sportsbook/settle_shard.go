@@ -85,7 +85,8 @@ func newShardSettler(ctx context.Context, t *settler, dir string, shard int, tra
 	if w.bets, err = openOpenBets(ctx, dir, shard, t.clock); err != nil {
 		return nil, err
 	}
-	w.bets.onApply = w.applied
+	w.bets.onApply, w.bets.onMoved = w.applied, w.moved
+	w.bets.moves, _ = t.ledger.(stream.BucketLog) // a ledger whose players never move need not be one
 	w.bets.decided = func(marketID string) bool {
 		f, ok := t.offer.marketFact(marketID)
 		return ok && f.Decided
