@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"matchday/errs"
 	"matchday/sim/internal/wire"
 	"matchday/sim/workload"
 )
@@ -36,6 +37,9 @@ func benchLedgerHTTP(ctx context.Context, o BenchOptions, r *BenchReport, dir st
 
 // onPlatform runs f on a fresh platform and stops it.
 func onPlatform(ctx context.Context, o BenchOptions, dir string, f func(p *platform) error) error {
+	if o.Engine == engineMySQL {
+		return errs.New(errs.CodeInvalid, "engine mysql is measured by bench ledger and bench month only")
+	}
 	p, err := startPlatform(ctx, dir, o.Shards, simulationConfig)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"strings"
 	"testing"
 
@@ -57,6 +58,27 @@ func TestBenchmarksPrintTheirFigures(t *testing.T) {
 	}
 }
 
+// TestLedgerOnMariaDB runs the figures of the ledger in process with its shards on a server.
+func TestLedgerOnMariaDB(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short mode: starts a database server")
+	}
+	var out bytes.Buffer
+	err := BenchLedger(t.Context(), BenchOptions{Engine: "mysql", Runs: 1, Seconds: 1, Accounts: 90, JSON: true, Dir: t.TempDir()}, &out)
+	if errors.Is(err, mariadb.ErrMissing) && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), `"transfers_per_min"`) || !strings.Contains(out.String(), "sync_binlog=1") {
+		t.Errorf("the report lacks the figure or the settings:\n%s", &out)
+	}
+	if err := BenchBets(t.Context(), BenchOptions{Engine: "mysql", Dir: t.TempDir()}, io.Discard); err == nil {
+		t.Error("bench bets takes an engine that it does not measure")
+	}
+}
+
 // TestScaleMeasuresEveryPoint runs two small points: the table names both, and so does the JSON.
 func TestScaleMeasuresEveryPoint(t *testing.T) {
 	t.Parallel()
@@ -79,7 +101,7 @@ func TestScaleMeasuresEveryPoint(t *testing.T) {
 func TestBenchRefusesWhatItCannotRun(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]BenchOptions{
-		"another engine":   {Engine: "mysql"},
+		"another engine":   {Engine: "oracle"},
 		"too many shards":  {Shards: 1_000},
 		"too many workers": {Workers: 1_000_000},
 	} {

@@ -14,6 +14,7 @@ import (
 
 	"matchday/internal/clock"
 	"matchday/internal/mariadb"
+	"matchday/internal/mysqldb"
 	"matchday/ledger"
 )
 
@@ -62,10 +63,28 @@ func withBooks(ctx context.Context, c ledger.Config, at clock.Clock, f func(book
 	return errors.Join(err, <-ended, books.Close())
 }
 
-// onEngine calls f with a place for fresh books in dir.
-func onEngine(_ context.Context, o BenchOptions, dir string, f func(b bed) error) error {
+// onEngine calls f with a place for fresh books in dir; for mysql all shards are on a throw-away server
+// that runs meanwhile.
+func onEngine(ctx context.Context, o BenchOptions, dir string, f func(b bed) error) error {
 	c := ledger.Config{Dir: filepath.Join(dir, "ledger"), Shards: o.Shards}
-	return f(bed{config: c, cpu: cpuTime, folder: c.Dir})
+	if o.Engine != engineMySQL {
+		return f(bed{config: c, cpu: cpuTime, folder: c.Dir})
+	}
+	secret := filepath.Join(dir, "password")
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = os.WriteFile(secret, []byte(mariadb.Password), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	return onMariaDB(ctx, func(s *mariadb.Server, cpu cpuClock) error {
+		c.Clusters = []ledger.Cluster{{
+			Name: "bench", Shards: ledger.ShardSet(fmt.Sprintf("0-%d", o.Shards-1)),
+			Config: mysqldb.Config{Nodes: []string{s.Addr()}, Database: "ledger", User: mariadb.User, PasswordFile: secret},
+		}}
+		return f(bed{config: c, cpu: cpu, folder: s.Dir()})
+	})
 }
 
 // onMariaDB runs f with a throw-away server that has the settings of production, and a buffer pool for

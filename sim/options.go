@@ -43,7 +43,7 @@ func (o SundayOptions) Validate() error {
 
 // BenchOptions are the settings of a benchmark; each benchmark reads the ones that concern it.
 type BenchOptions struct {
-	Engine     string // "" or "sqlite"
+	Engine     string // "" or "sqlite"; "mysql" for the ledger in process and the month
 	Commit     string // version of the program, for the report; "" reads it from the build
 	Shards     int    // 0 is 2
 	Runs       int    // 0 is 3, of bench payout 1
@@ -66,8 +66,8 @@ type BenchOptions struct {
 // Validate returns what is wrong with the options, every field at once.
 func (o BenchOptions) Validate() error {
 	var c errs.Check
-	if o.Engine != "" && o.Engine != engineSQLite {
-		c.Add("engine", "%q is not built in, sqlite is", o.Engine)
+	if o.Engine != "" && o.Engine != engineSQLite && o.Engine != engineMySQL {
+		c.Add("engine", "%q is not built in: sqlite and mysql are", o.Engine)
 	}
 	if o.Scale && o.Baseline {
 		c.Add("scale", "is one run and --baseline another")
