@@ -35,6 +35,7 @@ var faults = []fault{
 	{"disk full", engineSQLite, "the disk of the books is full for two seconds", "space is free again", diskFull},
 	{"owner killed", engineSQLite, "one of two processes that share the shards gets SIGKILL and stays away", "the kill", ownerKilled},
 	{"owner hung", engineSQLite, "one of two processes that share the shards gets SIGSTOP, is replaced, and wakes up", "the stop", ownerHung},
+	{"buckets moved", engineSQLite, "half of a shard's buckets move to another, and the writer is killed on the way", "the kill", bucketsMoved},
 	{"killed", engineMySQL, "the writer process gets SIGKILL and is started again at once", "the kill", onOneServer(killed)},
 	{"owner killed", engineMySQL, "one of two processes that share the shards gets SIGKILL and stays away", "the kill", onOneServer(ownerKilled)},
 	{"owner hung", engineMySQL, "one of two processes that share the shards gets SIGSTOP, is replaced, and wakes up", "the stop", onOneServer(ownerHung)},

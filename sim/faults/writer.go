@@ -89,8 +89,34 @@ func serve(ctx context.Context, listen string, b books, ended chan error, out io
 	return errors.Join(err, server.Close())
 }
 
-// handler takes one operation a request.
+// handler takes one operation a request, starts moves of buckets, and tells how far they are.
 func handler(b books) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("POST /{$}", operations(b))
+	mux.HandleFunc("POST "+movesPath, func(w http.ResponseWriter, r *http.Request) {
+		var m ledger.MoveRequest
+		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxOpBytes)).Decode(&m)
+		if err == nil {
+			_, err = b.service.StartMove(r.Context(), m)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+		}
+	})
+	mux.HandleFunc("GET "+movesPath, func(w http.ResponseWriter, r *http.Request) {
+		list, err := b.service.Moves(r.Context())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(list) // who asked asks again
+	})
+	return mux
+}
+
+const movesPath = "/moves"
+
+func operations(b books) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var o serial.Op
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxOpBytes)).Decode(&o); err != nil {

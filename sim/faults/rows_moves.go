@@ -1,0 +1,105 @@
+package faults
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"matchday/ledger"
+)
+
+// bucketsMoved moves half of the buckets of a shard while the load runs, kills the writer as soon as the
+// move has begun, starts another, and waits until the move is done.
+func bucketsMoved(ctx context.Context, s *stage) error {
+	p, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := s.bucketsOf(ctx, 0)
+	if err != nil {
+		return err
+	}
+	request := ledger.MoveRequest{Buckets: list[:len(list)/2], From: 0, To: 1, By: "faults"}
+	if err := callMoves(ctx, p.addr, http.MethodPost, request, nil); err != nil {
+		return err
+	}
+	if err := p.kill(); err != nil {
+		return err
+	}
+	s.strike()
+	second, err := s.write(ctx)
+	if err != nil {
+		return err
+	}
+	s.send(second.addr)
+	var moves []ledger.Move
+	var failed error
+	err = s.await(ctx, "the move to end", func() bool {
+		failed = callMoves(ctx, second.addr, http.MethodGet, nil, &moves)
+		return failed == nil && len(moves) == 1 && moves[0].Step == ledger.MoveDone
+	})
+	if err != nil {
+		return errors.Join(err, failed)
+	}
+	s.note = fmt.Sprintf("%d buckets with %d transfers moved; the longest pause of a bucket was %s",
+		moves[0].Switched, moves[0].Rows, moves[0].LongestPause.Round(time.Millisecond))
+	return s.settle(ctx)
+}
+
+// callMoves talks to a writer about moves.
+func callMoves(ctx context.Context, addr, method string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+addr+movesPath, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close() //nolint:errcheck // read only
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s %s: %s", method, movesPath, response.Status)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.NewDecoder(response.Body).Decode(out)
+}
+
+// bucketsOf returns the buckets of a shard, by the directory.
+func (s *stage) bucketsOf(ctx context.Context, shard int) ([]int, error) {
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.books, "directory.db")+"?mode=ro&_pragma=busy_timeout(1000)")
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close() //nolint:errcheck // read only
+	const q = `
+		SELECT bucket
+		FROM bucket
+		WHERE shard = ?
+		ORDER BY bucket`
+	rows, err := db.QueryContext(ctx, q, shard)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close() //nolint:errcheck // read to its end
+	var list []int
+	for rows.Next() {
+		var n int
+		if err := rows.Scan(&n); err != nil {
+			return nil, err
+		}
+		list = append(list, n)
+	}
+	return list, rows.Err()
+}
