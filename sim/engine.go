@@ -40,6 +40,7 @@ type bed struct {
 	config ledger.Config
 	cpu    cpuClock
 	folder string // where everything that they store is
+	empty  int64  // bytes in there before the books: a server's own files
 }
 
 // onBooks runs f on fresh running books of the options' engine and closes them.
@@ -83,7 +84,11 @@ func onEngine(ctx context.Context, o BenchOptions, dir string, f func(b bed) err
 			Name: "bench", Shards: ledger.ShardSet(fmt.Sprintf("0-%d", o.Shards-1)),
 			Config: mysqldb.Config{Nodes: []string{s.Addr()}, Database: "ledger", User: mariadb.User, PasswordFile: secret},
 		}}
-		return f(bed{config: c, cpu: cpu, folder: s.Dir()})
+		empty, err := sizeOf(s.Dir())
+		if err != nil {
+			return fmt.Errorf("bench: %w", err)
+		}
+		return f(bed{config: c, cpu: cpu, folder: s.Dir(), empty: empty})
 	})
 }
 
