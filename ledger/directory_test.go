@@ -188,3 +188,27 @@ func TestReaderFollowsTheDirectory(t *testing.T) {
 		t.Errorf("the reader looks on shard %d, want 1", got)
 	}
 }
+
+func TestListShards(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.Shards = 3 })
+	p := playersOn(t, w.Service, 3)[1]
+	w.must(deposit("d", p, 500))
+	list, err := ListShards(context.Background(), w.config, w.clock)
+	if err != nil || len(list) != 3 {
+		t.Fatalf("got %v, %v", list, err)
+	}
+	total := 0
+	for n, s := range list {
+		total += s.Buckets
+		if want := int64(n & 1); s.Position != want || s.Epoch != 1 || s.Bytes == 0 || s.Engine != "sqlite" || s.Error != "" {
+			t.Errorf("shard %d: %+v, want position %d under epoch 1", n, s, want)
+		}
+	}
+	if total != buckets {
+		t.Errorf("%d buckets in all, want %d", total, buckets)
+	}
+	if _, err := ListShards(context.Background(), Config{Dir: t.TempDir()}, w.clock); !errs.Is(err, errs.CodeNotFound) {
+		t.Errorf("no books: got %v, want not_found", err)
+	}
+}

@@ -9,5 +9,5 @@ func shardsCommand() *cobra.Command {
 		Short: "Look after the ledger's shards",
 		Long:  "Commands about single shards: their replicas, and their logs.",
 	}
-	return group(c, replicasCommand(), resnapshotCommand())
+	return group(c, shardsListCommand(), replicasCommand(), resnapshotCommand())
 }

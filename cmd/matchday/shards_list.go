@@ -1,0 +1,66 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"matchday/internal/clock"
+	"matchday/ledger"
+)
+
+func shardsListCommand() *cobra.Command {
+	var f processFlags
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "Each shard with its owner, position, size and buckets",
+		Long: "Reads the directory and each shard's database, beside running processes or without any, and changes\n" +
+			"nothing in the books. Queues and rates are in /metrics of the owner.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := f.load()
+			if err != nil {
+				return err
+			}
+			list, err := ledger.ListShards(cmd.Context(), config.Effective().Ledger, clock.System{})
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				out := json.NewEncoder(cmd.OutOrStdout())
+				out.SetIndent("", "  ")
+				return out.Encode(list)
+			}
+			return printShards(cmd.OutOrStdout(), list)
+		},
+	}
+	f.registerFolder(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// printShards writes the list as a table.
+func printShards(out io.Writer, list []ledger.ShardEntry) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SHARD\tENGINE\tOWNER\tADDRESS\tEPOCH\tPOSITION\tLAST COMMIT\tBUCKETS\tMIB\tERROR")
+	dash := func(text string) string {
+		if text == "" {
+			return "-"
+		}
+		return text
+	}
+	for _, s := range list {
+		last := "-"
+		if !s.LastCommit.IsZero() {
+			last = s.LastCommit.Format(time.RFC3339)
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%d\t%s\t%d\t%d\t%s\n",
+			s.Shard, s.Engine, dash(s.Owner), dash(s.Address), s.Epoch, s.Position, last, s.Buckets, s.Bytes>>20, dash(s.Error))
+	}
+	return w.Flush()
+}

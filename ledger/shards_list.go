@@ -1,0 +1,136 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"matchday/errs"
+	"matchday/internal/clock"
+	"matchday/internal/mysqldb"
+	"matchday/internal/sqldb"
+)
+
+// ShardEntry is one shard as the directory and the shard's own database say.
+type ShardEntry struct {
+	Shard      int       `json:"shard"`
+	Engine     string    `json:"engine"`            // sqlite, or the name of the cluster
+	Owner      string    `json:"owner,omitempty"`   // of several processes the one that writes it
+	Address    string    `json:"address,omitempty"` // of the owner's internal listener
+	Epoch      int64     `json:"epoch"`
+	Position   int64     `json:"position"`
+	LastCommit time.Time `json:"last_commit,omitzero"`
+	Buckets    int       `json:"buckets"`
+	Bytes      int64     `json:"bytes"` // on disk
+	Error      string    `json:"error,omitempty"` // why the database could not be asked
+}
+
+// ListShards reads the directory and every shard's database, beside running processes or without any.
+// It changes no books and raises no epoch. A shard whose database cannot be asked says so in its
+// entry.
+//
+// Errors: not_found for books that have no directory yet: start a process on them once.
+func ListShards(ctx context.Context, c Config, clk clock.Clock) ([]ShardEntry, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(directoryFile(c.Dir)); c.Directory.Cluster == "" && err != nil {
+		return nil, errs.New(errs.CodeNotFound, "there is no directory in %s", c.Dir)
+	}
+	f, err := openFleet(ctx, c.Clusters, mysqldb.Deps{Log: slog.New(slog.DiscardHandler), Reading: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.close() }()
+	d, err := openDirectory(ctx, c, f, c.shards(), clk)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = d.close() }()
+	seen, err := d.owners(ctx)
+	if err != nil {
+		return nil, err
+	}
+	home, err := d.placement(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]ShardEntry, len(seen.shards))
+	for n := range out {
+		out[n] = ShardEntry{Shard: n, Engine: "sqlite", Owner: seen.shards[n].owner, Address: seen.address(n)}
+		if err := out[n].ask(ctx, c, f); err != nil {
+			out[n].Error = err.Error()
+		}
+	}
+	for _, shard := range home.shards {
+		if int(shard) < len(out) {
+			out[shard].Buckets++
+		}
+	}
+	return out, nil
+}
+
+// ask fills in what the shard's own database says.
+func (e *ShardEntry) ask(ctx context.Context, c Config, f *fleet) error {
+	if cluster := f.byShard[e.Shard]; cluster != nil {
+		for _, one := range c.Clusters {
+			if f.named(one.Name) == cluster {
+				e.Engine = one.Name
+			}
+		}
+		return e.askCluster(ctx, cluster)
+	}
+	name := shardFile(c.Dir, e.Shard)
+	for _, file := range []string{name, name + "-wal"} {
+		if info, err := os.Stat(file); err == nil {
+			e.Bytes += info.Size()
+		}
+	}
+	if e.Bytes == 0 {
+		return errs.New(errs.CodeNotFound, "%s is missing", name)
+	}
+	db, err := sqldb.Open(name, sqldb.Options{ReadOnly: true, Readers: 1})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	return e.askOn(ctx, db.Read)
+}
+
+// askCluster asks a shard's database in a cluster, and how large it is.
+func (e *ShardEntry) askCluster(ctx context.Context, cluster *mysqldb.Cluster) error {
+	const size = `
+		SELECT COALESCE(SUM(data_length + index_length), 0)
+		FROM information_schema.tables
+		WHERE table_schema = ?`
+	database := cluster.Config().DatabaseOf(e.Shard)
+	reads := cluster.Reads()
+	if err := e.askOn(ctx, newInDatabase(reads, database)); err != nil {
+		return err
+	}
+	err := eachRow(reads.QueryContext(ctx, size, database))(func(rows *sql.Rows) error { return rows.Scan(&e.Bytes) })
+	return mysqldb.Wrap("size of "+database, err)
+}
+
+// askOn reads the shard's own row; a shard that nobody has written yet has none.
+func (e *ShardEntry) askOn(ctx context.Context, on querier) error {
+	const q = `
+		SELECT s.epoch, s.seq, s.at_us
+		FROM shard s
+		WHERE s.id = 1`
+	err := eachRow(on.QueryContext(ctx, q))(func(rows *sql.Rows) error {
+		var atUS int64
+		err := rows.Scan(&e.Epoch, &e.Position, &atUS)
+		if atUS > 0 {
+			e.LastCommit = fromMicros(atUS)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read shard %d: %w", e.Shard, err)
+	}
+	return nil
+}
