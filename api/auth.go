@@ -40,12 +40,13 @@ type serviceKey struct {
 	name          string
 	sum           [sha256.Size]byte
 	jurisdictions []id.Jurisdiction
+	profiles      bool
 }
 
 func newServiceKeys(configured []ServiceKey) []serviceKey {
 	keys := make([]serviceKey, len(configured))
 	for i, k := range configured {
-		keys[i] = serviceKey{name: k.Name, jurisdictions: k.Jurisdictions}
+		keys[i] = serviceKey{name: k.Name, jurisdictions: k.Jurisdictions, profiles: k.Profiles}
 		_, _ = hex.Decode(keys[i].sum[:], []byte(k.SHA256)) // Validate has read it
 	}
 	return keys

@@ -552,7 +552,8 @@ func TestEveryRouteHasBadInput(t *testing.T) {
 	s := newServer(t)
 	tried := map[string]bool{}
 	for _, table := range [][]badValue{badOfPlayers(), badOfMoneyAndBets(), badOfReads(), badOfStaff(s.clock.Now()),
-		badOfStaffsReadsAndFiles(), badOfServices(), badOfAccounts(), badOfWebhooks()} {
+		badOfStaffsReadsAndFiles(), badOfServices(), badOfAccounts(), badOfWebhooks(),
+		badOfProfiles("", "operator-profile"), badOfProfiles("", "profile")} {
 		for _, row := range table {
 			tried[row.route] = true
 		}

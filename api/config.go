@@ -31,6 +31,7 @@ type ServiceKey struct {
 	Name          string            `yaml:"name"`          // scopes the service's transfer keys; never reuse one
 	SHA256        string            `yaml:"sha256"`        // hex
 	Jurisdictions []id.Jurisdiction `yaml:"jurisdictions"` // where it may act; empty is everywhere
+	Profiles      bool              `yaml:"profiles"`      // may it take profiles of the process
 }
 
 var keyName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,30}$`)

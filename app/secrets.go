@@ -58,3 +58,12 @@ func randomWord(n int) string {
 	_, _ = rand.Read(raw) // crypto/rand.Read never fails
 	return strings.ToLower(base32.StdEncoding.EncodeToString(raw))[:n]
 }
+
+// ReadSecrets returns the secrets of the data folder; it makes none.
+func ReadSecrets(data string) (Secrets, error) {
+	path := filepath.Join(data, "secrets.json")
+	if _, err := os.Stat(path); err != nil {
+		return Secrets{}, fmt.Errorf("read secrets: %w", err)
+	}
+	return loadSecrets(data)
+}

@@ -89,7 +89,7 @@ type Role int
 const (
 	RoleViewer   Role = iota + 1 // reads
 	RoleOperator                 // sets prices, suspends markets, enters results
-	RoleAdmin                    // has no right beyond these yet
+	RoleAdmin                    // takes profiles of the process
 )
 
 // String returns the role's name.
