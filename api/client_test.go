@@ -188,3 +188,51 @@ func TestABatcherSendsManyTransfersInFewCalls(t *testing.T) {
 		t.Errorf("%d calls for 100 transfers", calls)
 	}
 }
+
+func TestTheClientKnowsGroupsLimitsAndMetadata(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	c, wire := s.ledgerClient(t, testKey)
+	ctx, from, to := t.Context(), newPlayerID(), newPlayerID()
+	tried, err := c.DryRun(ctx, clientDeposit(from, "money", "50.00"))
+	if err != nil || tried.Position != "" || tried.Balances[1] != "50.00" {
+		t.Errorf("dry run: %+v, %v", tried, err)
+	}
+	if items, err := c.DryRuns(ctx, []remote.Transfer{clientDeposit(from, "money", "50.00")}); err != nil || items[0].Err != nil {
+		t.Errorf("dry runs: %+v, %v", items, err)
+	}
+	if _, err := c.Transfer(ctx, clientDeposit(from, "money", "50.00")); err != nil {
+		t.Fatal(err)
+	}
+	send := func(key, player, source, target, amount string) remote.Transfer {
+		return remote.Transfer{Key: key, Kind: "player_transfer", Player: player, Jurisdiction: "US-NJ", Currency: "USD",
+			Postings: []remote.Posting{{Account: source, Amount: "-" + amount}, {Account: target, Amount: amount}}}
+	}
+	pay := func(key, amount string) ([]remote.Result, error) {
+		return c.Group(ctx, key, []remote.Transfer{send(key+"-out", from, cashOf(from), "transit/US-NJ", amount), send(key+"-in", to, "transit/US-NJ", cashOf(to), amount)})
+	}
+	wire.lose.Store(1)
+	if results, err := pay("g-1", "20.00"); err != nil || len(results) != 2 {
+		t.Errorf("group after a lost answer: %+v, %v", results, err)
+	}
+	var refused *remote.Error
+	if _, err := pay("g-2", "40.00"); !errors.As(err, &refused) || refused.Code != remote.CodeInsufficientFunds || len(refused.Fields) != 1 {
+		t.Errorf("a group without the money: %v", err)
+	}
+	if b, err := c.Balance(ctx, cashOf(to)); err != nil || b.Posted.Amount != "20.00" {
+		t.Errorf("the payee has %+v, %v, want 20.00", b, err)
+	}
+	l, err := c.SetLimits(ctx, cashOf(to), remote.LimitsChange{Key: "l-1", Currency: "USD", MaxBalance: new("25.00")})
+	if err != nil || l.Version != 1 {
+		t.Errorf("limits: %+v, %v", l, err)
+	}
+	if l, err = c.Limits(ctx, cashOf(to)); err != nil || l.MaxBalance.Amount != "25.00" {
+		t.Errorf("limits: %+v, %v", l, err)
+	}
+	if _, err := c.SetMetadata(ctx, cashOf(to), remote.MetadataChange{Key: "m-1", Set: map[string]string{"tier": "gold"}}); err != nil {
+		t.Error(err)
+	}
+	if m, err := c.Metadata(ctx, cashOf(to)); err != nil || m["tier"] != "gold" {
+		t.Errorf("metadata: %v, %v", m, err)
+	}
+}

@@ -42,6 +42,10 @@ func (a *API) document() *huma.OpenAPI {
 		}},
 	}
 	problem := registry.Schema(reflect.TypeFor[Problem](), true, "Problem")
+	codes := registry.Map()["Problem"].Properties["code"]
+	for _, code := range errs.Codes() {
+		codes.Enum = append(codes.Enum, string(code))
+	}
 	for _, rt := range a.routes {
 		doc.AddOperation(rt.operation(registry, problem))
 	}
@@ -79,6 +83,10 @@ func (rt *route) operation(registry huma.Registry, problem *huma.Schema) *huma.O
 	if rt.end.csv {
 		answer.Content["text/csv"] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
 	}
+	for status, about := range rt.refusals() {
+		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: about,
+			Content: map[string]*huma.MediaType{"application/problem+json": {Schema: problem}}}
+	}
 	if rt.writes {
 		answer.Headers = map[string]*huma.Header{"Matchday-Position": {Description: "Position at which the write is visible",
 			Schema: &huma.Schema{Type: huma.TypeString}}}
@@ -91,6 +99,35 @@ func (rt *route) operation(registry huma.Registry, problem *huma.Schema) *huma.O
 		op.Responses[strconv.Itoa(http.StatusAccepted)] = answer
 	}
 	return op
+}
+
+// refusals are the statuses that a caller of the route should expect besides success.
+func (rt *route) refusals() map[int]string {
+	out := map[int]string{http.StatusServiceUnavailable: "unavailable: try again, with the same key", http.StatusInternalServerError: "internal"}
+	if rt.who != whoPublic {
+		out[http.StatusUnauthorized] = "unauthenticated"
+		out[http.StatusForbidden] = "forbidden"
+	}
+	if rt.limited {
+		out[http.StatusTooManyRequests] = "rate_limited"
+	}
+	if rt.end.in != nil {
+		out[http.StatusRequestEntityTooLarge] = "too_large"
+		out[http.StatusUnsupportedMediaType] = "invalid: another content type than documented"
+	}
+	if rt.end.in != nil || len(rt.params) > 0 || rt.reads {
+		out[http.StatusUnprocessableEntity] = "invalid, or limit_reached where money moves"
+	}
+	if strings.Contains(rt.path, "{") {
+		out[http.StatusNotFound] = "not_found"
+	}
+	if rt.end.in != nil && rt.method != http.MethodGet {
+		out[http.StatusConflict] = "conflict"
+	}
+	if rt.end.in != nil && (rt.keyed || rt.tag == "Ledger") {
+		out[http.StatusPaymentRequired] = "insufficient_funds"
+	}
+	return out
 }
 
 // parameters documents path, query and header parameters.

@@ -175,3 +175,45 @@ func TestHealth(t *testing.T) {
 	s.do("GET", "/readyz", "", nil).want(http.StatusServiceUnavailable)
 	s.do("GET", "/healthz", "", nil).want(http.StatusOK)
 }
+
+// TestTheDocumentIsEnoughToGenerateClients: each operation has an id, a summary, a typed answer and its
+// refusals; no schema leaves open what it is; each problem says its codes.
+func TestTheDocumentIsEnoughToGenerateClients(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	doc := into[openAPI](s.do("GET", "/openapi.json", "", nil).want(http.StatusOK))
+	for _, rt := range s.api.routes {
+		op := doc.Paths[rt.path][strings.ToLower(rt.method)]
+		if rt.summary == "" || rt.tag == "" {
+			t.Errorf("%s has no summary or no tag", rt.id)
+		}
+		success := 0
+		for status, response := range op.Responses {
+			if strings.HasPrefix(status, "2") {
+				success++
+				for kind, content := range response.Content {
+					if content.Schema == nil {
+						t.Errorf("%s answers %s %s without a schema", rt.id, status, kind)
+					}
+				}
+			}
+		}
+		if success == 0 || len(op.Responses) < 3 {
+			t.Errorf("%s documents %d responses, %d of them a success", rt.id, len(op.Responses), success)
+		}
+	}
+	problem, _ := doc.Components.Schemas["Problem"].(map[string]any)
+	code, _ := problem["properties"].(map[string]any)["code"].(map[string]any)
+	if listed, _ := code["enum"].([]any); len(listed) != len(errs.Codes()) {
+		t.Errorf("Problem lists %d codes, want %d", len(listed), len(errs.Codes()))
+	}
+	for name, schema := range doc.Components.Schemas {
+		properties, _ := schema.(map[string]any)["properties"].(map[string]any)
+		for field, of := range properties {
+			of, _ := of.(map[string]any)
+			if field != "data" && of["type"] == nil && of["$ref"] == nil && of["anyOf"] == nil && of["oneOf"] == nil {
+				t.Errorf("%s.%s does not say what it is: %v", name, field, of)
+			}
+		}
+	}
+}

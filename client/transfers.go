@@ -17,6 +17,8 @@ type Transfer struct {
 	Currency     string    `json:"currency"`
 	Postings     []Posting `json:"postings"` // 2 to 8 that sum to zero
 	Record       *Record   `json:"record,omitempty"`
+
+	Metadata map[string]string `json:"metadata,omitempty"` // kept with it: at most 16 entries
 }
 
 // Posting is one signed line of a transfer: a positive amount credits the account.
