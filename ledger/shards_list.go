@@ -24,7 +24,7 @@ type ShardEntry struct {
 	Position   int64     `json:"position"`
 	LastCommit time.Time `json:"last_commit,omitzero"`
 	Buckets    int       `json:"buckets"`
-	Bytes      int64     `json:"bytes"` // on disk
+	Bytes      int64     `json:"bytes"`           // on disk
 	Error      string    `json:"error,omitempty"` // why the database could not be asked
 }
 
