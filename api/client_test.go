@@ -137,9 +137,13 @@ func TestTheClientCallsEveryEndpoint(t *testing.T) {
 	if err != nil || many[0].Posted.Amount != "72.00" || many[1].Err == nil {
 		t.Errorf("balances: %+v, %v", many, err)
 	}
-	lines, err := c.Statement(ctx, cash, remote.Page{Limit: 2})
+	lines, err := c.Statement(ctx, cash, remote.Selection{}, remote.Page{Limit: 2})
 	if err != nil || len(lines.Items) != 2 || lines.Next == "" || lines.Items[0].Amount.Amount != "-30.00" {
 		t.Errorf("statement: %+v, %v", lines, err)
+	}
+	lines, err = c.Statement(ctx, cash, remote.Selection{From: first.At, To: first.At.Add(time.Hour), Kinds: []string{"post"}}, remote.Page{})
+	if err != nil || len(lines.Items) != 1 || lines.Items[0].Kind != "post" {
+		t.Errorf("statement of posted holds: %+v, %v", lines, err)
 	}
 	trial, err := c.TrialBalance(ctx, time.Time{})
 	if err != nil || len(trial.Totals) != 1 || trial.Totals[0].Debit != trial.Totals[0].Credit || trial.Totals[0].Debit != "102.00" {

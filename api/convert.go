@@ -1,7 +1,9 @@
 package api
 
 import (
+	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"matchday/errs"
@@ -201,6 +203,34 @@ func (c *call) seqCursor() (int64, error) {
 		return 0, invalidField("query.cursor", "is not a cursor of this list")
 	}
 	return n, nil
+}
+
+// maxKinds bounds the kinds of one selection.
+const maxKinds = 32
+
+// statementQuery reads which lines are asked for, one more than the limit, and the limit.
+func (c *call) statementQuery() (ledger.StatementQuery, int, error) {
+	var kinds []ledger.Kind
+	var kindsErr error
+	if text := c.query.Get("kinds"); text != "" {
+		for name := range strings.SplitSeq(text, ",") {
+			kind, err := ledger.ParseKind(name)
+			if err != nil || len(kinds) == maxKinds {
+				kindsErr = invalidField("query.kinds", "is not a list of kinds such as stake,settlement")
+				break
+			}
+			kinds = append(kinds, kind)
+		}
+	}
+	limit, limitErr := c.limit()
+	before, cursorErr := c.seqCursor()
+	from, fromErr := c.queryTime("from")
+	to, toErr := c.queryTime("to")
+	err := errors.Join(limitErr, cursorErr, fromErr, toErr, kindsErr)
+	if err == nil && !from.IsZero() && !to.IsZero() && !from.Before(to) {
+		err = invalidField("query.to", "is not after from")
+	}
+	return ledger.StatementQuery{BeforeSeq: before, From: from, To: to, Kinds: kinds, Limit: limit + 1}, limit, err
 }
 
 // listOf turns a page of a room into a page of the API.

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -42,10 +41,10 @@ func (a *API) ledgerRoutes() []route {
 			summary: "Give reserved money back", end: taking(a.resolve(ledger.KindRelease))},
 		{method: "GET", path: "/v1/ledger/accounts/{address}", mux: "/v1/ledger/accounts/{address...}", id: "account", tag: "Ledger", who: whoService,
 			reads:   true,
-			params:  []param{{name: "at", doc: "Balance at this time (RFC 3339); now if absent", example: "2026-11-21T20:00:00Z"}, paramCursor, paramLimit},
+			params:  []param{{name: "at", doc: "Balance at this time (RFC 3339); now if absent", example: "2026-11-21T20:00:00Z"}, paramCursor, paramLimit, paramFrom, paramTo, paramKinds},
 			summary: "Balance of an account, now or at a time", detail: addressDetail, end: showing[AccountBalance](a.account)},
 		{method: "GET", path: "/v1/ledger/accounts/{address}/postings", mux: "-", id: "account-postings", tag: "Ledger", who: whoService, reads: true,
-			params: paged, summary: "Movements of a player's account, newest first", detail: addressDetail, end: showing[List[StatementLine]](a.postings)},
+			params: selected, summary: "Movements of a player's account, newest first", detail: addressDetail, end: showing[List[StatementLine]](a.postings)},
 	}
 }
 
@@ -325,15 +324,17 @@ func (a *API) account(ctx context.Context, c *call) (any, error) {
 		"/postings": a.postings, "/holds": a.holds, "/limits": a.limits, "/metadata": a.metadata,
 	} {
 		if text, cut := strings.CutSuffix(text, suffix); cut {
-			if c.query.Has("at") {
-				return nil, invalidField("query.at", "is not a parameter here")
+			if err := c.only(suffix); err != nil {
+				return nil, err
 			}
 			c.r.SetPathValue("address", text)
 			return read(ctx, c)
 		}
 	}
-	if c.query.Has("cursor") || c.query.Has("limit") {
-		return nil, invalidField("query", "cursor and limit are parameters of .../postings")
+	for _, p := range selected {
+		if c.query.Has(p.name) {
+			return nil, invalidField("query", "cursor, limit, from, to and kinds are parameters of .../postings")
+		}
 	}
 	address, from, err := c.address()
 	if err != nil {
@@ -361,6 +362,20 @@ func (a *API) account(ctx context.Context, c *call) (any, error) {
 		return nil, fmt.Errorf("balance of %s: %w", address, err)
 	}
 	return a.accountBalance(address, b)
+}
+
+// only refuses parameters of the other rows that share the path.
+func (c *call) only(suffix string) error {
+	others := []string{"at"}
+	if suffix != "/postings" {
+		others = append(others, "from", "to", "kinds")
+	}
+	for _, name := range others {
+		if c.query.Has(name) {
+			return invalidField("query."+name, "is not a parameter here")
+		}
+	}
+	return nil
 }
 
 // address returns the path's account if the key reaches its jurisdiction, and the position that the
@@ -391,9 +406,8 @@ func (a *API) currencyOf(address ledger.Address, known money.Currency) (money.Cu
 }
 
 func (a *API) postings(ctx context.Context, c *call) (any, error) {
-	limit, limitErr := c.limit()
-	before, cursorErr := c.seqCursor()
-	if err := errors.Join(limitErr, cursorErr); err != nil {
+	q, limit, err := c.statementQuery()
+	if err != nil {
 		return nil, err
 	}
 	address, at, err := c.address()
@@ -407,7 +421,7 @@ func (a *API) postings(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines, err := a.statementFrom(ctx, address, ledger.StatementQuery{BeforeSeq: before, Limit: limit + 1}, at)
+	lines, err := a.statementFrom(ctx, address, q, at)
 	if err != nil {
 		return nil, fmt.Errorf("postings of %s: %w", address, err)
 	}

@@ -75,6 +75,13 @@ func TestDepositsAndWithdrawals(t *testing.T) {
 	if len(rest.Items) != 1 || rest.Items[0].Kind != "deposit" || rest.Next != "" {
 		t.Errorf("the page after it is %+v, want the deposit and no more", rest)
 	}
+	day := "?from=" + rest.Items[0].At.Format(time.RFC3339Nano) + "&to=" + lines.Items[0].At.Add(time.Microsecond).Format(time.RFC3339Nano)
+	for query, want := range map[string]int{day: 2, day + "&kinds=deposit": 1, day + "&kinds=deposit,withdrawal_request": 2, "?kinds=stake": 0,
+		"?to=" + rest.Items[0].At.Format(time.RFC3339Nano): 0} {
+		if got := into[List[StatementLine]](s.do("GET", "/v1/me/statement"+query, token, nil).want(http.StatusOK)); len(got.Items) != want {
+			t.Errorf("%s shows %+v, want %d lines", query, got, want)
+		}
+	}
 	if list := into[List[Payment]](s.do("GET", "/v1/me/deposits", token, nil).want(http.StatusOK)); len(list.Items) != 1 || list.Items[0].ID != first.ID {
 		t.Errorf("deposits %+v, want one", list)
 	}

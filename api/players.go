@@ -25,7 +25,7 @@ func (a *API) playerRoutes() []route {
 		{method: "GET", path: "/v1/me", id: "me", tag: "Players", who: whoPlayer, summary: "Who is signed in", end: reading(a.me)},
 		{method: "GET", path: "/v1/me/balance", id: "balance", tag: "Money", who: whoPlayer, reads: true,
 			summary: "The player's cash", end: reading(a.balance)},
-		{method: "GET", path: "/v1/me/statement", id: "statement", tag: "Money", who: whoPlayer, reads: true, params: paged,
+		{method: "GET", path: "/v1/me/statement", id: "statement", tag: "Money", who: whoPlayer, reads: true, params: selected,
 			summary: "Movements of the player's cash, newest first", end: reading(a.statement)},
 		{method: "GET", path: "/v1/jurisdictions", id: "jurisdictions", tag: "Offer", who: whoPublic,
 			summary: "Where players can sign up, with limits", end: reading(a.jurisdictions)},
@@ -134,12 +134,11 @@ func (a *API) statement(ctx context.Context, c *call) (List[StatementLine], erro
 	if err != nil {
 		return List[StatementLine]{}, err
 	}
-	limit, limitErr := c.limit()
-	before, cursorErr := c.seqCursor()
-	if err := errors.Join(limitErr, cursorErr); err != nil {
+	q, limit, err := c.statementQuery()
+	if err != nil {
 		return List[StatementLine]{}, err
 	}
-	lines, err := a.statementFrom(ctx, ledger.PlayerCash(s.Player, s.Jurisdiction), ledger.StatementQuery{BeforeSeq: before, Limit: limit + 1}, at)
+	lines, err := a.statementFrom(ctx, ledger.PlayerCash(s.Player, s.Jurisdiction), q, at)
 	if err != nil {
 		return List[StatementLine]{}, fmt.Errorf("statement of player %s: %w", s.Player, err)
 	}

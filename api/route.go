@@ -71,7 +71,11 @@ var (
 	paramLimit        = param{name: "limit", doc: "Items on a page, 1 to 200; 50 if absent", example: "50"}
 	paramJurisdiction = param{name: "jurisdiction", doc: "Code of the jurisdiction", example: "US-NJ"}
 	paramStatus       = param{name: "status", doc: "Only events in this status", enum: []string{"scheduled", "live", "ended"}}
+	paramFrom         = param{name: "from", doc: "Only lines of this time or later (RFC 3339)", example: "2026-11-01T00:00:00Z"}
+	paramTo           = param{name: "to", doc: "Only lines before this time (RFC 3339)", example: "2026-12-01T00:00:00Z"}
+	paramKinds        = param{name: "kinds", doc: "Only lines of these kinds, separated by commas", example: "stake,settlement"}
 	paged             = []param{paramCursor, paramLimit}
+	selected          = []param{paramCursor, paramLimit, paramFrom, paramTo, paramKinds}
 )
 
 // endpoint is a handler with the types of its body and answer.

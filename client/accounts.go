@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -127,10 +128,27 @@ func (c *Client) Balances(ctx context.Context, accounts []string) ([]BalanceItem
 	return out, nil
 }
 
-// Statement returns the movements of a player's account, newest first.
-func (c *Client) Statement(ctx context.Context, account string, p Page) (List[Line], error) {
+// Selection chooses movements of an account. Its zero value is all of them.
+type Selection struct {
+	From, To time.Time // of From or later, and before To; zero has no bound
+	Kinds    []string  // of these kinds, such as "stake"; none is all
+}
+
+// Statement returns the movements of a player's account, newest first. Pages of the same selection
+// have no movement twice and miss none, however much is written meanwhile.
+func (c *Client) Statement(ctx context.Context, account string, s Selection, p Page) (List[Line], error) {
+	query := p.query()
+	if !s.From.IsZero() {
+		query.Set("from", s.From.UTC().Format(time.RFC3339Nano))
+	}
+	if !s.To.IsZero() {
+		query.Set("to", s.To.UTC().Format(time.RFC3339Nano))
+	}
+	if len(s.Kinds) > 0 {
+		query.Set("kinds", strings.Join(s.Kinds, ","))
+	}
 	var out List[Line]
-	err := c.do(ctx, request{method: http.MethodGet, path: accountPath(account) + "/postings", query: p.query(), position: c.seen.of(account)}, &out)
+	err := c.do(ctx, request{method: http.MethodGet, path: accountPath(account) + "/postings", query: query, position: c.seen.of(account)}, &out)
 	return out, err
 }
 

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"math"
 	"time"
 
 	"matchday/errs"
@@ -83,78 +82,6 @@ func (r shardReaders) balance(a Address, read func(shard int, r readerStore) (ba
 	}
 	out.AvailableMinor = out.PostedMinor - out.HeldMinor
 	return out, nil
-}
-
-// StatementQuery selects lines of a statement.
-type StatementQuery struct {
-	BeforeSeq int64 // lines before this sequence; 0 starts at the newest
-	Limit     int   // 1 to 500; 0 is 50
-}
-
-const maxStatement = 500
-
-// Statement returns the lines of a player account, newest first.
-func (s *Service) Statement(ctx context.Context, a Address, q StatementQuery) ([]StatementLine, error) {
-	player, err := q.check(a)
-	if err != nil {
-		return nil, err
-	}
-	one, err := s.home(player)
-	if err != nil {
-		return nil, err
-	}
-	return one.statement(ctx, one.store, a, q)
-}
-
-// StatementFrom returns the lines of a player account as a replica shows them, under the rules of
-// [Service.BalanceFrom].
-func (s *Service) StatementFrom(ctx context.Context, a Address, q StatementQuery, at stream.Position) ([]StatementLine, error) {
-	player, err := q.check(a)
-	if err != nil {
-		return nil, err
-	}
-	one, err := s.home(player)
-	if err != nil {
-		return nil, err
-	}
-	need, err := s.needOf(ctx, one, at)
-	if err != nil {
-		return nil, err
-	}
-	var lines []StatementLine
-	err = one.readFrom(ctx, need, func(r readerStore) (int64, error) {
-		// The position is read first: what the statement then sees is that or later.
-		seq, err := r.position(ctx)
-		if err != nil || seq < need {
-			return seq, err
-		}
-		lines, err = one.statement(ctx, r, a, q)
-		return seq, err
-	})
-	return lines, err
-}
-
-// check returns the player whose statement is asked for, or what is wrong with the query.
-func (q StatementQuery) check(a Address) (id.Player, error) {
-	parts, ok := parseAddress(string(a))
-	if !ok || parts.player == "" {
-		return "", errs.New(errs.CodeInvalid, "%.40q is not the address of a player account", string(a))
-	}
-	if q.Limit < 0 || q.Limit > maxStatement || q.BeforeSeq < 0 {
-		return "", errs.New(errs.CodeInvalid, "a statement has 1 to %d lines before a sequence", maxStatement)
-	}
-	return parts.player, nil
-}
-
-func (s *shard) statement(ctx context.Context, r readerStore, a Address, q StatementQuery) ([]StatementLine, error) {
-	if q.BeforeSeq == 0 {
-		q.BeforeSeq = math.MaxInt64
-	}
-	lines, err := r.statement(ctx, a, q.BeforeSeq, orDefault(q.Limit, 50))
-	for i := range lines {
-		lines[i].Position.Shard = s.number
-	}
-	return lines, err
 }
 
 // maxWait bounds WaitFor, whatever deadline its context has.

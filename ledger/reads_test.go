@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -79,13 +80,42 @@ func TestStatementIsNewestFirstAndPages(t *testing.T) {
 	if err != nil || len(rest) != 3 || rest[2].Key != "d0" || rest[2].BalanceMinor != 100 {
 		t.Errorf("got %v, %v", rest, err)
 	}
-	for _, bad := range []StatementQuery{{Limit: 501}, {Limit: -1}, {BeforeSeq: -1}} {
+	for _, bad := range []StatementQuery{{Limit: 501}, {Limit: -1}, {BeforeSeq: -1}, {From: start, To: start}, {Kinds: []Kind{0}},
+		{Kinds: []Kind{200}}, {Kinds: make([]Kind, 33)}} {
 		if _, err := w.Statement(ctx, cash, bad); !errs.Is(err, errs.CodeInvalid) {
 			t.Errorf("%+v: got %v, want invalid", bad, err)
 		}
 	}
 	if _, err := w.Statement(ctx, Bets(nj, "sportsbook"), StatementQuery{}); !errs.Is(err, errs.CodeInvalid) {
 		t.Errorf("house account: got %v, want invalid", err)
+	}
+}
+
+// TestAStatementsPagesStayPutWhileTheAccountMoves: what is written between two pages shows on neither.
+func TestAStatementsPagesStayPutWhileTheAccountMoves(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	cash := PlayerCash("p1", nj)
+	for i := range 4 {
+		w.must(deposit(fmt.Sprintf("d%d", i), "p1", 100))
+		w.must(stake(fmt.Sprintf("s%d", i), "p1", 10))
+		w.clock.Advance(time.Minute)
+	}
+	q := StatementQuery{From: start.Add(time.Minute), To: start.Add(time.Hour), Kinds: []Kind{KindStake}, Limit: 2}
+	var keys []string
+	for i := range 2 {
+		page, err := w.Statement(context.Background(), cash, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range page {
+			keys = append(keys, l.Key)
+			q.BeforeSeq = l.Position.Seq
+		}
+		w.must(stake(fmt.Sprintf("later-%d", i), "p1", 1))
+	}
+	if want := []string{"s3", "s2", "s1"}; !slices.Equal(keys, want) {
+		t.Errorf("got %v, want %v", keys, want)
 	}
 }
 

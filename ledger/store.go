@@ -66,7 +66,7 @@ type readerStore interface {
 	// nobody has used. All show everything up to the sequence that it returns, or more.
 	balances(ctx context.Context, list []Address) ([]balanceRow, int64, error)
 	balanceAt(ctx context.Context, a Address, at time.Time) (balanceRow, error)
-	statement(ctx context.Context, a Address, before int64, limit int) ([]StatementLine, error)
+	statement(ctx context.Context, a Address, q StatementQuery) ([]StatementLine, error)
 	log(ctx context.Context, shard int, after int64, maxRecords int) ([]stream.Batch, error)
 	export(ctx context.Context, shard int, fn func(ExportedTransfer) error) error
 	// sealAt returns the newest batch that ends at or before seq, without its rows; zero if there is none.

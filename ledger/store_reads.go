@@ -94,34 +94,6 @@ func scanBalance(op string, scan func(into ...any) error) (balanceRow, error) {
 	return out, nil
 }
 
-// statement implements readerStore.
-func (r tableReads) statement(ctx context.Context, a Address, before int64, limit int) ([]StatementLine, error) {
-	const q = `
-		SELECT p.seq, t.key, t.kind, COALESCE(t.origin_at_us, (
-				SELECT b.at_us
-				FROM batch b
-				WHERE b.last_seq >= p.seq
-				ORDER BY b.last_seq
-				LIMIT 1)),
-			p.amount_minor, p.balance_minor, COALESCE(t.subject, '')
-		FROM account a
-		JOIN posting p ON p.account_id = a.id
-		JOIN transfer t ON t.seq = p.seq
-		WHERE a.address = ? AND p.seq < ? AND p.amount_minor <> 0
-		ORDER BY p.seq DESC
-		LIMIT ?`
-	var out []StatementLine
-	err := eachRow(r.on.QueryContext(ctx, q, string(a), before, limit))(func(rows *sql.Rows) error {
-		var l StatementLine
-		var atUS int64
-		err := rows.Scan(&l.Position.Seq, &l.Key, &l.Kind, &atUS, &l.AmountMinor, &l.BalanceMinor, &l.Subject)
-		l.At = fromMicros(atUS)
-		out = append(out, l)
-		return err
-	})
-	return out, sqldb.Wrap("read statement", err)
-}
-
 // maxBatchesPerRead bounds what one read of the log returns, however few records the batches have.
 const maxBatchesPerRead = 1000
 

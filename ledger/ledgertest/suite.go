@@ -90,6 +90,7 @@ func againstModel(t *rapid.T, open Engine, dir string, between func(*rapid.T, *l
 			t.Fatalf("balance of %s: got %+v (%v), want posted %d, held %d", a, got, err, want, model.Held[a])
 		}
 	}
+	sameStatements(t, s, now.Now())
 	sameLog(t, s)
 	sameBooks(t, s, func(most int) int { return rapid.IntRange(0, most).Draw(t, "cut") })
 }
