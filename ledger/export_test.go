@@ -14,6 +14,7 @@ import (
 	"matchday/errs"
 	"matchday/id"
 	"matchday/internal/clock"
+	"matchday/internal/mariadb"
 	"matchday/ledger"
 	"matchday/ledger/ledgertest"
 	"matchday/money"
@@ -329,5 +330,34 @@ func TestExportRefusesPositionsThatAreNone(t *testing.T) {
 	cancel()
 	if _, err := s.Export(gone, &bytes.Buffer{}, ledger.ExportOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("an export that nobody waits for: %v", err)
+	}
+}
+
+// TestImportIntoAMixedFleet makes books of which one shard is a file and the other is on MariaDB.
+func TestImportIntoAMixedFleet(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a MariaDB server")
+	}
+	t.Parallel()
+	server := mariadb.Shared(t)
+	x := exportFixture(t)
+	config := ledger.Config{Dir: filepath.Join(t.TempDir(), "books"), Clusters: onMariaDB(server, server.Database(t), "1")}
+	for _, part := range [][]byte{x.first, x.second} {
+		if _, err := ledger.Import(t.Context(), config, named(part), ledger.ImportOptions{Clock: clock.NewManual(ledgertest.Start)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := ledger.OpenReader(t.Context(), config.Dir, config.Clusters...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	var again bytes.Buffer
+	if _, err := r.Export(t.Context(), &again, ledger.ExportOptions{}); err != nil || !bytes.Equal(again.Bytes(), x.whole) {
+		t.Errorf("imported to a mixed fleet, the books export differently: %v", err)
+	}
+	report, err := ledger.Audit(t.Context(), ledger.AuditOptions{Dir: config.Dir, Clusters: config.Clusters})
+	if err != nil || len(report.Findings) > 0 {
+		t.Errorf("audit: %+v, %v", report.Findings, err)
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 
 	"matchday/errs"
 	"matchday/internal/clock"
+	"matchday/internal/mysqldb"
 	"matchday/money"
 )
 
@@ -47,6 +49,10 @@ func Import(ctx context.Context, c Config, files []NamedReader, o ImportOptions)
 	}
 	m := &importer{ctx: ctx, config: c, clock: o.Clock, targets: map[int]*importTarget{}}
 	m.config.relaxed = true
+	var err error
+	if m.fleet, err = openFleet(ctx, c.Clusters, mysqldb.Deps{Log: slog.New(slog.DiscardHandler)}); err != nil {
+		return ImportReport{}, err
+	}
 	x := &exportReader{shards: map[int]*verifier{}, progress: o.Progress, headed: m.check, begun: m.begin, batch: m.commit}
 	var failed error
 	for _, f := range files {
@@ -75,6 +81,7 @@ func Import(ctx context.Context, c Config, files []NamedReader, o ImportOptions)
 type importer struct {
 	ctx      context.Context //nolint:containedctx // lives for one call
 	config   Config
+	fleet    *fleet // of the clusters that some shards are on
 	clock    clock.Clock
 	targets  map[int]*importTarget
 	imported int64
@@ -115,7 +122,7 @@ func (m *importer) place(h *exportHeader) error {
 			return err
 		}
 	}
-	d, err := openDirectory(m.ctx, m.config, nil, h.Shards, m.clock)
+	d, err := openDirectory(m.ctx, m.config, m.fleet, h.Shards, m.clock)
 	if err != nil {
 		return err
 	}
@@ -138,9 +145,17 @@ func (d *directory) adopt(ctx context.Context, homes []uint16) error {
 	return nil
 }
 
+// open opens a shard's database, where the configuration says that it lives.
+func (m *importer) open(shard int) (store, error) {
+	if cluster, ok := m.fleet.byShard[shard]; ok {
+		return openMySQL(m.ctx, cluster, shard, m.clock.Now())
+	}
+	return openSQLite(m.ctx, m.config, shard, m.clock.Now())
+}
+
 // begin opens a shard and checks that the file can go on there.
 func (m *importer) begin(shard int, from *sealedBatch) error {
-	st, err := openSQLite(m.ctx, m.config, shard, m.clock.Now())
+	st, err := m.open(shard)
 	if err != nil {
 		return err
 	}
@@ -268,7 +283,7 @@ func (m *importer) close() error {
 	for _, t := range m.targets {
 		list = append(list, t.store.close())
 	}
-	return errors.Join(list...)
+	return errors.Join(append(list, m.fleet.close())...)
 }
 
 // asBatch is the commit as the store writes it: under the epoch of who writes, sealed with its own.
@@ -348,7 +363,11 @@ func (b *batch) importRow(r *row, addresses []Address, made map[int64]*holdEntry
 func (b *batch) importHoldEnd(r *row, lines []line, addresses []Address, made map[int64]*holdEntry) {
 	h := made[r.holdSeq]
 	if h == nil {
-		h = &holdEntry{storedHold: storedHold{seq: r.holdSeq}}
+		// Stores update a hold by its sequence; what it was made with only has to be of the right form.
+		h = &holdEntry{storedHold: storedHold{
+			seq: r.holdSeq, account: lines[0].account, counter: lines[len(lines)-1].account,
+			jurisdiction: r.jurisdiction, currency: r.currency, amount: money.MaxMinor,
+		}}
 		b.oldHolds = append(b.oldHolds, h)
 	}
 	h.resolved = r.seq
