@@ -14,6 +14,7 @@ import (
 
 	"matchday/history"
 	"matchday/internal/clock"
+	"matchday/internal/sqltime"
 	"matchday/jurisdiction"
 	"matchday/ledger"
 	"matchday/notify"
@@ -22,7 +23,7 @@ import (
 	"matchday/sportsbook"
 )
 
-// Deps are what the edge needs. All but Gatherer, Ready and Tracer are required; a process that has the
+// Deps are what the edge needs. All but Gatherer, Ready, Statements and Tracer are required; a process that has the
 // ledger only leaves Audit, Players, Payments, Sportsbook, History and Webhooks out, all of them, and serves
 // /v1/ledger alone.
 type Deps struct {
@@ -41,6 +42,8 @@ type Deps struct {
 
 	// Ready returns why the process should get no requests, or nil; nil counts as always ready.
 	Ready func(ctx context.Context) error
+	// Statements knows which SQL statements are slow; nil shows none.
+	Statements *sqltime.Recorder
 	// Tracer makes a span for each request; nil makes none.
 	Tracer trace.TracerProvider
 }

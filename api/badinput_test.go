@@ -555,7 +555,7 @@ func TestBadPositionsAreRefusedByEveryRead(t *testing.T) {
 // noInput is which routes have nothing of their own that could be bad: no body, no parameter, nothing in
 // the path. TestEveryRouteHasBadInput checks that it is so.
 var noInput = map[string]bool{
-	"me": true, "balance": true, "jurisdictions": true, "staff-sign-out": true, "staff-jurisdictions": true, "shards": true, "commits": true,
+	"me": true, "balance": true, "jurisdictions": true, "staff-sign-out": true, "staff-jurisdictions": true, "shards": true, "commits": true, "statements": true,
 	"webhooks": true,
 	"lag":      true, "rates": true, "start-audit": true, "audit": true, "settlements": true,
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"matchday/internal/sqltime"
 	"matchday/ledger"
 )
 
@@ -14,6 +15,10 @@ func (a *API) insightRoutes() []route {
 			summary: "Where the time of the ledger's commits goes, over the last minute",
 			detail:  "By shard and step. Queue steps count calls (of a long one, every 128 transfers), the others batches; slow lists the last batches that took longer than `ledger.slow_batch`.",
 			end:     reading(a.commits)},
+		{method: "GET", path: "/v1/operator/statements", id: "statements", tag: "Running", who: whoStaff,
+			summary: "The slowest SQL statements of this process, over the last five minutes",
+			detail:  "By the longest single run. A query runs until its rows are closed. Names are verb and table, never SQL text; what takes longer than `telemetry.slow_statement` is logged too.",
+			end:     reading(a.statements)},
 	}
 }
 
@@ -57,6 +62,28 @@ type SlowBatch struct {
 type BatchStep struct {
 	Step    string  `json:"step"`
 	Seconds float64 `json:"seconds"`
+}
+
+// Statement is what the runs of one SQL statement took.
+type Statement struct {
+	DB           string  `json:"db" doc:"Kind of database: shard, history, cluster, ..."`
+	Name         string  `json:"name"`
+	Count        int64   `json:"count"`
+	Slow         int64   `json:"slow" doc:"Of count, those over the threshold"`
+	TotalSeconds float64 `json:"total_seconds"`
+	MaxSeconds   float64 `json:"max_seconds"`
+}
+
+// shownStatements bounds the list.
+const shownStatements = 20
+
+func (a *API) statements(context.Context, *call) (List[Statement], error) {
+	if a.deps.Statements == nil {
+		return List[Statement]{Items: []Statement{}}, nil
+	}
+	return listOf(a.deps.Statements.Slowest(shownStatements), "", func(s sqltime.Statement) Statement {
+		return Statement{DB: s.DB, Name: s.Name, Count: s.Count, Slow: s.Slow, TotalSeconds: s.Total.Seconds(), MaxSeconds: s.Max.Seconds()}
+	}), nil
 }
 
 func (a *API) commits(context.Context, *call) (Commits, error) {

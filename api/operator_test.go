@@ -85,6 +85,10 @@ func TestStaffSeeTheirBoard(t *testing.T) {
 		return true
 	})
 	s.poll("the writers to file their commits", func() bool { return s.filedCommits(trader) == 2 })
+	statements := into[List[Statement]](s.do("GET", "/v1/operator/statements", trader, nil).want(http.StatusOK)).Items
+	if !contains(statements, func(i int) bool { return statements[i].Count > 0 && statements[i].MaxSeconds > 0 }) {
+		s.t.Errorf("statements %+v, want some that ran", statements)
+	}
 	rows := into[List[Exposure]](s.do("GET", "/v1/operator/exposure?event_id=game", trader, nil).want(http.StatusOK)).Items
 	if len(rows) != 1 || rows[0].Payout != (Amount{"15.88", "USD"}) || rows[0].Bets != 1 || rows[0].EventName == "" {
 		t.Errorf("exposure %+v, want one bet for 15.88", rows)

@@ -26,6 +26,7 @@ import (
 	"matchday/history"
 	"matchday/id"
 	"matchday/internal/clock"
+	"matchday/internal/sqltime"
 	"matchday/jurisdiction"
 	"matchday/ledger"
 	"matchday/notify"
@@ -171,7 +172,7 @@ func (s *server) openEdge(ctx context.Context, change []func(*Config)) {
 		f(&cfg)
 	}
 	s.api = must(New(cfg, Deps{Clock: s.clock, Log: s.log, Metrics: s.metrics, Gatherer: s.metrics, Ledger: s.ledger, Audit: s.auditLedger,
-		Players: s.players, Jurisdictions: s.rules, Payments: s.pay, Sportsbook: s.book, History: s.history, Webhooks: s.webhooks}))(s.t)
+		Players: s.players, Jurisdictions: s.rules, Payments: s.pay, Sportsbook: s.book, History: s.history, Webhooks: s.webhooks, Statements: sqltime.Process()}))(s.t)
 	s.run(ctx, "api", s.api.Run)
 	web := httptest.NewServer(s.api.Handler())
 	s.t.Cleanup(func() { _ = s.api.Close(); web.Close() }) // before the rooms

@@ -24,6 +24,7 @@ import (
 	"matchday/history"
 	"matchday/internal/clock"
 	"matchday/internal/lifecycle"
+	"matchday/internal/sqltime"
 	"matchday/jurisdiction"
 	"matchday/ledger"
 	"matchday/notify"
@@ -73,6 +74,9 @@ func New(c Config, log *slog.Logger, version string) (*App, error) {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	statements := sqltime.Process()
+	registry.MustRegister(statements)
+	statements.Tell(log, c.Telemetry.SlowStatement)
 	rules, err := jurisdiction.New(c.Jurisdictions)
 	if err != nil {
 		return nil, err
@@ -405,7 +409,7 @@ func (a *App) apiDeps(log *slog.Logger, metrics prometheus.Registerer) api.Deps 
 		Clock: a.clock, Log: log, Metrics: metrics, Gatherer: a.Registry,
 		Ledger: a.Ledger, Audit: audit, Players: a.Players, Jurisdictions: a.Jurisdictions,
 		Payments: a.Payments, Sportsbook: a.Sportsbook, History: a.History, Webhooks: a.Webhooks,
-		Ready: a.isReady, Tracer: a.tracer,
+		Ready: a.isReady, Tracer: a.tracer, Statements: sqltime.Process(),
 	}
 }
 

@@ -77,6 +77,7 @@ func TestBrowserFromSignUpToPayout(t *testing.T) {
 	s.open("/staff")
 	s.untilText("#settlements", "Paid")
 	s.untilText("#shards", "0")
+	s.until("the panel names the slowest statements", `document.querySelector("#statements p")?.textContent.includes("shard")`)
 	s.until("the panel shows where commits take their time", `document.querySelector("#commits .steps i")`)
 	s.untilText("#steps-key", "Sync, p99")
 

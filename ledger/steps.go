@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"matchday/internal/clock"
+	"matchday/internal/sqltime"
 )
 
 // Step is one part of the time between a call and its answer. Queue steps are measured for each job
@@ -134,6 +135,8 @@ func (w *stopwatch) end(b *batch) {
 		w.window.add(s, w.took[s], w.last)
 	}
 	w.window.batch(len(b.rows), w.last)
+	sqltime.Process().Observe("shard", "write batch", w.took[StepSQL])
+	sqltime.Process().Observe("shard", "commit batch", w.took[StepSync])
 	if whole > w.slow {
 		w.window.addSlow(SlowBatch{At: w.last, First: b.first, Last: b.last, Took: whole, Steps: w.took})
 	}

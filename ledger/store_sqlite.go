@@ -12,6 +12,7 @@ import (
 
 	"matchday/errs"
 	"matchday/internal/sqldb"
+	"matchday/internal/sqltime"
 )
 
 //go:embed migrations/*.sql
@@ -86,14 +87,14 @@ func (s *sqliteStore) close() error {
 	return errors.Join(err, closed, s.db.Close())
 }
 
-// raw lends fn the driver's connection.
+// raw lends fn the driver's connection, bare: the stopwatch times its batches, not each statement.
 func (s *sqliteStore) raw(fn func(driver.Conn) error) error {
 	return s.conn.Raw(func(c any) error {
 		dc, ok := c.(driver.Conn)
 		if !ok {
 			return errs.New(errs.CodeInternal, "driver connection is a %T", c)
 		}
-		return fn(dc)
+		return fn(sqltime.Unwrap(dc))
 	})
 }
 

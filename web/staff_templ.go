@@ -374,7 +374,7 @@ func staffBoardPage(f frame) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "</div><div class=\"panels\"><section class=\"card\" aria-label=\"Exposure by game\"><div class=\"panel-head\"><h2>Exposure by game</h2><span class=\"muted small\" id=\"exposure-sum\"></span></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Game</th><th class=\"num\">Bets</th><th class=\"num\">Staked</th><th class=\"num\">Worst case</th><th class=\"num\">Of limit</th></tr></thead><tbody id=\"exposure\"><tr><td colspan=\"5\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><div class=\"staff-cards\"><section class=\"card\" aria-label=\"Shards and history\"><div class=\"panel-head\"><h2>Shards and history</h2></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Shard</th><th class=\"num\">Position</th><th class=\"num\">Queued</th><th class=\"num\">History behind</th></tr></thead><tbody id=\"shards\"><tr><td colspan=\"4\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><section class=\"card\" aria-label=\"Where a commit's time goes\"><div class=\"panel-head\"><h2>Where a commit's time goes</h2><span class=\"muted small\">last minute</span></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Shard</th><th class=\"num\">Batches</th><th class=\"num\">Transfers each</th><th>Mean by step</th><th class=\"num\">Mean</th></tr></thead><tbody id=\"commits\"><tr><td colspan=\"5\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div><ul class=\"steps-key pad small\" id=\"steps-key\"></ul><div class=\"pad small\" id=\"slow-batches\"></div></section><section class=\"card\" aria-label=\"Settlements\"><div class=\"panel-head\"><h2>Settlements</h2></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Game</th><th class=\"num\">Bets</th><th>Paid</th><th class=\"num\">Took</th></tr></thead><tbody id=\"settlements\"><tr><td colspan=\"4\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><section class=\"card\" aria-label=\"Audit\"><div class=\"panel-head\"><h2>Audit</h2><button class=\"btn slim\" type=\"button\" id=\"audit-start\">Start</button></div><div class=\"pad small\" id=\"audit\">Not run yet.</div></section></div></div></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "</div><div class=\"panels\"><section class=\"card\" aria-label=\"Exposure by game\"><div class=\"panel-head\"><h2>Exposure by game</h2><span class=\"muted small\" id=\"exposure-sum\"></span></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Game</th><th class=\"num\">Bets</th><th class=\"num\">Staked</th><th class=\"num\">Worst case</th><th class=\"num\">Of limit</th></tr></thead><tbody id=\"exposure\"><tr><td colspan=\"5\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><div class=\"staff-cards\"><section class=\"card\" aria-label=\"Shards and history\"><div class=\"panel-head\"><h2>Shards and history</h2></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Shard</th><th class=\"num\">Position</th><th class=\"num\">Queued</th><th class=\"num\">History behind</th></tr></thead><tbody id=\"shards\"><tr><td colspan=\"4\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><section class=\"card\" aria-label=\"Where a commit's time goes\"><div class=\"panel-head\"><h2>Where a commit's time goes</h2><span class=\"muted small\">last minute</span></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Shard</th><th class=\"num\">Batches</th><th class=\"num\">Transfers each</th><th>Mean by step</th><th class=\"num\">Mean</th></tr></thead><tbody id=\"commits\"><tr><td colspan=\"5\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div><ul class=\"steps-key pad small\" id=\"steps-key\"></ul><div class=\"pad small\" id=\"slow-batches\"></div><div class=\"pad small\" id=\"statements\"></div></section><section class=\"card\" aria-label=\"Settlements\"><div class=\"panel-head\"><h2>Settlements</h2></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Game</th><th class=\"num\">Bets</th><th>Paid</th><th class=\"num\">Took</th></tr></thead><tbody id=\"settlements\"><tr><td colspan=\"4\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><section class=\"card\" aria-label=\"Audit\"><div class=\"panel-head\"><h2>Audit</h2><button class=\"btn slim\" type=\"button\" id=\"audit-start\">Start</button></div><div class=\"pad small\" id=\"audit\">Not run yet.</div></section></div></div></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -421,7 +421,7 @@ func jurisdictionSelect(f frame) templ.Component {
 			var templ_7745c5c3_Var17 string
 			templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs(string(j))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 144, Col: 28}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 145, Col: 28}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var17))
 			if templ_7745c5c3_Err != nil {
@@ -434,7 +434,7 @@ func jurisdictionSelect(f frame) templ.Component {
 			var templ_7745c5c3_Var18 string
 			templ_7745c5c3_Var18, templ_7745c5c3_Err = templ.JoinStringErrs(string(j))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 144, Col: 42}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 145, Col: 42}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var18))
 			if templ_7745c5c3_Err != nil {
@@ -548,7 +548,7 @@ func staffEventPage(f frame, eventID string) templ.Component {
 			var templ_7745c5c3_Var23 string
 			templ_7745c5c3_Var23, templ_7745c5c3_Err = templ.JoinStringErrs(eventID)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 176, Col: 40}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 177, Col: 40}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var23))
 			if templ_7745c5c3_Err != nil {
@@ -620,7 +620,7 @@ func scoreFields(prefix string) templ.Component {
 		var templ_7745c5c3_Var25 string
 		templ_7745c5c3_Var25, templ_7745c5c3_Err = templ.JoinStringErrs(prefix + "-away")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 240, Col: 32}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 241, Col: 32}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var25))
 		if templ_7745c5c3_Err != nil {
@@ -633,7 +633,7 @@ func scoreFields(prefix string) templ.Component {
 		var templ_7745c5c3_Var26 string
 		templ_7745c5c3_Var26, templ_7745c5c3_Err = templ.JoinStringErrs(prefix + "-away")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 241, Col: 31}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 242, Col: 31}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var26))
 		if templ_7745c5c3_Err != nil {
@@ -646,7 +646,7 @@ func scoreFields(prefix string) templ.Component {
 		var templ_7745c5c3_Var27 string
 		templ_7745c5c3_Var27, templ_7745c5c3_Err = templ.JoinStringErrs(prefix + "-home")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 244, Col: 32}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 245, Col: 32}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var27))
 		if templ_7745c5c3_Err != nil {
@@ -659,7 +659,7 @@ func scoreFields(prefix string) templ.Component {
 		var templ_7745c5c3_Var28 string
 		templ_7745c5c3_Var28, templ_7745c5c3_Err = templ.JoinStringErrs(prefix + "-home")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 245, Col: 31}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 246, Col: 31}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var28))
 		if templ_7745c5c3_Err != nil {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"matchday/errs"
+	"matchday/internal/sqltime"
 )
 
 // Deps is what a cluster needs from its process.
@@ -91,7 +92,7 @@ func (c Config) pools(addr string) (*node, error) {
 		if err != nil {
 			return nil, err
 		}
-		db := sql.OpenDB(connect)
+		db := sql.OpenDB(sqltime.Process().Connector(connect, "cluster"))
 		db.SetMaxOpenConns(p.conns)
 		db.SetMaxIdleConns(p.conns)
 		db.SetConnMaxIdleTime(idleTime)

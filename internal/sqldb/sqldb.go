@@ -5,10 +5,12 @@ package sqldb
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"modernc.org/sqlite"
@@ -16,6 +18,7 @@ import (
 
 	"matchday/errs"
 	"matchday/internal/mysqldb"
+	"matchday/internal/sqltime"
 )
 
 // Durability says what a commit means after a power loss.
@@ -54,7 +57,7 @@ func Open(path string, o Options) (*DB, error) {
 	if o.Readers == 0 {
 		o.Readers = 4
 	}
-	write, err := sql.Open("sqlite", dsn(path, o, false))
+	write, err := openTimed(path, dsn(path, o, false))
 	if err != nil {
 		return nil, Wrap("open "+filepath.Base(path), err)
 	}
@@ -64,7 +67,7 @@ func Open(path string, o Options) (*DB, error) {
 		_ = write.Close()
 		return nil, Wrap("open "+filepath.Base(path), err)
 	}
-	read, err := sql.Open("sqlite", dsn(path, o, true))
+	read, err := openTimed(path, dsn(path, o, true))
 	if err != nil {
 		_ = write.Close()
 		return nil, Wrap("open "+filepath.Base(path), err)
@@ -73,6 +76,28 @@ func Open(path string, o Options) (*DB, error) {
 	read.SetMaxIdleConns(o.Readers)
 	return &DB{Write: write, Read: read, path: path}, nil
 }
+
+// openTimed opens a pool whose statements are timed, under the name of the file without its number.
+func openTimed(path, dsn string) (*sql.DB, error) {
+	bare, err := sql.Open("sqlite", dsn) // the registered driver is to be had only so; nothing is opened yet
+	if err != nil {
+		return nil, err
+	}
+	kind := strings.TrimRight(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), "-0123456789")
+	return sql.OpenDB(sqltime.Process().Connector(connector{bare.Driver(), dsn}, kind)), bare.Close()
+}
+
+// connector opens connections of one file.
+type connector struct {
+	driver driver.Driver
+	dsn    string
+}
+
+// Connect implements driver.Connector.
+func (c connector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
+
+// Driver implements driver.Connector.
+func (c connector) Driver() driver.Driver { return c.driver }
 
 // Path returns the file's path.
 func (d *DB) Path() string { return d.path }
@@ -155,8 +180,8 @@ func Wrap(op string, err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return errs.Wrap(err, errs.CodeNotFound, "%s", op)
 	}
-	if driver, ok := errors.AsType[*sqlite.Error](err); ok {
-		switch driver.Code() & 0xff {
+	if coded, ok := errors.AsType[*sqlite.Error](err); ok {
+		switch coded.Code() & 0xff {
 		case sqlite3.SQLITE_CONSTRAINT:
 			return errs.Wrap(err, errs.CodeConflict, "%s", op)
 		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY,
@@ -169,6 +194,6 @@ func Wrap(op string, err error) error {
 
 // IsUnique reports whether err is a violated unique or primary key.
 func IsUnique(err error) bool {
-	driver, ok := errors.AsType[*sqlite.Error](err)
-	return ok && (driver.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || driver.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+	coded, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (coded.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || coded.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 }

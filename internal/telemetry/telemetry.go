@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -21,10 +22,11 @@ import (
 // Config says how much to tell and to whom. The zero value logs text at level info and traces
 // nothing.
 type Config struct {
-	LogLevel       string `yaml:"log_level"`        // debug, info, warn or error
-	LogFormat      string `yaml:"log_format"`       // text or json
-	TracesURL      string `yaml:"traces_url"`       // OTLP over HTTP, for example http://127.0.0.1:4318; empty is off; without a path, /v1/traces
-	TracesPerMille int    `yaml:"traces_per_mille"` // share of requests traced, 0 to 1,000; 0 means all
+	LogLevel       string        `yaml:"log_level"`        // debug, info, warn or error
+	LogFormat      string        `yaml:"log_format"`       // text or json
+	TracesURL      string        `yaml:"traces_url"`       // OTLP over HTTP, for example http://127.0.0.1:4318; empty is off; without a path, /v1/traces
+	TracesPerMille int           `yaml:"traces_per_mille"` // share of requests traced, 0 to 1,000; 0 means all
+	SlowStatement  time.Duration `yaml:"slow_statement"`   // SQL that takes longer is logged by its name, 0 is 100 ms
 }
 
 // Validate checks the words and the address.
@@ -44,6 +46,9 @@ func (c Config) Validate() error {
 	}
 	if c.TracesPerMille < 0 || c.TracesPerMille > 1000 {
 		problems = append(problems, fmt.Errorf("traces_per_mille %d: want 0 to 1000", c.TracesPerMille))
+	}
+	if c.SlowStatement < 0 || c.SlowStatement > time.Hour {
+		problems = append(problems, fmt.Errorf("slow_statement %s: want at most 1h", c.SlowStatement))
 	}
 	return errors.Join(problems...)
 }

@@ -128,6 +128,7 @@ const steps = [
 ];
 const busiestShards = 8; // rows of the panel
 const slowShown = 5;
+const statementsShown = 5;
 
 const mean = (step) => (step && step.count > 0 ? step.total_seconds / step.count : 0);
 
@@ -171,6 +172,12 @@ async function commits() {
   }));
 }
 
+async function statements() {
+  const { items } = await call('GET', '/v1/operator/statements');
+  $('#statements').replaceChildren(...items.length === 0 ? [] : [el('p', {}, `Slowest SQL of the last five minutes: ${items.slice(0, statementsShown)
+    .map((one) => `${one.db} ${one.name} ${timeText(one.max_seconds)}${one.slow > 0 ? ` (${number.format(one.slow)} slow)` : ''}`).join('; ')}.`)]);
+}
+
 function lagText(seconds) {
   if (seconds < 0.0005) return 'none';
   return seconds < 1 ? `${Math.max(1, Math.round(seconds * 1000))} ms` : `${Number(seconds).toFixed(1)} s`;
@@ -195,6 +202,7 @@ export function startBoard() {
   every(1500, settlements);
   every(1000, shards);
   every(2000, commits);
+  every(5000, statements);
   every(3000, audit);
   $('#audit-start').addEventListener('click', async () => {
     try {
