@@ -60,12 +60,44 @@ func openBooks(ctx context.Context, dir string, clusters []Cluster, readers int)
 		} else {
 			err = one.open(name, readers)
 		}
+		if err == nil {
+			b.shards = append(b.shards, one)
+			err = one.checkVersion(ctx, n)
+		}
 		if err != nil {
 			return nil, errors.Join(err, b.close())
 		}
-		b.shards = append(b.shards, one)
 	}
 	return b, nil
+}
+
+// checkVersion refuses books whose tables are not those that this program reads. Only a writer may
+// change them, so who only reads cannot help.
+func (s *bookShard) checkVersion(ctx context.Context, shard int) error {
+	const q = `
+		SELECT COALESCE(MAX(version), 0)
+		FROM schema_migration`
+	scripts, folder := migrations, "migrations"
+	if s.cluster != nil {
+		scripts, folder = mysqlMigrations, "migrations_mysql"
+	}
+	known, err := scripts.ReadDir(folder)
+	if err != nil {
+		return fmt.Errorf("list migrations: %w", err)
+	}
+	var done int
+	if err := oneRow(s.on.QueryContext(ctx, q))(&done); err != nil {
+		return sqldb.Wrap(fmt.Sprintf("read schema version of shard %d", shard), err)
+	}
+	switch {
+	case done < len(known):
+		return errs.New(errs.CodeConflict, "the books of shard %d have schema version %d, this program reads version %d: "+
+			"start it once on them (matchday up or matchday serve), which brings them up to date", shard, done, len(known))
+	case done > len(known):
+		return errs.New(errs.CodeConflict, "the books of shard %d have schema version %d, this program reads version %d: "+
+			"run a newer matchday", shard, done, len(known))
+	}
+	return nil
 }
 
 // open opens a file.
