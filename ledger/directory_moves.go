@@ -52,21 +52,47 @@ func (m *Move) detail() (string, error) {
 	return string(b), err
 }
 
-// moves returns the newest moves, or only those that are not over.
-func (d *directory) moves(ctx context.Context, unfinished bool, limit int) ([]Move, error) {
-	const all = moveColumns + `
+// moves returns the newest moves, newest first.
+func (d *directory) moves(ctx context.Context, limit int) ([]Move, error) {
+	const q = moveColumns + `
 		ORDER BY created_us DESC, id DESC
 		LIMIT ?`
-	const open = moveColumns + `
+	return d.readMoves(ctx, q, limit)
+}
+
+// movesBefore returns the newest of the moves that are older than one.
+func (d *directory) movesBefore(ctx context.Context, m *Move, limit int) ([]Move, error) {
+	const q = moveColumns + `
+		WHERE created_us < ? OR (created_us = ? AND id < ?)
+		ORDER BY created_us DESC, id DESC
+		LIMIT ?`
+	us := m.CreatedAt.UnixMicro()
+	return d.readMoves(ctx, q, us, us, m.ID, limit)
+}
+
+// openMoves returns the moves that are not over, oldest first.
+func (d *directory) openMoves(ctx context.Context, limit int) ([]Move, error) {
+	const q = moveColumns + `
 		WHERE step NOT IN ('done', 'aborted')
 		ORDER BY created_us, id
 		LIMIT ?`
-	q := all
-	if unfinished {
-		q = open
+	return d.readMoves(ctx, q, limit)
+}
+
+// refuseMoves fails if a move is not over: processes that share the shards move nothing, and its buckets
+// may be on their way.
+func (d *directory) refuseMoves(ctx context.Context) error {
+	list, err := d.openMoves(ctx, 1)
+	if err != nil || len(list) == 0 {
+		return err
 	}
+	return errs.New(errs.CodeConflict,
+		"move %s of buckets is not over: run one process without ledger.internal_listen until it is", list[0].ID)
+}
+
+func (d *directory) readMoves(ctx context.Context, q string, args ...any) ([]Move, error) {
 	var out []Move
-	err := d.db.read(ctx, q, []any{limit}, func(rows *sql.Rows) error {
+	err := d.db.read(ctx, q, args, func(rows *sql.Rows) error {
 		m, err := scanMove(rows)
 		out = append(out, m)
 		return err

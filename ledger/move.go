@@ -53,63 +53,26 @@ type MoveRequest struct {
 // maxMoveRate bounds MoveRequest.Rate.
 const maxMoveRate = 10_000_000
 
-// StartMove begins to move buckets to another shard. The shards' owner does it in the background;
+// StartMove begins to move buckets to another shard. The shards' writer does it in the background;
 // [Service.Moves] tells how far it is. It survives restarts.
 //
-// Errors: invalid; conflict if a bucket does not live on From, or is being moved already.
+// Errors: invalid; conflict if a bucket does not live on From or is being moved already, or if several
+// processes share the shards.
 func (s *Service) StartMove(ctx context.Context, r MoveRequest) (Move, error) {
-	var check errs.Check
-	if len(r.Buckets) == 0 {
-		check.Add("buckets", "must not be empty")
-	}
-	for _, b := range r.Buckets {
-		if b < 0 || b >= buckets {
-			check.Add("buckets", "must be 0 to %d", buckets-1)
-			break
-		}
-	}
-	if r.From < 0 || r.From >= len(s.shards) {
-		check.Add("from", "must be 0 to %d", len(s.shards)-1)
-	}
-	if r.To < 0 || r.To >= len(s.shards) || r.To == r.From {
-		check.Add("to", "must be 0 to %d and not the source", len(s.shards)-1)
-	}
-	if r.Rate < 0 || r.Rate > maxMoveRate {
-		check.Add("rate", "must be 0 to %d", maxMoveRate)
-	}
-	if err := check.Err(); err != nil {
-		return Move{}, err
-	}
-	list := slices.Clone(r.Buckets)
-	slices.Sort(list)
-	list = slices.Compact(list)
-	home, err := s.directory.placement(ctx, 0)
-	if err != nil {
-		return Move{}, err
-	}
-	for _, b := range list {
-		if at := int(home.shards[b]); at != r.From {
-			return Move{}, errs.New(errs.CodeConflict, "bucket %d lives on shard %d, not %d", b, at, r.From)
-		}
-	}
-	m := Move{
-		ID: s.ids.New("mov"), Buckets: list, From: r.From, To: r.To, Rate: r.Rate, By: r.By,
-		Step: MoveCopying, CreatedAt: s.clock.Now().UTC().Truncate(time.Microsecond),
-	}
-	m.UpdatedAt = m.CreatedAt
-	if err := s.directory.addMove(ctx, &m); err != nil {
-		return Move{}, err
-	}
-	s.asked.raise()
-	return m, nil
+	return s.desk().Start(ctx, r)
 }
 
-// MaxMoves bounds what [Service.Moves] returns.
-const MaxMoves = 200
+// Moves returns moves, newest first, at most limit of them (MaxMoves at most): the newest, or those before
+// the one with the given id.
+//
+// Errors: not_found if there is no such move.
+func (s *Service) Moves(ctx context.Context, before string, limit int) ([]Move, error) {
+	return s.desk().Moves(ctx, before, limit)
+}
 
-// Moves returns the newest moves, newest first.
-func (s *Service) Moves(ctx context.Context) ([]Move, error) {
-	return s.directory.moves(ctx, false, MaxMoves)
+// FindMove returns a move; errs.CodeNotFound if there is none.
+func (s *Service) FindMove(ctx context.Context, moveID string) (Move, error) {
+	return s.desk().Find(ctx, moveID)
 }
 
 // AbortMove stops a move. Buckets that have changed sides stay there; the others stay where they
@@ -118,36 +81,29 @@ func (s *Service) Moves(ctx context.Context) ([]Move, error) {
 //
 // Errors: not_found; conflict if the move is over.
 func (s *Service) AbortMove(ctx context.Context, moveID string) (Move, error) {
-	for {
-		m, err := s.directory.move(ctx, moveID)
-		if err != nil || m.Step == MoveAborting {
-			return m, err
-		}
-		if m.over() {
-			return m, errs.New(errs.CodeConflict, "move %s is %s", m.ID, m.Step)
-		}
-		m.Step = MoveAborting
-		if err = s.directory.saveMove(ctx, &m); err == nil {
-			s.asked.raise()
-			return m, nil
-		}
-		if !errs.Is(err, errs.CodeConflict) { // a conflict: its mover has just noted progress
-			return m, err
-		}
-	}
+	return s.desk().Abort(ctx, moveID)
 }
-
-func (m *Move) over() bool { return m.Step == MoveDone || m.Step == MoveAborted }
 
 // Rebalance returns the moves that would spread the buckets evenly over all shards, as few buckets as
 // possible changing sides. It starts none.
 func (s *Service) Rebalance(ctx context.Context) ([]MoveRequest, error) {
-	home, err := s.directory.placement(ctx, 0)
-	if err != nil {
-		return nil, err
-	}
-	return planEven(&home.shards, len(s.shards)), nil
+	return s.desk().Rebalance(ctx)
 }
+
+// Remaining estimates how long the move will still take: copying by how fast the log was read so far,
+// switching by the longest pause of a bucket. False if nothing is known yet, or the move is over.
+func (m *Move) Remaining() (time.Duration, bool) {
+	switch {
+	case m.Step == MoveCopying && m.Copied > 0 && m.Head >= m.Copied:
+		took := m.UpdatedAt.Sub(m.CreatedAt)
+		return took / time.Duration(m.Copied) * time.Duration(m.Head-m.Copied), took > 0
+	case m.Step == MoveSwitching && m.Switched > 0:
+		return m.LongestPause * time.Duration(len(m.Buckets)-m.Switched), true
+	}
+	return 0, false
+}
+
+func (m *Move) over() bool { return m.Step == MoveDone || m.Step == MoveAborted }
 
 // planEven takes buckets from shards that have more than their share and gives them to those that
 // have less. Shards may differ by one bucket in the end.

@@ -30,7 +30,7 @@ func (s *Service) runMoves(ctx context.Context) error {
 	for {
 		asked := s.asked.wait()
 		wait := moveLook
-		list, err := s.directory.moves(ctx, true, 1)
+		list, err := s.directory.openMoves(ctx, 1)
 		if err == nil && len(list) > 0 {
 			err = s.runMove(ctx, list[0])
 			wait = 0
@@ -60,6 +60,9 @@ var errAborted = errors.New("the move was stopped")
 
 // runMove goes on with a move from wherever it stands, to its end or to the first problem.
 func (s *Service) runMove(ctx context.Context, m Move) error {
+	if last := max(m.From, m.To); last >= len(s.shards) { // asked for with a newer configuration
+		return errs.New(errs.CodeUnavailable, "move %s: shard %d is not in this process's configuration", m.ID, last)
+	}
 	v := &mover{Service: s, Move: m, from: s.shards[m.From], to: s.shards[m.To], log: s.log.With("move_id", m.ID)}
 	err := v.run(ctx)
 	if errors.Is(err, errAborted) {
@@ -273,19 +276,73 @@ func (v *mover) copySome(ctx context.Context, lane Lane) error {
 	return nil
 }
 
-// switchBucket fences a bucket on the source and finishes it. Callers wait meanwhile.
+const (
+	// groupTries bounds how often a bucket is fenced again because a group of its players was open; a
+	// group ends within a second unless something is down.
+	groupTries = 50
+	groupPause = 100 * time.Millisecond
+)
+
+// errOpenGroup says that a bucket cannot leave now.
+var errOpenGroup = errors.New("a group of transfers of its players has not ended yet")
+
+// switchBucket fences a bucket on the source and finishes it. Callers wait meanwhile. A bucket with an
+// open group is served until the group has ended.
 func (v *mover) switchBucket(ctx context.Context, bucket int) error {
+	for try := 1; ; try++ {
+		err := v.inGroup(ctx, bucket) // most find out here, without a pause for anybody
+		if err == nil {
+			err = v.switchNow(ctx, bucket)
+		}
+		if !errors.Is(err, errOpenGroup) || try == groupTries {
+			return err
+		}
+		if err := pause(ctx, groupPause); err != nil {
+			return err
+		}
+	}
+}
+
+func (v *mover) switchNow(ctx context.Context, bucket int) error {
 	started := v.clock.Now()
 	if err := v.do(ctx, v.from, LaneInteractive, 0, &fence{move: v.ID, to: v.To, bucket: bucket}); err != nil {
 		return fmt.Errorf("fence bucket %d: %w", bucket, err)
 	}
-	if err := v.finish(ctx, bucket); err != nil {
-		return err
-	}
+	err := v.finish(ctx, bucket)
 	took := v.clock.Now().Sub(started)
 	v.LongestPause = max(v.LongestPause, took)
 	v.figures.pauses.Observe(took.Seconds())
-	return nil
+	return err
+}
+
+// inGroup returns errOpenGroup if a group with a player of the bucket has not ended. Asked of a fenced
+// bucket the answer holds: a group reserves something on the bucket only after it began on its home
+// shard, and while the bucket is fenced it can neither reserve nor end there.
+func (v *mover) inGroup(ctx context.Context, bucket int) error {
+	return v.each(ctx, func(ctx context.Context, one *shard) error {
+		list, err := one.store.openGroups(ctx, maxSweptGroups)
+		if err != nil {
+			return fmt.Errorf("open groups of shard %d: %w", one.number, err)
+		}
+		if len(list) == maxSweptGroups { // there may be more
+			return fmt.Errorf("bucket %d: %w", bucket, errOpenGroup)
+		}
+		for i := range list {
+			x, err := decodeExtra(list[i].extra)
+			if err != nil {
+				return err
+			}
+			if len(x.Members) == 0 || v.ShardOf(x.Members[0].Player) != one.number {
+				continue // a copy: the shard that the first player lives on has the group
+			}
+			for m := range x.Members {
+				if bucketOf(x.Members[m].Player) == bucket {
+					return fmt.Errorf("bucket %d: %w", bucket, errOpenGroup)
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // maxFenced bounds how long a bucket stays fenced while something fails: then it is served again
@@ -316,6 +373,9 @@ func (v *mover) finish(ctx context.Context, bucket int) error {
 func (v *mover) rest(ctx context.Context, bucket int) ([]share, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxFenced)
 	defer cancel()
+	if err := v.inGroup(ctx, bucket); err != nil {
+		return nil, err
+	}
 	end := v.from.head.Load()
 	for v.Copied < end {
 		if err := v.copySome(ctx, LaneInteractive); err != nil {

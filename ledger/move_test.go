@@ -11,6 +11,7 @@ import (
 
 	"matchday/errs"
 	"matchday/id"
+	"matchday/internal/clock"
 )
 
 // moved starts a move and waits until it is done.
@@ -268,17 +269,91 @@ func TestExpiredHoldsEndOnceAcrossAMove(t *testing.T) {
 	w.sound()
 }
 
-// failing breaks a shard's commits, once each time it is armed.
-type failing struct {
-	store
-	arm atomic.Bool
+// TestABucketWithAnOpenGroupStays begins a group over two shards and leaves it half done: its players'
+// buckets are served where they are until it has ended.
+func TestABucketWithAnOpenGroupStays(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.Shards = 3; c.SweepEvery = time.Hour })
+	players := w.onShards(2)
+	w.must(deposit("d", players[0], 100))
+	w.must(deposit("d", players[1], 100))
+	ctx := context.Background()
+	p, err := planGroup(Group{Key: "g", Transfers: gift("g", players[1], players[0], 30)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, err := w.spread(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.groupStep(ctx, LaneInteractive, p, groupStep{do: groupBegin}, parts[0]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.groupStep(ctx, LaneInteractive, p, groupStep{do: groupPrepare}, parts[1]); err != nil {
+		t.Fatal(err)
+	}
+	for _, player := range players { // the one whose shard decides, and the other
+		v := &mover{Service: w.Service, Move: Move{ID: "m", To: 2}, from: w.shards[w.ShardOf(player)], to: w.shards[2]}
+		if err := v.inGroup(ctx, bucketOf(player)); !errors.Is(err, errOpenGroup) {
+			t.Errorf("%s: got %v, want %v", player, err, errOpenGroup)
+		}
+	}
+	moves := make([]Move, 2)
+	for i, player := range players {
+		if moves[i], err = w.StartMove(ctx, MoveRequest{Buckets: []int{bucketOf(player)}, From: i, To: 2}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.until(moves[0].ID, MoveSwitching)
+	w.must(deposit("meanwhile", players[0], 1))
+	w.group("g", p.list, "", "")
+	for i, player := range players {
+		w.until(moves[i].ID, MoveDone)
+		if got := w.ShardOf(player); got != 2 {
+			t.Errorf("%s is on shard %d", player, got)
+		}
+	}
+	w.group("g", p.list, "", "") // now both are on one shard
+	if a, b := w.posted(PlayerCash(players[0], nj)), w.posted(PlayerCash(players[1], nj)); a != 131 || b != 70 {
+		t.Errorf("cash is %d and %d", a, b)
+	}
+	w.sound()
 }
 
-var errBroken = errors.New("broken for a test")
-
-func (f *failing) commit(ctx context.Context, b *batch) error {
-	if f.arm.CompareAndSwap(true, false) {
-		return errBroken
+// TestSharedShardsMoveNoBuckets asks a process that shares its shards, and a desk beside it; and it starts
+// such a process on books with an unfinished move.
+func TestSharedShardsMoveNoBuckets(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	c := Config{Dir: t.TempDir(), Shards: 2}
+	m := startMember(t, c)
+	wantSpread(t, 2, m)
+	r := MoveRequest{Buckets: []int{7}, From: 0, To: 1, By: "test"}
+	if _, err := m.StartMove(ctx, r); !errs.Is(err, errs.CodeConflict) {
+		t.Errorf("the process: got %v, want a conflict", err)
 	}
-	return f.store.commit(ctx, b)
+	desk, err := OpenMoveDesk(ctx, c, clock.System{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = desk.Close() }()
+	if _, err := desk.Start(ctx, r); !errs.Is(err, errs.CodeConflict) {
+		t.Errorf("the desk: got %v, want a conflict", err)
+	}
+	if err := m.stop(); err != nil {
+		t.Fatal(err)
+	}
+	begun, err := desk.Start(ctx, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.InternalListen = "127.0.0.1:0"
+	if s, err := Open(ctx, c, quiet(clock.System{})); !errs.Is(err, errs.CodeConflict) {
+		_ = s.Close()
+		t.Errorf("shared with an open move: got %v, want a conflict", err)
+	}
+	w := &world{t: t, config: Config{Dir: c.Dir, Shards: 2}, clock: clock.NewManual(time.Now())}
+	w.open() // alone: it does what the desk was asked for
+	w.until(begun.ID, MoveDone)
+	w.sound()
 }

@@ -223,6 +223,9 @@ func (s *Service) open(ctx context.Context, d Deps, m *metrics) error {
 	s.place = newPlaced(home)
 	s.reads.place = s.place
 	if s.config.isShared() {
+		if err := s.directory.refuseMoves(ctx); err != nil {
+			return err
+		}
 		return s.join(ctx, d)
 	}
 	return s.takeAll(ctx)

@@ -1,7 +1,6 @@
 package ledgertest
 
 import (
-	"slices"
 	"testing"
 	"time"
 
@@ -40,18 +39,17 @@ func moveSomebody(t *rapid.T, s *ledger.Service) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
-		list, err := s.Moves(ctx)
+		m, err := s.FindMove(ctx, m.ID)
 		if err != nil {
-			t.Fatalf("moves: %v", err)
+			t.Fatalf("find move: %v", err)
 		}
-		at := slices.IndexFunc(list, func(one ledger.Move) bool { return one.ID == m.ID })
-		if step := list[at].Step; step == ledger.MoveDone || step == ledger.MoveAborted {
+		if m.Step == ledger.MoveDone || m.Step == ledger.MoveAborted {
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-limit.C:
-			t.Fatalf("move does not end: %+v", list[at])
+			t.Fatalf("move does not end: %+v", m)
 		}
 	}
 }

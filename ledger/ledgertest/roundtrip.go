@@ -54,7 +54,7 @@ func sameBooks(t T, s *ledger.Service, cut func(most int) int) {
 			t.Fatalf("the balances of %s are %d more by the log than in the trial balance %+v", what, sum, trial)
 		}
 	}
-	if moves, err := s.Moves(ctx); err != nil || len(moves) > 0 {
+	if moves, err := s.Moves(ctx, "", 1); err != nil || len(moves) > 0 {
 		return // books whose buckets have moved verify, and are not imported yet
 	}
 	dir, err := os.MkdirTemp("", "matchday-import-*")

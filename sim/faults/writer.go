@@ -104,7 +104,7 @@ func handler(b books) http.Handler {
 		}
 	})
 	mux.HandleFunc("GET "+movesPath, func(w http.ResponseWriter, r *http.Request) {
-		list, err := b.service.Moves(r.Context())
+		list, err := b.service.Moves(r.Context(), "", ledger.MaxMoves)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return

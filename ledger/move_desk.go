@@ -1,0 +1,184 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"matchday/errs"
+	"matchday/id"
+	"matchday/internal/clock"
+	"matchday/internal/mysqldb"
+)
+
+// MoveDesk is where moves of buckets are asked for: a directory, and who is told that there is something
+// new in it. The process that writes the shards does them.
+type MoveDesk struct {
+	directory *directory
+	shards    int
+	isShared  bool // several processes share the shards, as far as the configuration says
+	clock     clock.Clock
+	ids       *id.Source
+	raise     func()
+	fleet     *fleet // of a desk of its own
+}
+
+// desk is the desk of a process that writes.
+func (s *Service) desk() *MoveDesk {
+	return &MoveDesk{
+		directory: s.directory, shards: len(s.shards), isShared: s.keeper != nil,
+		clock: s.clock, ids: s.ids, raise: s.asked.raise,
+	}
+}
+
+// OpenMoveDesk opens the directory of books that another process may be running on. That process sees
+// what is asked for here within two seconds; without one, it is done when the next is started.
+//
+// Errors: not_found for books that have no directory yet: start a process on them once.
+func OpenMoveDesk(ctx context.Context, c Config, clk clock.Clock) (*MoveDesk, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(directoryFile(c.Dir)); c.Directory.Cluster == "" && err != nil {
+		return nil, errs.New(errs.CodeNotFound, "there is no directory in %s", c.Dir)
+	}
+	f, err := openFleet(ctx, c.Clusters, mysqldb.Deps{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	d, err := openDirectory(ctx, c, f, c.shards(), clk)
+	if err != nil {
+		return nil, errors.Join(err, f.close())
+	}
+	return &MoveDesk{
+		directory: d, shards: c.shards(), isShared: c.isShared(),
+		clock: clk, ids: id.NewSource(clk.Now), raise: func() {}, fleet: f,
+	}, nil
+}
+
+// Close gives up what OpenMoveDesk opened.
+func (d *MoveDesk) Close() error { return errors.Join(d.directory.close(), d.fleet.close()) }
+
+// Start is [Service.StartMove].
+func (d *MoveDesk) Start(ctx context.Context, r MoveRequest) (Move, error) {
+	if err := r.validate(d.shards); err != nil {
+		return Move{}, err
+	}
+	if err := d.refuseShared(ctx); err != nil {
+		return Move{}, err
+	}
+	list := slices.Clone(r.Buckets)
+	slices.Sort(list)
+	list = slices.Compact(list)
+	home, err := d.directory.placement(ctx, 0)
+	if err != nil {
+		return Move{}, err
+	}
+	for _, b := range list {
+		if at := int(home.shards[b]); at != r.From {
+			return Move{}, errs.New(errs.CodeConflict, "bucket %d lives on shard %d, not %d", b, at, r.From)
+		}
+	}
+	m := Move{
+		ID: d.ids.New("mov"), Buckets: list, From: r.From, To: r.To, Rate: r.Rate, By: r.By,
+		Step: MoveCopying, CreatedAt: d.clock.Now().UTC().Truncate(time.Microsecond),
+	}
+	m.UpdatedAt = m.CreatedAt
+	if err := d.directory.addMove(ctx, &m); err != nil {
+		return Move{}, err
+	}
+	d.raise()
+	return m, nil
+}
+
+// validate checks what needs no state.
+func (r *MoveRequest) validate(shards int) error {
+	var check errs.Check
+	if len(r.Buckets) == 0 {
+		check.Add("buckets", "must not be empty")
+	}
+	for _, b := range r.Buckets {
+		if b < 0 || b >= buckets {
+			check.Add("buckets", "must be 0 to %d", buckets-1)
+			break
+		}
+	}
+	if r.From < 0 || r.From >= shards {
+		check.Add("from", "must be 0 to %d", shards-1)
+	}
+	if r.To < 0 || r.To >= shards || r.To == r.From {
+		check.Add("to", "must be 0 to %d and not the source", shards-1)
+	}
+	if r.Rate < 0 || r.Rate > maxMoveRate {
+		check.Add("rate", "must be 0 to %d", maxMoveRate)
+	}
+	return check.Err()
+}
+
+// refuseShared fails if several processes share the shards: a move needs one that writes both sides.
+func (d *MoveDesk) refuseShared(ctx context.Context) error {
+	const text = "buckets move where one process writes all shards, and several share these: run one without ledger.internal_listen for the move"
+	if d.isShared {
+		return errs.New(errs.CodeConflict, text)
+	}
+	if err := d.directory.refuseOthers(ctx); errs.Is(err, errs.CodeConflict) {
+		return errs.New(errs.CodeConflict, text)
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+// MaxMoves bounds what [Service.Moves] returns.
+const MaxMoves = 1000
+
+// Moves is [Service.Moves].
+func (d *MoveDesk) Moves(ctx context.Context, before string, limit int) ([]Move, error) {
+	limit = min(limit, MaxMoves)
+	if before == "" {
+		return d.directory.moves(ctx, limit)
+	}
+	last, err := d.directory.move(ctx, before)
+	if err != nil {
+		return nil, err
+	}
+	return d.directory.movesBefore(ctx, &last, limit)
+}
+
+// Find is [Service.FindMove].
+func (d *MoveDesk) Find(ctx context.Context, moveID string) (Move, error) {
+	return d.directory.move(ctx, moveID)
+}
+
+// Abort is [Service.AbortMove].
+func (d *MoveDesk) Abort(ctx context.Context, moveID string) (Move, error) {
+	for {
+		m, err := d.directory.move(ctx, moveID)
+		if err != nil || m.Step == MoveAborting {
+			return m, err
+		}
+		if m.over() {
+			return m, errs.New(errs.CodeConflict, "move %s is %s", m.ID, m.Step)
+		}
+		m.Step = MoveAborting
+		if err = d.directory.saveMove(ctx, &m); err == nil {
+			d.raise()
+			return m, nil
+		}
+		if !errs.Is(err, errs.CodeConflict) { // a conflict: its mover has just noted progress
+			return m, err
+		}
+	}
+}
+
+// Rebalance is [Service.Rebalance].
+func (d *MoveDesk) Rebalance(ctx context.Context) ([]MoveRequest, error) {
+	home, err := d.directory.placement(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	return planEven(&home.shards, d.shards), nil
+}
