@@ -18,7 +18,7 @@ func (b *book) relocate(p id.Player) {
 		b.t.Fatal(err)
 	}
 	b.eventually("the bucket has moved", func() bool {
-		list, err := b.ledger.Moves(ctx)
+		list, err := b.ledger.Moves(ctx, "", 10)
 		return err == nil && list[0].ID == m.ID && list[0].Step == ledger.MoveDone
 	})
 }
