@@ -133,24 +133,42 @@ func (s *Service) CommitBatch(ctx context.Context, lane Lane, list []Transfer) (
 		return nil, errs.New(errs.CodeTooLarge, "%d transfers in one call, at most %d", len(list), MaxBatch)
 	}
 	results := make([]Result, len(list))
-	asked := make([]int, len(list))
+	s.inRounds(ctx, results, func(asked []int) error { return s.commitRound(ctx, lane, list, asked, results) })
+	return results, nil
+}
+
+// inRounds has all results answered by round, and again those that another place may answer, as long
+// as [Service.again] goes on. What the writer of one round had in hand may be committed, whatever a
+// later round says: then the answer must not be [ErrNotTaken].
+func (s *Service) inRounds(ctx context.Context, results []Result, round func(asked []int) error) {
+	asked, open := make([]int, len(results)), make([]bool, len(results))
 	for i := range asked {
 		asked[i] = i
 	}
-	err := s.commitRound(ctx, lane, list, asked, results)
+	ask := func() error {
+		err := round(asked)
+		for _, i := range asked {
+			open[i] = open[i] || errors.Is(results[i].Err, errOpenEnded)
+		}
+		return err
+	}
+	err := ask()
 	if !isElsewhere(err) {
-		return results, nil
+		return
 	}
 	err = s.again(ctx, err, func() error {
 		asked = slices.DeleteFunc(asked, func(i int) bool { return !isElsewhere(results[i].Err) })
-		return s.commitRound(ctx, lane, list, asked, results)
+		return ask()
 	})
-	for _, i := range asked {
-		if isElsewhere(results[i].Err) {
-			results[i].Err = err
+	for i := range results {
+		r := &results[i]
+		if isElsewhere(r.Err) {
+			r.Err = err
+		}
+		if open[i] && errors.Is(r.Err, ErrNotTaken) {
+			r.Err = changedHands()
 		}
 	}
-	return results, nil
 }
 
 // commitRound commits those transfers of the list once, at the places they have now, and sets their

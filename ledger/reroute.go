@@ -68,9 +68,15 @@ func (s *Service) again(ctx context.Context, err error, fn func() error) error {
 		err = fn()
 	}
 	if open && errors.Is(err, ErrNotTaken) { // this time; an earlier time it may have been
-		return errs.New(errs.CodeUnavailable, "the shard changed hands; ask again with the same key")
+		return changedHands()
 	}
 	return err
+}
+
+// changedHands is the answer about something that one writer may have done and the next would not
+// look at.
+func changedHands() error {
+	return errs.New(errs.CodeUnavailable, "the shard changed hands; ask again with the same key")
 }
 
 // gaveUp is the answer when no place was found in time.

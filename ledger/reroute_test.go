@@ -43,6 +43,51 @@ func TestAgainAsksUntilThereIsAnAnswer(t *testing.T) {
 	}
 }
 
+// TestRoundsOfABatchRememberEachAnswer: a transfer of a batch that one writer had in hand is never
+// answered "nothing was done", whatever turns it away later; its neighbours are, if nothing was.
+func TestRoundsOfABatchRememberEachAnswer(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	full := errs.Wrap(ErrNotTaken, errs.CodeUnavailable, "the queue is full")
+	tests := []struct {
+		name     string
+		rounds   [][]error // for each transfer; a round beyond the last is the last again
+		notTaken []bool
+	}{
+		{"turned away after the writer went", [][]error{{errOpenEnded, errElsewhere, nil}, {full, full, nil}}, []bool{false, true, false}},
+		{"turned away two places later", [][]error{{errOpenEnded, errElsewhere, full}, {errElsewhere, errElsewhere, nil}, {full, full, nil}}, []bool{false, true, true}},
+		{"no place found, the open one second", [][]error{{errElsewhere, errOpenEnded, nil}, {errElsewhere, errElsewhere, nil}}, []bool{true, false, false}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			results := make([]Result, len(tt.notTaken))
+			rounds := 0
+			w.inRounds(ctx, results, func(asked []int) error {
+				answers := tt.rounds[min(rounds, len(tt.rounds)-1)]
+				if rounds++; rounds > len(tt.rounds) {
+					cancel() // nobody comes any more
+				}
+				var first error
+				for _, i := range asked {
+					results[i].Err = answers[i]
+					if first == nil && isElsewhere(answers[i]) {
+						first = answers[i]
+					}
+				}
+				return first
+			})
+			for i, r := range results {
+				if errors.Is(r.Err, ErrNotTaken) != tt.notTaken[i] || isElsewhere(r.Err) {
+					t.Errorf("transfer %d: got %v", i, r.Err)
+				}
+			}
+		})
+	}
+}
+
 func TestAgainEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
