@@ -25,7 +25,6 @@ type verifier struct {
 	texts    []string
 	holds    map[int64]verifiedHold // open, by sequence
 	lines    []line
-	buf      []byte
 
 	transfers, postings int64
 }
