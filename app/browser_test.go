@@ -379,11 +379,28 @@ func TestBrowserStaffRunTheOffer(t *testing.T) {
 	b.untilText(fmt.Sprintf(`[data-market-card="%s:total"]`, e.ID), "void")
 	b.open("/staff/players")
 	b.untilText("#players", "vi@example.com")
+	b.subscribesAWebhook()
 	b.open("/staff")
 	b.click("#audit-start")
 	b.untilText("#audit", "Clean")
 	b.untilText("#board-state", "Live")
 	b.staffPagesFitAPhone(e, row)
+}
+
+// subscribesAWebhook makes a subscription to records that never come, so that nothing is sent, and
+// pauses it.
+func (b tab) subscribesAWebhook() {
+	b.t.Helper()
+	b.open("/staff/webhooks")
+	b.untilText("#webhooks", "Nobody subscribes yet")
+	b.fill("#webhook-url", "https://hooks.example.com/matchday", "#webhook-types", "matchday.nothing.*")
+	b.click("#webhook-form button")
+	b.untilText("#secret", "whsec_")
+	b.untilText("#webhooks .tag", "active")
+	b.click("#webhooks .staff-actions button:nth-child(1)")
+	b.untilText("#webhooks .tag", "paused")
+	b.click("#webhooks .staff-actions button:nth-child(3)")
+	b.untilText("#deliveries", "Nothing has been delivered yet")
 }
 
 // staffPagesFitAPhone checks that no page of staff is wider than a phone; wide tables scroll in
@@ -393,6 +410,7 @@ func (b tab) staffPagesFitAPhone(e sportsbook.Event, row string) {
 	b.do("take a phone", chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
 	for path, ready := range map[string]string{
 		"/staff": "#shards .num", "/staff/events": row, "/staff/events/" + e.ID: ".sel-row", "/staff/players": "#players .small",
+		"/staff/webhooks": "#webhooks .tag",
 	} {
 		b.open(path)
 		b.until(path+" is there", fmt.Sprintf(`document.querySelector(%q)`, ready))

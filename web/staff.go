@@ -52,3 +52,7 @@ func (w *Web) staffEvent(rw http.ResponseWriter, r *http.Request, v visitor) {
 func (w *Web) staffPlayers(rw http.ResponseWriter, r *http.Request, v visitor) {
 	w.render(rw, r, http.StatusOK, staffPlayersPage(w.frame(r, "Players", "players", v)))
 }
+
+func (w *Web) staffWebhooks(rw http.ResponseWriter, r *http.Request, v visitor) {
+	w.render(rw, r, http.StatusOK, staffWebhooksPage(w.frame(r, "Webhooks", "webhooks", v)))
+}

@@ -180,6 +180,7 @@ func (w *Web) routes() http.Handler {
 	handle("GET /staff/events", w.staffOnly(w.staffEvents))
 	handle("GET /staff/events/{id}", w.staffOnly(w.staffEvent))
 	handle("GET /staff/players", w.staffOnly(w.staffPlayers))
+	handle("GET /staff/webhooks", w.staffOnly(w.staffWebhooks))
 	handle("GET /assets/{version}/{path...}", w.assets.serve)
 	handle("GET /favicon.ico", w.assets.favicon)
 	handle("/", w.missing)

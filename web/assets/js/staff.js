@@ -3,6 +3,7 @@
 import { startBoard } from './staff-board.js';
 import { startEvent, startEvents } from './staff-events.js';
 import { startPlayers } from './staff-players.js';
+import { startWebhooks } from './staff-webhooks.js';
 
-const pages = { board: startBoard, events: startEvents, event: startEvent, players: startPlayers };
+const pages = { board: startBoard, events: startEvents, event: startEvent, players: startPlayers, webhooks: startWebhooks };
 pages[document.body.dataset.page]?.();
