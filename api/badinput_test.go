@@ -14,7 +14,7 @@ import (
 // thing the test made wrong.
 func goodBodies() map[string]any {
 	amount := Amount{"10.00", "USD"}
-	score, yes := 3, true
+	score, yes, other := 3, true, 1
 	somebody := newPlayerID()
 	return map[string]any{
 		"sign-up":                 SignUpRequest{Email: "new@example.com", Password: password, DisplayName: "New", BirthDate: "1980-01-01", Jurisdiction: "US-NJ"},
@@ -41,6 +41,8 @@ func goodBodies() map[string]any {
 		"balances":                BalancesRequest{Accounts: []string{"psp/bank/US-NJ"}},
 		"post-hold":               ResolveRequest{Key: "bad-4", PlayerID: somebody, Jurisdiction: "US-NJ", Currency: "USD"},
 		"release-hold":            ResolveRequest{Key: "bad-5", PlayerID: somebody, Jurisdiction: "US-NJ", Currency: "USD"},
+		"start-move":              MoveRequest{Buckets: "0-9", From: new(int), To: &other},
+		"rebalance":               RebalanceRequest{DryRun: true},
 		"create-webhook":          WebhookRequest{URL: "https://hooks.example.com/", Types: []string{"*"}},
 	}
 }
@@ -566,7 +568,7 @@ func TestEveryRouteHasBadInput(t *testing.T) {
 	tried := map[string]bool{}
 	for _, table := range [][]badValue{badOfPlayers(), badOfMoneyAndBets(), badOfReads(), badOfStaff(s.clock.Now()),
 		badOfStaffsReadsAndFiles(), badOfServices(), badOfAccounts(), badOfWebhooks(),
-		badOfProfiles("", "operator-profile"), badOfProfiles("", "profile")} {
+		badOfMoves(), badOfProfiles("", "operator-profile"), badOfProfiles("", "profile")} {
 		for _, row := range table {
 			tried[row.route] = true
 		}

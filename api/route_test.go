@@ -22,6 +22,8 @@ var callers = map[string]who{
 	"GET /v1/operator/players": whoStaff, "GET /v1/operator/players/{id}": whoStaff, "GET /v1/operator/jurisdictions": whoStaff,
 	"GET /v1/operator/shards": whoStaff, "GET /v1/operator/lag": whoStaff, "GET /v1/operator/rates": whoStaff,
 	"GET /v1/operator/commits": whoStaff, "GET /v1/operator/statements": whoStaff, "GET /v1/operator/profiles/{kind}": whoStaff, "GET /v1/ledger/profiles/{kind}": whoService,
+	"POST /v1/operator/moves": whoStaff, "GET /v1/operator/moves": whoStaff, "GET /v1/operator/moves/{id}": whoStaff,
+	"POST /v1/operator/moves/rebalance": whoStaff, "POST /v1/operator/moves/{id}/abort": whoStaff,
 	"GET /v1/operator/webhooks": whoStaff, "POST /v1/operator/webhooks": whoStaff, "DELETE /v1/operator/webhooks/{id}": whoStaff,
 	"POST /v1/operator/webhooks/{id}/secret": whoStaff, "POST /v1/operator/webhooks/{id}/pause": whoStaff,
 	"POST /v1/operator/webhooks/{id}/resume": whoStaff, "POST /v1/operator/webhooks/{id}/ping": whoStaff,

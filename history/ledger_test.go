@@ -134,7 +134,7 @@ func moveEverybody(ctx context.Context, t *testing.T, books *ledger.Service, pla
 func allMoved(ctx context.Context, t *testing.T, books *ledger.Service) {
 	t.Helper()
 	for moving := true; moving && ctx.Err() == nil; <-time.After(5 * time.Millisecond) {
-		list, err := books.Moves(ctx, "", 10)
+		list, err := books.Moves(ctx, "", ledger.MaxMoves)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,8 +50,8 @@ type MoveRequest struct {
 	By       string // who asked, for the record
 }
 
-// maxMoveRate bounds MoveRequest.Rate.
-const maxMoveRate = 10_000_000
+// MaxMoveRate bounds MoveRequest.Rate.
+const MaxMoveRate = 10_000_000
 
 // StartMove begins to move buckets to another shard. The shards' writer does it in the background;
 // [Service.Moves] tells how far it is. It survives restarts.

@@ -112,8 +112,8 @@ func (r *MoveRequest) validate(shards int) error {
 	if r.To < 0 || r.To >= shards || r.To == r.From {
 		check.Add("to", "must be 0 to %d and not the source", shards-1)
 	}
-	if r.Rate < 0 || r.Rate > maxMoveRate {
-		check.Add("rate", "must be 0 to %d", maxMoveRate)
+	if r.Rate < 0 || r.Rate > MaxMoveRate {
+		check.Add("rate", "must be 0 to %d", MaxMoveRate)
 	}
 	return check.Err()
 }

@@ -90,3 +90,31 @@ func makeBooks(t *testing.T, dir string) {
 		t.Error(err)
 	}
 }
+
+// TestBucketsMoveFromTheCommandLine asks for moves while no process runs, and has one do them.
+func TestBucketsMoveFromTheCommandLine(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	makeBooks(t, filepath.Join(data, "ledger"))
+	run := func(want string, args ...string) string {
+		t.Helper()
+		out, err := execute(t.Context(), append([]string{"shards"}, append(args, "--data", data)...)...)
+		if err != nil {
+			out += err.Error()
+		}
+		if !strings.Contains(out, want) {
+			t.Errorf("shards %s: %s, want %q in it", strings.Join(args, " "), out, want)
+		}
+		return out
+	}
+	run("--to: must be 0 to 1", "move", "0-9", "--from", "0", "--to", "7")
+	run("is not a list of buckets", "move", "all", "--from", "0", "--to", "1")
+	run("bucket 0 lives on shard 0", "move", "0", "--from", "1", "--to", "0")
+	begun := run("copying", "move", "0-9", "--from", "0", "--to", "1", "--rate", "5000")
+	run("is being moved already", "move", "9", "--from", "0", "--to", "1")
+	moveID := "mov_" + strings.Fields(strings.SplitN(begun, "mov_", 2)[1])[0]
+	run("0 of 10", "moves", moveID)
+	run("aborting", "abort", moveID)
+	run("there is no move", "abort", "mov_none")
+	run("MOVE", "rebalance", "--dry-run")
+}

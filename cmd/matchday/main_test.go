@@ -39,7 +39,7 @@ func TestWrongCommandLinesSayWhatIsWrongAndExitWith2(t *testing.T) {
 		{"an unknown flag", "up --fast", "unknown flag: --fast"},
 		{"a flag without its number", "sunday --bets many", `invalid argument "many" for "--bets" flag`},
 		{"flags out of range", "sunday --week 0 --bets 0", "invalid flags\n  --week: 0 is not a week (1 to 30)\n  --bets: 0 is out of range (1 to 10,000,000)"},
-		{"a bench flag out of range", "bench ledger --engine paper --shards 65", "invalid flags\n  --engine: \"paper\" is not built in, sqlite is\n  --shards: 65 is out of range"},
+		{"a bench flag out of range", "bench ledger --engine paper --shards 65", "invalid flags\n  --engine: \"paper\" is not built in: sqlite and mysql are\n  --shards: 65 is out of range"},
 		{"wrong settings of two sections", "up --config " + two, problems},
 		{"the same, only checked", "config check --config " + two, problems},
 		{"a log level from a flag", "serve --log-level loud", `configuration:` + "\n  telemetry: log_level \"loud\""},

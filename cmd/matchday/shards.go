@@ -7,7 +7,7 @@ func shardsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "shards",
 		Short: "Look after the ledger's shards",
-		Long:  "Commands about single shards: their replicas, and their logs.",
+		Long:  "Commands about single shards: who writes them, which players live on them, their replicas and logs.",
 	}
-	return group(c, shardsListCommand(), replicasCommand(), resnapshotCommand())
+	return group(c, shardsListCommand(), moveCommand(), movesCommand(), abortMoveCommand(), rebalanceCommand(), replicasCommand(), resnapshotCommand())
 }
