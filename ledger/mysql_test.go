@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"log/slog"
 	"os"
@@ -190,19 +189,7 @@ func TestConnectionsThatAreCutLoseAndDoubleNothing(t *testing.T) {
 		WHERE user = ?`
 	for range 30 { // at whatever point of a batch they are
 		l.more(t, 10)
-		var list []int64
-		err := eachRow(s.Admin().QueryContext(t.Context(), connections, mariadb.User))(func(rows *sql.Rows) error {
-			var n int64
-			err := rows.Scan(&n)
-			list = append(list, n)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, n := range list {
-			_, _ = s.Admin().ExecContext(t.Context(), "KILL CONNECTION "+strconv.FormatInt(n, 10)) // it may have gone by itself
-		}
+		killAll(t, s, "KILL CONNECTION ", connections)
 	}
 	l.more(t, 10)
 	l.end(t)

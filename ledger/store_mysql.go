@@ -227,13 +227,12 @@ func (s *mysqlStore) settled(ctx context.Context) (shardState, error) {
 	if err != nil {
 		return shardState{}, err
 	}
-	defer func() { _ = conn.Close() }()
-	state, err := func() (shardState, error) {
+	state, err := func() (state shardState, err error) {
 		tx, err := conn.BeginTx(ctx, nil)
 		if err != nil {
 			return shardState{}, mysqldb.Wrap("begin settling", err)
 		}
-		defer func() { _ = tx.Rollback() }()
+		defer func() { err = errors.Join(err, mysqldb.Wrap("end settling", tx.Rollback())) }()
 		on := newInDatabase(tx, s.database)
 		var epoch int64
 		if err := oneRow(on.QueryContext(ctx, lock))(&epoch); err != nil {
@@ -241,13 +240,14 @@ func (s *mysqlStore) settled(ctx context.Context) (shardState, error) {
 		}
 		return lookups{on: on, sql: &mysqlSQL}.state(ctx)
 	}()
+	mysqldb.Release(ctx, conn, err)
 	s.notice(node, err)
 	return state, err
 }
 
 // passing implements writerStore.
 func (s *mysqlStore) passing(err error) bool {
-	return mysqldb.IsLost(err) || mysqldb.IsDeadlock(err) || mysqldb.IsReadOnly(err) ||
+	return mysqldb.IsLost(err) || mysqldb.IsInterrupted(err) || mysqldb.IsDeadlock(err) || mysqldb.IsReadOnly(err) ||
 		errs.Is(err, errs.CodeUnavailable) && !mysqldb.IsFull(err)
 }
 
@@ -264,14 +264,20 @@ func (s *mysqlStore) commit(ctx context.Context, b *batch) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }()
 	err = s.write(ctx, conn, b)
+	mysqldb.Release(ctx, conn, err) // rolls back, whatever the error
 	s.notice(node, err)
-	return err
+	switch {
+	case mysqldb.IsDuplicate(err):
+		return errDuplicate
+	case mysqldb.IsViolation(err):
+		return s.whyViolated(ctx, b, err)
+	}
+	return mysqldb.Wrap("commit batch", err)
 }
 
 // write runs the whole DBTx of a batch: as a rule one packet, so that nothing stays open at the
-// server when this process stops in the middle.
+// server when this process stops in the middle. After an error the DBTx may be open.
 func (s *mysqlStore) write(ctx context.Context, conn *sql.Conn, b *batch) error {
 	p := &s.packet
 	p.reset(s.cluster.MaxPacket()/2, func(q string) error {
@@ -284,22 +290,7 @@ func (s *mysqlStore) write(ctx context.Context, conn *sql.Conn, b *batch) error 
 		p.text("COMMIT")
 		err = p.send()
 	}
-	if err == nil {
-		return nil
-	}
-	if mysqldb.IsLost(err) {
-		return mysqldb.Wrap("commit batch", err) // the server rolls back what was not committed
-	}
-	if _, undo := conn.ExecContext(ctx, "ROLLBACK"); undo != nil {
-		return errors.Join(mysqldb.Wrap("commit batch", err), mysqldb.Wrap("roll back batch", undo))
-	}
-	switch {
-	case mysqldb.IsDuplicate(err):
-		return errDuplicate
-	case mysqldb.IsViolation(err):
-		return s.whyViolated(ctx, b, err)
-	}
-	return mysqldb.Wrap("commit batch", err)
+	return err
 }
 
 // whyViolated tells a batch that another writer has overtaken, whose position or epoch is not what

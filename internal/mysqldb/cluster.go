@@ -3,6 +3,7 @@ package mysqldb
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -141,8 +142,8 @@ func (c *Cluster) Nodes() []string { return c.config.Nodes }
 func (c *Cluster) Config() Config { return c.config }
 
 // Primary returns a writing connection to the node that is the primary now, and the node. It waits
-// while all connections are in use. Close gives the connection back. An error of the connection that
-// is [IsLost] or [IsReadOnly] should be told to [Cluster.Forget].
+// while all connections are in use. [Release] gives the connection back. An error of the connection
+// that is [IsLost] or [IsReadOnly] should be told to [Cluster.Forget].
 func (c *Cluster) Primary(ctx context.Context) (*sql.Conn, string, error) {
 	n, err := c.find(ctx)
 	if err != nil {
@@ -154,6 +155,28 @@ func (c *Cluster) Primary(ctx context.Context) (*sql.Conn, string, error) {
 		return nil, "", Wrap("connect to "+n.addr, err)
 	}
 	return conn, n.addr, nil
+}
+
+// rollbackTime bounds the ROLLBACK of a connection that is given back after an error.
+const rollbackTime = 2 * time.Second
+
+// Release gives a connection back to its pool after work that ended with err. The driver does not
+// clean a connection, and the BEGIN of its next user would commit what is left open: so after any
+// error it is rolled back first, and where that cannot be done for certain it is closed, so that the
+// server rolls back.
+func Release(ctx context.Context, conn *sql.Conn, err error) {
+	if err != nil && (IsLost(err) || rollback(ctx, conn) != nil) {
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // this error closes it, and is all that Raw returns
+	}
+	_ = conn.Close() // gives it back, if it is not closed
+}
+
+// rollback ends what is open on the connection, also for a caller whose context has ended.
+func rollback(ctx context.Context, conn *sql.Conn) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTime)
+	defer cancel()
+	_, err := conn.ExecContext(ctx, "ROLLBACK")
+	return err
 }
 
 // PrimaryReads returns the reading pool to the node that is the primary now, and the node.

@@ -22,8 +22,10 @@ var (
 	deadlock  = []uint16{1213, 1205, 1020, 3572}       // deadlock, lock wait, record changed, no wait
 	readOnly  = []uint16{1290, 1836, 1792, 3100}
 	full      = []uint16{1021, 1114, 1026, 3, 1030, 1041}
-	// lost ends the connection or the statement without saying how far it came.
-	lost  = []uint16{1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1317, 1927, 1969, 2006, 2013, 3024, 3169, 4031}
+	// interrupted ends the statement only: KILL QUERY, max_statement_time, max_execution_time.
+	interrupted = []uint16{1317, 1969, 3024}
+	// lost ends the connection without saying how far the statement came.
+	lost  = []uint16{1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2006, 2013, 3169, 4031}
 	there = []uint16{1060, 1061} // a column, an index: added before
 	busy  = []uint16{1040, 1129, 1203, 1226}
 )
@@ -49,6 +51,10 @@ func IsReadOnly(err error) bool { return isNumber(err, readOnly) }
 // IsFull reports whether the node has no room to write.
 func IsFull(err error) bool { return isNumber(err, full) }
 
+// IsInterrupted reports whether an operator or a time limit of the server ended the statement. The
+// connection lives on, and what it had open is open still: roll back before anything else.
+func IsInterrupted(err error) bool { return isNumber(err, interrupted) }
+
 // IsLost reports whether the connection ended, so that a statement's outcome is unknown.
 func IsLost(err error) bool {
 	if err == nil {
@@ -67,7 +73,7 @@ func Refused(err error) bool {
 }
 
 // Wrap adds the operation and turns a driver's error into a code, by its number: violated
-// constraints are conflict; lost connections, deadlocks, read-only, full and busy nodes are
+// constraints are conflict; lost connections, interrupted statements, deadlocks, read-only, full and busy nodes are
 // unavailable; sql.ErrNoRows is not_found. nil stays nil; what already has a code keeps it.
 func Wrap(op string, err error) error {
 	if err == nil {
@@ -81,7 +87,7 @@ func Wrap(op string, err error) error {
 		return errs.Wrap(err, errs.CodeNotFound, "%s", op)
 	case IsDuplicate(err), IsViolation(err):
 		return errs.Wrap(err, errs.CodeConflict, "%s", op)
-	case IsLost(err), IsDeadlock(err), IsReadOnly(err), IsFull(err), isNumber(err, busy):
+	case IsLost(err), IsInterrupted(err), IsDeadlock(err), IsReadOnly(err), IsFull(err), isNumber(err, busy):
 		return errs.Wrap(err, errs.CodeUnavailable, "%s", op)
 	}
 	return fmt.Errorf("%s: %w", op, err)

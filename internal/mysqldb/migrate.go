@@ -3,6 +3,7 @@ package mysqldb
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,7 +27,7 @@ const migrationWait = 120
 // columns is the last statement of its migration: a second run that finds them is done.
 //
 // It runs as the migrator; when nothing is to be done reading is enough.
-func (c *Cluster) Migrate(ctx context.Context, database string, files fs.FS, folder string, now time.Time) error {
+func (c *Cluster) Migrate(ctx context.Context, database string, files fs.FS, folder string, now time.Time) (err error) {
 	names, err := fs.Glob(files, folder+"/*.sql")
 	if err != nil {
 		return fmt.Errorf("list migrations: %w", err)
@@ -39,7 +40,12 @@ func (c *Cluster) Migrate(ctx context.Context, database string, files fs.FS, fol
 	if err != nil {
 		return Wrap("connect to "+n.addr, err)
 	}
-	defer func() { _ = conn.Close() }()
+	defer func() {
+		if err != nil { // it may hold the lock still: not for the pool
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		}
+		_ = conn.Close()
+	}()
 	if done, err := version(ctx, conn, database); err == nil && done == len(names) {
 		return nil
 	}

@@ -3,6 +3,7 @@ package mysqldb_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -283,6 +284,62 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 	for _, want := range []string{"nodes[0]", "nodes[2]", "database", "user", "password_file", "replication", "max_conns", "tls", "timeout"} {
 		if !strings.Contains(fmt.Sprint(err), "clusters[0]."+want+":") {
 			t.Errorf("%s is not named: %v", want, err)
+		}
+	}
+}
+
+// TestReleaseLeavesNothingOpen gives connections back in the middle of a DBTx, after every way in which
+// it can end. What the next user of the pool commits must be its own.
+func TestReleaseLeavesNothingOpen(t *testing.T) {
+	t.Parallel()
+	s := mariadb.Shared(t)
+	c := config(t, s)
+	c.MaxConns = 1
+	cluster := open(t, c)
+	if err := cluster.Migrate(t.Context(), c.DatabaseOf(0), files, "m", time.UnixMicro(1)); err != nil {
+		t.Fatal(err)
+	}
+	exec := func(conn *sql.Conn, q string) error {
+		_, err := conn.ExecContext(t.Context(), q)
+		return err
+	}
+	table := c.DatabaseOf(0) + ".line"
+	row := 0
+	for name, end := range map[string]func(conn *sql.Conn) error{
+		"a refused statement": func(conn *sql.Conn) error { return exec(conn, "INSERT INTO "+table+" VALUES (0, 'x')") },
+		"a time limit": func(conn *sql.Conn) error {
+			err := exec(conn, "SET STATEMENT max_statement_time = 0.05 FOR UPDATE "+table+" SET text = SLEEP(60)")
+			if !mysqldb.IsInterrupted(err) || mysqldb.IsLost(err) || !errs.Is(mysqldb.Wrap("wait", err), errs.CodeUnavailable) {
+				t.Errorf("a statement over its time: got %v, want interrupted", err)
+			}
+			return err
+		},
+		"the caller gives up": func(conn *sql.Conn) error {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			_, err := conn.ExecContext(ctx, "UPDATE "+table+" SET text = SLEEP(1)") // the server sleeps on
+			return err
+		},
+		"an error of the caller": func(*sql.Conn) error { return errors.New("ours") },
+	} {
+		row++ // each has its own: what ended late may hold its lock
+		conn, _ := primary(t, cluster)
+		if err := exec(conn, fmt.Sprintf("BEGIN;INSERT INTO %s VALUES (%d, 'half')", table, row)); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		err := end(conn)
+		if err == nil {
+			t.Fatalf("%s: no error", name)
+		}
+		mysqldb.Release(t.Context(), conn, err)
+		next, _ := primary(t, cluster)
+		if err := exec(next, "BEGIN;COMMIT"); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		mysqldb.Release(t.Context(), next, nil)
+		var rows int
+		if err := s.Admin().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM "+table).Scan(&rows); err != nil || rows != 0 {
+			t.Errorf("%s: %d rows were committed, %v", name, rows, err)
 		}
 	}
 }
