@@ -19,8 +19,8 @@ type member struct {
 	stop func() error // ends Run and closes; may be called twice
 }
 
-// startMember opens a ledger that shares the folder and runs it.
-func startMember(t testing.TB, c Config) *member {
+// startMember opens a ledger that shares the folder and runs it, after the hooks.
+func startMember(t testing.TB, c Config, hooks ...func(*Service)) *member {
 	t.Helper()
 	if c.InternalListen == "" {
 		c.InternalListen = "127.0.0.1:0"
@@ -31,6 +31,9 @@ func startMember(t testing.TB, c Config) *member {
 	s, err := Open(context.Background(), c, quiet(clock.System{}))
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, hook := range hooks {
+		hook(s)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

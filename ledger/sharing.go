@@ -131,6 +131,16 @@ func (s *shard) lost(open bool) error {
 	return errNotHere
 }
 
+// stopFor stops a shard whose writer failed with err. With several processes, later work is for whoever
+// writes the shard next: err tells of the jobs in hand, which may have been committed, and nothing of
+// those that come after them.
+func (s *shard) stopFor(err error) {
+	if s.shared {
+		err = errHandedOver
+	}
+	s.stop(err)
+}
+
 // isForOwner reports whether work that was turned away here should be sent to the shard's owner.
 func (s *Service) isForOwner(err error) bool {
 	return s.peers != nil && err != nil && errors.Is(err, errNotHere)

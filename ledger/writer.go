@@ -336,11 +336,11 @@ func (s *shard) write(ctx context.Context, jobs []*job) error {
 	switch {
 	case errors.Is(err, errDiverged):
 		s.log.ErrorContext(ctx, "ledger database lost commits", "shard", s.number, "position", s.head.Load(), "error", err)
-		err = errs.Wrap(err, errs.CodeUnavailable, "shard %d is not what it was", s.number)
-		s.stop(err)
+		err = errs.Wrap(errors.Join(err, s.lost(open)), errs.CodeUnavailable, "shard %d is not what it was", s.number)
+		s.stopFor(err)
 	case fenced:
 		err = errs.Wrap(errors.Join(err, s.lost(open)), errs.CodeUnavailable, "shard %d is written elsewhere", s.number)
-		s.stop(err)
+		s.stopFor(err)
 	case err != nil:
 		s.metrics.failures.Inc()
 		s.log.ErrorContext(ctx, "ledger batch not written", "shard", s.number, "error", err)
