@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -76,7 +77,11 @@ func (s *copyIn) apply(ctx context.Context, b *builder) error {
 			continue
 		}
 		if err := b.copyRow(ctx, c, keys[i]); err != nil {
-			return fmt.Errorf("copy transfer %d-%d: %w", s.from, c.from, err)
+			err = fmt.Errorf("copy transfer %d-%d: %w", s.from, c.from, err)
+			if !b.checked { // it may be here already, from when the bucket lived here or on the way to a third shard
+				err = errors.Join(errDuplicate, err)
+			}
+			return err
 		}
 		b.count(&t, c)
 	}

@@ -357,3 +357,21 @@ func TestSharedShardsMoveNoBuckets(t *testing.T) {
 	w.until(begun.ID, MoveDone)
 	w.sound()
 }
+
+// TestABucketGoesRound moves a player over three shards and back to each, where older rows of theirs are.
+func TestABucketGoesRound(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.Shards = 3; c.SweepEvery = time.Hour })
+	p := w.onShards(1)[0]
+	w.aLife(p, "before/")
+	want := w.posted(PlayerCash(p, nj))
+	for i, to := range []int{1, 2, 0, 2, 1, 0, 1} {
+		w.moved(w.ShardOf(p), to, bucketOf(p))
+		w.must(deposit(fmt.Sprintf("d%d", i), p, 1))
+		want++
+	}
+	if got := w.posted(PlayerCash(p, nj)); got != want {
+		t.Errorf("cash is %d, want %d", got, want)
+	}
+	w.sound()
+}
