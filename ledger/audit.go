@@ -25,10 +25,11 @@ type AuditReport struct {
 	Postings  int64
 	Findings  []Finding // empty: the books are sound; otherwise the first of each unsound shard
 
-	heads      []int64 // of the shards, as audited
-	openGroups int64
-	transits   transitSums
-	homes      map[int]int // bucket -> the shard that serves it or is about to give it away
+	heads        []int64 // of the shards, as audited
+	openGroups   map[string]struct{}
+	reservations []reservation
+	transits     transitSums
+	homes        map[int]int // bucket -> the shard that serves it or is about to give it away
 }
 
 // Finding names the first row of a shard that breaks an invariant.
@@ -65,8 +66,9 @@ func seqKey(seq int64) string { return fmt.Sprintf("seq %d", seq) }
 // reads, the files' write-ahead logs cannot be emptied and may grow.
 //
 // Not proved: that the newest batches are all there. A log cut at its end verifies; compare its head
-// with one that was published elsewhere. That the transits of all shards sum to zero is proved only if
-// no group is open and nobody wrote while the shards were read one after the other.
+// with one that was published elsewhere. That nothing is reserved for a group that has ended, and that the
+// transits of all shards sum to zero (if no group is open), is proved only if nobody wrote while the
+// shards were read one after the other.
 func Audit(ctx context.Context, o AuditOptions) (AuditReport, error) {
 	opened, err := openBooks(ctx, o.Dir, o.Clusters, 1)
 	if err != nil {
@@ -91,7 +93,7 @@ func audit(ctx context.Context, opened *bookSet, o *AuditOptions) (AuditReport, 
 			return report, fmt.Errorf("audit shard %d: %w", n, err)
 		}
 	}
-	return report, report.checkTransits(func(shard int) (int64, error) { return opened.shards[shard].head(ctx) })
+	return report, report.checkGroups(func(shard int) (int64, error) { return opened.shards[shard].head(ctx) })
 }
 
 // auditShard audits one shard in one snapshot. first is the number of shards that the books began

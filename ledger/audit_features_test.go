@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 )
@@ -124,7 +125,39 @@ func TestAuditOfTransits(t *testing.T) {
 	}
 	report := AuditReport{heads: []int64{3, 4}, transits: transitSums{{"US-NJ", "USD"}: 30}}
 	head := func(n int) (int64, error) { return report.heads[n], nil }
-	if err := report.checkTransits(head); err != nil || len(report.Findings) != 1 || report.Findings[0].Key != "transit/US-NJ" {
+	if err := report.checkGroups(head); err != nil || len(report.Findings) != 1 || report.Findings[0].Key != "transit/US-NJ" {
 		t.Errorf("got %v, %v, want the transit to be found", report.Findings, err)
+	}
+}
+
+// TestAuditOfReservations ends a group that has reserved something and was never decided, as no caller does.
+func TestAuditOfReservations(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.Shards = 2; c.SweepEvery = time.Hour })
+	players := w.onShards(2)
+	w.must(deposit("d", players[1], 100))
+	list := gift("g", players[1], players[0], 30)
+	slices.Reverse(list) // who receives decides
+	w.leaveGroup("g", list, 2)
+	w.wantSound() // the group is open
+	p, err := planGroup(Group{"g", list})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.restart()
+	home := groupPart{shard: 0, indexes: []int{0}}
+	if _, err := w.groupStep(context.Background(), LaneInteractive, p, groupStep{do: groupEnd}, home); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.stop(); err != nil {
+		t.Fatal(err)
+	}
+	report, err := Audit(context.Background(), AuditOptions{Dir: w.config.Dir})
+	if err != nil || len(report.Findings) != 1 {
+		t.Fatalf("got %v, %v, want one finding", report.Findings, err)
+	}
+	f := report.Findings[0]
+	if f.Shard != 1 || f.Invariant != "nothing is reserved for a group that has ended" || f.Table != "hold" {
+		t.Errorf("got %s", f)
 	}
 }

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"matchday/errs"
@@ -24,7 +23,7 @@ func (b *builder) group(ctx context.Context, j *job) error {
 	case groupDecide:
 		return b.decideGroup(ctx, j)
 	case groupFinish:
-		return b.finishGroup(ctx, j)
+		return b.finishMembers(ctx, j, j.group.refusal)
 	default:
 		return b.endGroup(s)
 	}
@@ -44,7 +43,7 @@ func (b *builder) serves(s *groupStep) bool {
 func (s *groupStep) keys() []string {
 	group := s.plan.key
 	out := []string{outcomeKey(group), beginKey(group), endKey(group)}
-	if s.do == groupPrepare || s.do == groupFinish {
+	if s.do == groupPrepare || s.do == groupFinish || s.do == groupDecide && !s.alone {
 		for _, i := range s.indexes {
 			out = append(out, reservationKey(group, i), completionKey(group, i))
 		}
@@ -71,12 +70,6 @@ func (b *builder) seen(key string) (seen, bool) {
 		return seen{old.seq, old.print, old.code, old.detail, old.extra, old.holdSeq != 0}, true
 	}
 	return seen{}, false
-}
-
-// isOf reports whether the row belongs to the group.
-func (s *seen) isOf(group string) bool {
-	x, err := decodeExtra(s.extra)
-	return err == nil && x.Group == group
 }
 
 // beginGroup keeps the group as it was asked for.
@@ -127,43 +120,35 @@ func (b *builder) decideGroup(ctx context.Context, j *job) error {
 	if outcome, ok := b.seen(s.head.t.Key); ok {
 		return b.repeatOutcome(ctx, j, &outcome)
 	}
-	if s.refusal != nil {
-		b.refuseGroup(j, s.refusal)
-		return nil
-	}
-	for n := range j.entries {
-		if _, used := b.seen(j.entries[n].t.Key); used {
-			return b.keyUsed(j, n, begun)
-		}
-	}
-	failed, err := b.applyAll(ctx, j)
-	if err != nil {
+	failed, err := b.decideMembers(ctx, j, begun)
+	switch {
+	case err != nil || s.reply.err != nil:
 		return err
-	}
-	if failed != nil {
-		if failed.logged || begun {
-			b.refuseGroup(j, &failed.groupRefusal)
-		} else {
-			j.answerUnlogged(&failed.groupRefusal)
-		}
+	case failed == nil:
+		b.outcome(j, nil)
+		return nil
+	case failed.logged || begun: // a group that has begun elsewhere must have an outcome
+		return b.refuseGroup(ctx, j, &failed.groupRefusal)
+	default:
+		j.answerUnlogged(&failed.groupRefusal)
 		return nil
 	}
-	b.outcome(j, nil)
-	return nil
 }
 
-// keyUsed answers a group one of whose keys was used outside of it. A group that has begun elsewhere
-// must have an outcome, so it is refused; another leaves no trace.
-func (b *builder) keyUsed(j *job, n int, begun bool) error {
+// decideMembers applies the deciding shard's transfers unless the group is refused already: by a shard that
+// prepared, or by what the log has of a transfer.
+func (b *builder) decideMembers(ctx context.Context, j *job, begun bool) (*failedMember, error) {
 	s := j.group
-	e := conflict(j.entries[n].t.Key, "group").(*errs.Error) //nolint:errorlint,forcetypeassert // made here
-	r := &groupRefusal{failed: s.indexes[n], code: e.Code, detail: e.Detail}
-	if begun {
-		b.refuseGroup(j, r)
-		return nil
+	why := s.refusal
+	if why.isLinked() {
+		if found := b.refusedBefore(j, begun); found != nil {
+			why = found
+		}
 	}
-	j.answerUnlogged(r)
-	return nil
+	if why != nil {
+		return &failedMember{groupRefusal: *why}, nil
+	}
+	return b.applyAll(ctx, j, begun)
 }
 
 // failedMember is the transfer for which a group fails; logged if the log keeps such a refusal.
@@ -172,10 +157,23 @@ type failedMember struct {
 	logged bool
 }
 
-// applyAll applies the entries, or takes them back at the first that is refused.
-func (b *builder) applyAll(ctx context.Context, j *job) (*failedMember, error) {
+// applyAll applies the entries, or takes them back at the first that is refused. Those that were reserved,
+// here or before their player moved here, are completed.
+func (b *builder) applyAll(ctx context.Context, j *job, begun bool) (*failedMember, error) {
 	b.mayUndo()
 	for n := range j.entries {
+		if begun && b.reserved(j, n) {
+			err := b.complete(ctx, j, n)
+			if broken, ok := asAnswer(err); ok {
+				b.takeBack()
+				j.group.reply.err = broken
+				return nil, nil
+			}
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
 		err := b.decide(ctx, &j.entries[n])
 		failed, logged := asAnswer(err)
 		if err != nil && !logged {
@@ -194,25 +192,35 @@ func (b *builder) applyAll(ctx context.Context, j *job) (*failedMember, error) {
 	return nil, nil
 }
 
-// refuseGroup logs the refusal of a part's transfers and of the group.
-func (b *builder) refuseGroup(j *job, why *groupRefusal) {
-	b.refuseMembers(j, why)
-	b.outcome(j, why)
-	j.group.reply.refusal = why
-}
-
-// refuseMembers logs that none of the part's transfers is made. A key that was used outside the group
-// keeps its answer there.
-func (b *builder) refuseMembers(j *job, why *groupRefusal) {
+// refuseGroup logs the refusal of a part's transfers and of the group, and gives back what was reserved
+// for them.
+func (b *builder) refuseGroup(ctx context.Context, j *job, why *groupRefusal) error {
+	for n := range j.entries {
+		err := b.release(ctx, j, n)
+		if broken, ok := asAnswer(err); ok {
+			j.group.reply.err = broken
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 	for n := range j.entries {
 		b.refuseMember(j, n, why)
 	}
+	b.outcome(j, why)
+	j.group.reply.refusal = why
+	return nil
 }
 
+// refuseMember logs that a transfer of the part is not made. A key that has an answer keeps it.
 func (b *builder) refuseMember(j *job, n int, why *groupRefusal) {
 	e := &j.entries[n]
 	refusal := why.of(j.group.indexes[n])
-	if _, used := b.seen(e.t.Key); used {
+	if old, used := b.seen(e.t.Key); used {
+		if old.isOf(j.group.plan.key) && old.code != "" {
+			refusal = errs.New(old.code, "%s", old.text)
+		}
 		e.out.Err = refusal
 		return
 	}
@@ -240,7 +248,7 @@ func (b *builder) accountsOf(e *entry) []*account {
 func (b *builder) outcome(j *job, why *groupRefusal) {
 	s := j.group
 	head := s.head
-	x := extra{Group: s.plan.key, Outcome: &outcomeExtra{Members: len(j.entries)}}
+	x := extra{Group: s.plan.key, Outcome: &outcomeExtra{Members: b.ownRows(j)}}
 	if why != nil {
 		x.Outcome.Failed = &why.failed
 	}
@@ -263,30 +271,12 @@ func (b *builder) repeatOutcome(ctx context.Context, j *job, old *seen) error {
 	if old.code != "" {
 		x, err := decodeExtra(old.extra)
 		if err != nil || x.Outcome == nil || x.Outcome.Failed == nil {
-			return errors.Join(errs.New(errs.CodeInternal, "the outcome of group %s cannot be read", s.plan.key), err)
+			s.reply.err = errs.Wrap(err, errs.CodeInternal, "the outcome of group %s cannot be read", s.plan.key)
+			return nil
 		}
 		s.reply.refusal = &groupRefusal{*x.Outcome.Failed, old.code, old.text}
 	}
-	for n := range j.entries {
-		if err := b.repeat(ctx, j, n, s.reply.refusal); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// repeat answers one transfer of a group that was decided: from its row, or, if its key was used outside
-// the group, from the refusal.
-func (b *builder) repeat(ctx context.Context, j *job, n int, refusal *groupRefusal) error {
-	e := &j.entries[n]
-	if old, ok := b.seen(e.t.Key); ok && old.isOf(j.group.plan.key) {
-		return b.apply(ctx, e)
-	}
-	if refusal == nil {
-		return errs.New(errs.CodeInternal, "transfer %s of a committed group is not in the log", e.t.Key)
-	}
-	e.out.Replayed, e.out.Err = true, refusal.of(j.group.indexes[n])
-	return nil
+	return b.finishMembers(ctx, j, s.reply.refusal)
 }
 
 // answerUnlogged answers a part's transfers without a trace in the log.
@@ -298,30 +288,19 @@ func (j *job) answerUnlogged(why *groupRefusal) {
 }
 
 // prepareGroup reserves what the part's transfers need: debits of players are held, accounts are opened,
-// credits are tried against the limits. If one is refused, all of the part are, for good.
+// credits are tried against the limits. If one is refused, so are all of the part that are not reserved yet, for
+// good; what is reserved is given back when the group ends.
 func (b *builder) prepareGroup(ctx context.Context, j *job) error {
 	s := j.group
-	if old, ok := b.seen(reservationKey(s.plan.key, s.indexes[0])); ok && old.isOf(s.plan.key) {
+	if s.reply.refusal = b.refusedBefore(j, true); s.reply.refusal != nil {
 		return nil
-	}
-	for n := range j.entries {
-		old, used := b.seen(j.entries[n].t.Key)
-		switch {
-		case !used:
-		case !old.isOf(s.plan.key):
-			e := conflict(j.entries[n].t.Key, "group").(*errs.Error) //nolint:errorlint,forcetypeassert // made here
-			s.reply.refusal = &groupRefusal{s.indexes[n], e.Code, e.Detail}
-			return nil
-		case s.reply.refusal == nil || old.code != errs.CodeLinkedFailed:
-			s.reply.refusal = &groupRefusal{s.indexes[n], old.code, old.text}
-		}
-	}
-	if s.reply.refusal != nil {
-		return nil // refused before
 	}
 	b.mayUndo()
 	credits := map[*account]int64{}
 	for n := range j.entries {
+		if b.reserved(j, n) {
+			continue
+		}
 		refusal, err := b.reserveMember(ctx, &j.entries[n], s.plan.key, s.indexes[n], credits)
 		if err != nil {
 			return err
@@ -329,12 +308,21 @@ func (b *builder) prepareGroup(ctx context.Context, j *job) error {
 		if refusal != nil {
 			b.takeBack()
 			s.reply.refusal = &groupRefusal{s.indexes[n], refusal.Code, refusal.Detail}
-			b.refuseMembers(j, s.reply.refusal)
+			b.refuseUnreserved(j)
 			return nil
 		}
 	}
 	b.keep()
 	return nil
+}
+
+// refuseUnreserved logs the refusal of the part's transfers for which nothing is reserved.
+func (b *builder) refuseUnreserved(j *job) {
+	for n := range j.entries {
+		if !b.reserved(j, n) {
+			b.refuseMember(j, n, j.group.reply.refusal)
+		}
+	}
 }
 
 // never is when the reservation of a group would run out: only its group ends it.
@@ -376,86 +364,4 @@ func (b *builder) reserveMember(ctx context.Context, e *entry, group string, i i
 	}
 	b.finish(b.begin(&head), &head)
 	return nil, nil
-}
-
-// finishGroup brings the outcome to a shard that was asked to prepare.
-func (b *builder) finishGroup(ctx context.Context, j *job) error {
-	s := j.group
-	for n := range j.entries {
-		e := &j.entries[n]
-		old, used := b.seen(e.t.Key)
-		var err error
-		switch {
-		case used && old.isOf(s.plan.key):
-			err = b.apply(ctx, e)
-		case s.refusal == nil:
-			err = b.complete(ctx, e, s.plan.key, s.indexes[n], used)
-		default:
-			err = b.release(ctx, e, s.plan.key, s.indexes[n])
-			b.refuseMember(j, n, s.refusal)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// complete makes a transfer whose part was reserved. Nothing can refuse it any more. If its key was used
-// outside the group after the group began, it gets a key of the group's.
-func (b *builder) complete(ctx context.Context, e *entry, group string, i int, used bool) error {
-	if used {
-		t := *e.t
-		t.Key = completionKey(group, i)
-		other := *e
-		other.t, e = &t, &other
-		if _, done := b.seen(t.Key); done {
-			return b.apply(ctx, e)
-		}
-	}
-	reserved, ok := b.seen(reservationKey(group, i))
-	accounts := b.accountsOf(e)
-	if !ok || accounts == nil {
-		return errs.New(errs.CodeInternal, "transfer %d of group %s was never reserved", i, group)
-	}
-	var h *holdEntry
-	if reserved.holds {
-		var err error
-		if h, err = b.findHold(ctx, reservationKey(group, i)); err != nil {
-			return err
-		}
-	}
-	r := b.begin(e)
-	for n, a := range accounts {
-		held := int64(0)
-		if h != nil && a == h.source {
-			held = -h.amount
-		}
-		b.post(r, a, e.t.Postings[n].AmountMinor, held)
-	}
-	if h != nil {
-		b.saveHold(h)
-		h.state, h.posted = holdPosted, h.amount
-		b.endHold(h, r)
-	}
-	b.finish(r, e)
-	return nil
-}
-
-// release gives back what was reserved for a transfer, if anything was.
-func (b *builder) release(ctx context.Context, e *entry, group string, i int) error {
-	reserved, ok := b.seen(reservationKey(group, i))
-	if !ok || !reserved.holds {
-		return nil
-	}
-	h, err := b.findHold(ctx, reservationKey(group, i))
-	if err != nil || h.state != holdOpen {
-		return err
-	}
-	t := &Transfer{
-		Key: releaseKey(group, i), Kind: KindRelease, Player: e.t.Player, Jurisdiction: e.t.Jurisdiction,
-		Currency: e.t.Currency, HoldKey: h.key,
-	}
-	b.end(h, &entry{t: t, print: t.fingerprint(), extra: encodeExtra(extra{Group: group})})
-	return nil
 }

@@ -379,14 +379,16 @@ func (s *Service) drive(ctx context.Context, lane Lane, p *groupPlan, parts []gr
 	}
 	var refusal *groupRefusal
 	for _, part := range others {
-		if state.decided || refusal != nil {
+		if state.decided || !refusal.isLinked() {
 			break
 		}
 		reply, err := s.groupStep(ctx, lane, p, groupStep{do: groupPrepare}, part)
 		if err != nil {
 			return openGroupError(err, p.key)
 		}
-		refusal = reply.refusal
+		if reply.refusal != nil { // linked to another: players of one part have moved apart
+			refusal = reply.refusal
+		}
 	}
 	reply, err := s.groupStep(ctx, lane, p, groupStep{do: groupDecide, refusal: refusal}, home)
 	if err != nil {
@@ -396,9 +398,9 @@ func (s *Service) drive(ctx context.Context, lane Lane, p *groupPlan, parts []gr
 		if _, err := s.groupStep(ctx, lane, p, groupStep{do: groupFinish, refusal: reply.refusal}, part); err != nil {
 			return openGroupError(err, p.key)
 		}
-		for _, i := range part.indexes { // refused while it was prepared is no replay for who asked first
-			p.results[i].Replayed = reply.again
-		}
+	}
+	for i := range p.results { // refused while it was prepared is no replay for who asked first
+		p.results[i].Replayed = reply.again
 	}
 	if state.ended {
 		return nil
@@ -422,9 +424,11 @@ func openGroupError(err error, key string) error {
 // mayBegin refuses a new group over several shards that is too large for its first row, or has a
 // transfer whose key was used before. (A key that is taken only after this look refuses the group.)
 func (s *Service) mayBegin(ctx context.Context, p *groupPlan, parts []groupPart) error {
-	_, begun, err := s.shards[parts[0].shard].store.answered(ctx, beginKey(p.key))
-	if err != nil || begun {
-		return err
+	home := s.shards[parts[0].shard].store
+	for _, key := range []string{beginKey(p.key), outcomeKey(p.key)} { // the latter alone: it was on one shard then
+		if _, known, err := home.answered(ctx, key); err != nil || known {
+			return err
+		}
 	}
 	if p.bytes > maxSpreadBytes {
 		return errs.New(errs.CodeTooLarge, "the group has %d bytes, at most %d over several shards", p.bytes, maxSpreadBytes)
