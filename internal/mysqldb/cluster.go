@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -34,6 +35,14 @@ type Cluster struct {
 
 	mu      sync.Mutex // held while the primary is looked for, so that one look serves all who wait
 	primary *node      // nil: not known
+
+	term atomic.Pointer[Term]
+}
+
+// Term is the time during which one node was the primary, as this process found it.
+type Term struct {
+	Node   string
+	Number int64 // of the nodes that were found one after the other; the same node again is no new term
 }
 
 // node is one server.
@@ -216,6 +225,15 @@ func (c *Cluster) Forget(addr string) {
 	}
 }
 
+// Term returns the newest term, also while the primary is not known. It never waits. What a caller of
+// this cluster has from another primary it has after the term has changed.
+func (c *Cluster) Term() Term {
+	if now := c.term.Load(); now != nil {
+		return *now
+	}
+	return Term{}
+}
+
 // find returns the primary, looking for it if it is not known.
 func (c *Cluster) find(ctx context.Context) (*node, error) {
 	c.mu.Lock()
@@ -236,6 +254,9 @@ func (c *Cluster) find(ctx context.Context) (*node, error) {
 		return nil, err
 	}
 	c.primary = writable[0]
+	if now := c.Term(); now.Node != c.primary.addr {
+		c.term.Store(&Term{c.primary.addr, now.Number + 1})
+	}
 	c.log.InfoContext(ctx, "database primary found", "node", c.primary.addr)
 	return c.primary, nil
 }

@@ -127,5 +127,35 @@ func (s *server) holds(at mysql.GTIDSet) (kept, known bool, oldest mysql.GTIDSet
 	if err != nil {
 		return false, false, nil, err
 	}
-	return at.Contain(oldest), newest.Contain(at), oldest, nil
+	known = newest.Contain(at)
+	if position, ok := at.(*mysql.MariadbGTIDSet); ok && known {
+		known, err = s.logged(position)
+	}
+	return at.Contain(oldest), known, oldest, err
+}
+
+// logged reports whether a MariaDB has logged each GTID of the position. Its position at the end does
+// not tell: a commit of another server with the same number may stand there, where a fail-over lost some.
+func (s *server) logged(at *mysql.MariadbGTIDSet) (bool, error) {
+	text, err := s.ask(`SELECT @@global.gtid_binlog_state`)
+	if err != nil {
+		return false, err
+	}
+	last := map[[2]uint32]uint64{} // of each server in each domain
+	for one := range strings.SplitSeq(text, ",") {
+		if one == "" {
+			continue // nothing is logged
+		}
+		gtid, err := mysql.ParseMariadbGTID(strings.TrimSpace(one))
+		if err != nil {
+			return false, fmt.Errorf("binlog state %q of %s: %w", text, s.node, err)
+		}
+		last[[2]uint32{gtid.DomainID, gtid.ServerID}] = gtid.SequenceNumber
+	}
+	for _, gtid := range at.Sets {
+		if last[[2]uint32{gtid.DomainID, gtid.ServerID}] < gtid.SequenceNumber {
+			return false, nil
+		}
+	}
+	return true, nil
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-mysql-org/go-mysql/mysql"
@@ -47,6 +48,8 @@ type reader struct {
 	asked   chan struct{}    // has an element once a relay came
 	started chan struct{}    // closed when all places are decided
 
+	// term is that of the primary whose binlog the batches that are ready came from, or are known to be in.
+	term     atomic.Int64
 	position mysql.GTIDSet // after the last whole DBTx; nil: not begun. Of the goroutine of run.
 }
 
@@ -91,6 +94,10 @@ func (r *reader) check(ctx context.Context, s *shard, after int64, source string
 	r.metrics.stopped(s.number, true)
 	return &PurgedError{Shard: s.number, Node: on.node, After: after, Position: source, Oldest: oldest.String()}
 }
+
+// isCurrent reports whether the binlog's node is still the primary for all that this process knows. The
+// books show nothing of another primary before this is false.
+func (r *reader) isCurrent() bool { return r.term.Load() == r.cluster.Term().Number }
 
 // join tells the reader where a shard's relay is and waits until it has begun.
 func (r *reader) join(ctx context.Context, s *shard, after int64, source string) error {
@@ -160,9 +167,14 @@ func (r *reader) session(ctx context.Context) error {
 		return err
 	}
 	defer on.close()
+	term := r.cluster.Term()
+	if term.Node != on.node {
+		return errMoved
+	}
 	if err := r.begin(ctx, on); err != nil {
 		return err
 	}
+	r.term.Store(term.Number)
 	stop := make(chan struct{})
 	syncer, err := r.syncer(on, stop)
 	if err != nil {
@@ -260,12 +272,12 @@ func (r *reader) begin(ctx context.Context, on *server) error {
 	from := map[*shard]mysql.GTIDSet{}
 	for s, p := range r.places {
 		at, err := on.parse(p.source)
-		if p.source == "" || err != nil || !newest.Contain(at) {
+		if p.source == "" || err != nil {
 			continue
 		}
-		if kept, _, _, err := on.holds(at); err != nil {
+		if kept, known, _, err := on.holds(at); err != nil {
 			return err
-		} else if kept {
+		} else if kept && known {
 			from[s] = at
 			if r.position.Contain(at) {
 				r.position = at

@@ -155,8 +155,11 @@ func (s *shard) read(ctx context.Context, after int64, maxRecords int) ([]stream
 		return nil, nil
 	}
 	if len(s.ready) > 0 && s.ready[0].First <= after+1 {
-		defer s.mu.Unlock()
-		return s.committed(maxRecords), nil
+		if list, ok := s.committed(maxRecords); ok {
+			s.mu.Unlock()
+			return list, nil
+		}
+		s.drop()
 	}
 	s.mu.Unlock()
 	return s.fromBooks(ctx, after, maxRecords)
@@ -179,16 +182,21 @@ func (s *shard) take(after int64) {
 	}
 }
 
-// committed returns the batches that are ready and committed for good.
-func (s *shard) committed(maxRecords int) []stream.Batch {
+// committed returns the batches that are ready and committed for good. It reports false if they may
+// be of a primary of the past: that one's last batches may never have been committed for good, and the
+// books may have others at the same sequences.
+func (s *shard) committed(maxRecords int) ([]stream.Batch, bool) {
 	head := s.books.Head(s.number)
+	if !s.reader.isCurrent() { // asked after the head: see there
+		return nil, false
+	}
 	n, records := 0, 0
 	for n < len(s.ready) && s.ready[n].Last <= head && (n == 0 || records+len(s.ready[n].Records) <= maxRecords) {
 		records += len(s.ready[n].Records)
 		n++
 	}
 	s.reader.metrics.fromBinlog.Add(n)
-	return append([]stream.Batch(nil), s.ready[:n]...)
+	return append([]stream.Batch(nil), s.ready[:n]...), true
 }
 
 // fromBooks reads the tables.

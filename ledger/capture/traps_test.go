@@ -228,6 +228,47 @@ func TestCommitsLostWithAPrimaryAreForgotten(t *testing.T) {
 	r.same(tables)
 }
 
+// TestTheBinlogOfAnOldPrimaryIsNotBelieved: a primary that is cut off goes on showing its binlog, with a
+// batch that was never committed for good, while the writer commits another one at the same sequences
+// elsewhere. A relay must get the second.
+func TestTheBinlogOfAnOldPrimaryIsNotBelieved(t *testing.T) {
+	first, second := server(t), server(t)
+	tables := newTables(t, first, 1)
+	if err := second.Replicate(t.Context(), first, false); err != nil {
+		t.Fatal(err)
+	}
+	w := tables.open(capture.Config{}, first.Addr(), second.Addr())
+	r := w.follow(0)
+	tables.commit(0, 20)
+	r.until(20)
+	eventually(t, "the replica has the first batch", func() bool {
+		var seq int
+		err := second.Admin().QueryRow(`SELECT seq FROM ` + tables.database(0) + `.shard`).Scan(&seq)
+		return err == nil && seq == 20
+	})
+	tables.exec(second, `STOP SLAVE`)
+	tables.show(false)
+	tables.commit(0, 5)
+	for range 2 { // each waits for a second: the binlog has shown it, and it was held back
+		if err := r.next(); err != nil || r.last != 20 {
+			t.Fatalf("got up to %d, %v, want nothing beyond 20", r.last, err)
+		}
+	}
+	tables.exec(first, `SET GLOBAL read_only = ON`)
+	tables.exec(second, `RESET SLAVE ALL; SET GLOBAL read_only = OFF`)
+	w.cluster.Forget(first.Addr())
+	if _, node, err := w.cluster.PrimaryReads(t.Context()); err != nil || node != second.Addr() { // as the writer does
+		t.Fatalf("primary %s: %v", node, err)
+	}
+	tables.move(second)
+	tables.commitData(0, 5, `{"other":%d}`)
+	tables.show(true)
+	r.until(25)
+	tables.commit(0, 5) // and the binlog of the new one goes on
+	r.until(30)
+	r.same(tables)
+}
+
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for range 1200 {
