@@ -185,6 +185,57 @@ func TestForwardedAnswersAreTheOwnersAnswers(t *testing.T) {
 	}
 }
 
+// TestGroupsOverShardsOfOtherProcesses: a group that nobody writes all of ends the same whoever takes it.
+func TestGroupsOverShardsOfOtherProcesses(t *testing.T) {
+	t.Parallel()
+	c := Config{Dir: t.TempDir(), Shards: 2, SweepEvery: 20 * time.Millisecond}
+	one := startMember(t, c)
+	wantSpread(t, 2, one)
+	two := startMember(t, c)
+	wantSpread(t, 2, one, two)
+	players := playersOn(t, one.Service, 2)
+	ctx := context.Background()
+	for i, p := range players {
+		if r, err := one.Commit(ctx, LaneInteractive, deposit(fmt.Sprintf("d%d", i), p, 100)); err != nil || r.Err != nil {
+			t.Fatal(r, err)
+		}
+	}
+	both := []*member{one, two}
+	for i, from := range []int{0, 1, 0, 1} { // each member, out of its own shard and out of the other's
+		taker, other := both[i/2], both[1-i/2]
+		key := fmt.Sprintf("g%d", i)
+		g := Group{key, gift(key, players[from], players[1-from], int64(10+i))}
+		got, err := taker.CommitGroup(ctx, LaneInteractive, g)
+		if err != nil || len(got) != 2 || got[0].Replayed {
+			t.Fatalf("group %s: %+v, %v", key, got, err)
+		}
+		again, err := other.CommitGroup(ctx, LaneInteractive, g)
+		for n := range again {
+			if !again[n].Replayed || again[n].Position != got[n].Position || !again[n].At.Equal(got[n].At) {
+				t.Errorf("group %s at the other process, transfer %d: %+v, was %+v", key, n, again[n], got[n])
+			}
+		}
+		if err != nil {
+			t.Errorf("group %s at the other process: %v", key, err)
+		}
+		tooMuch := Group{key + "/too-much", gift(key+"/too-much", players[from], players[1-from], 1000)}
+		if _, err := taker.CommitGroup(ctx, LaneInteractive, tooMuch); !errs.Is(err, errs.CodeInsufficientFunds) {
+			t.Errorf("group %s: got %v, want insufficient_funds", tooMuch.Key, err)
+		}
+	}
+	for i, want := range []int64{100 - 10 + 11 - 12 + 13, 100 + 10 - 11 + 12 - 13} {
+		if b, err := one.Balance(ctx, PlayerCash(players[i], nj)); err != nil || b.PostedMinor != want || b.HeldMinor != 0 {
+			t.Errorf("balance of player %d: %+v, %v, want %d", i, b, err, want)
+		}
+	}
+	for _, m := range both {
+		if err := m.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantSound(t, c.Dir)
+}
+
 // TestAWriterThatWasReplacedHandsItsWorkOn takes a shard away behind the keeper's back: the writer
 // notices at its next commit, stops, and the call is answered all the same.
 func TestAWriterThatWasReplacedHandsItsWorkOn(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -224,6 +225,48 @@ func TestAnAbortedMoveLeavesTheBucketServed(t *testing.T) {
 		t.Errorf("cash is %d", got)
 	}
 	w.sound()
+}
+
+// TestABucketWaitsForGroupsLeftAtAnyStep: what a group reserved is looked for where it was reserved, so the
+// bucket moves when the group has ended, and not before.
+func TestABucketWaitsForGroupsLeftAtAnyStep(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ steps, mover int }{{1, 0}, {2, 0}, {2, 1}, {3, 1}, {4, 0}} {
+		t.Run(fmt.Sprintf("after %d steps, player %d", tt.steps, tt.mover), func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, func(c *Config) { c.Shards = 2; c.SweepEvery = time.Hour })
+			players := w.onShards(2)
+			w.must(deposit("d", players[1], 100))
+			list := gift("g", players[1], players[0], 30)
+			list[0], list[1] = list[1], list[0] // the first decides, the second reserves
+			defer w.groups.take("g")()          // or the sweeper's first pass may end it
+			w.leaveGroup("g", list, tt.steps)
+			p := players[tt.mover]
+			m, err := w.StartMove(t.Context(), MoveRequest{Buckets: []int{bucketOf(p)}, From: tt.mover, To: 1 - tt.mover})
+			if err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the move is held up", func() bool {
+				now, err := w.directory.move(t.Context(), m.ID)
+				if err != nil || now.Step == MoveDone {
+					t.Fatalf("the move is %s, %v", now.Step, err)
+				}
+				return strings.Contains(now.Problem, errOpenGroup.Error())
+			})
+			w.must(deposit("meanwhile", p, 1)) // it is served where it is
+			w.group("g", list, "", "")
+			w.until(m.ID, MoveDone)
+			w.group("g", list, "", "") // a replay, from another shard
+			w.must(stake("s", players[0], 30))
+			want := []int64{0, 70}
+			want[tt.mover]++
+			for i, minor := range want {
+				w.wantBalance(PlayerCash(players[i], nj), minor, 0)
+			}
+			w.wantBalance(Transit(nj), 0, 0)
+			w.sound()
+		})
+	}
 }
 
 // TestAKeyThatTwoPlayersUsed moves a player to a shard where another has the same key.
