@@ -63,7 +63,7 @@ fuzz: ## fuzz every parser for FUZZTIME each (10s)
 			$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(or $(FUZZTIME),10s) $$target; \
 		done; done
 
-setup: ## install what the tests need on Debian (Chromium)
+setup: ## install what the tests need on Debian (Chromium, MariaDB)
 	@scripts/setup.sh
 
 clean: ## remove what was built and run here
