@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -81,15 +83,9 @@ type DirectoryConfig struct {
 // openDirectory opens the directory of the books. If it is new or lost it is filled: with an even
 // spread over as many shards as the books began with.
 func openDirectory(ctx context.Context, c Config, f *fleet, first int, clk clock.Clock) (*directory, error) {
-	var db directoryDB
-	var err error
-	if cluster := f.named(c.Directory.Cluster); cluster != nil {
-		db, err = openMySQLDirectory(ctx, cluster, clk.Now())
-	} else {
-		db, err = openSQLiteDirectory(ctx, c, clk.Now())
-	}
+	db, err := openDirectoryDB(ctx, c, f, clk.Now())
 	if err != nil {
-		return nil, fmt.Errorf("open directory: %w", err)
+		return nil, err
 	}
 	d := &directory{db: db, clock: clk}
 	err = d.fill(ctx, first, c.shards())
@@ -99,6 +95,41 @@ func openDirectory(ctx context.Context, c Config, f *fleet, first int, clk clock
 	if err != nil {
 		_ = db.close()
 		return nil, fmt.Errorf("fill directory: %w", err)
+	}
+	return d, nil
+}
+
+// openDirectoryDB opens the database where the configuration says that it is.
+func openDirectoryDB(ctx context.Context, c Config, f *fleet, now time.Time) (db directoryDB, err error) {
+	if cluster := f.named(c.Directory.Cluster); cluster != nil {
+		db, err = openMySQLDirectory(ctx, cluster, now)
+	} else {
+		db, err = openSQLiteDirectory(ctx, c, now)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open directory: %w", err)
+	}
+	return db, nil
+}
+
+// openDirectoryAsIs opens the directory for a tool: one that is lost or empty is not_found and stays
+// so. Only a process that opens the shards too knows what to fill it with.
+func openDirectoryAsIs(ctx context.Context, c Config, f *fleet, clk clock.Clock) (*directory, error) {
+	const filled = `SELECT COALESCE(MAX(first), 0) FROM placement`
+	if _, err := os.Stat(directoryFile(c.Dir)); c.Directory.Cluster == "" && err != nil {
+		return nil, errs.New(errs.CodeNotFound, "there is no directory in %s: start a process on the books", c.Dir)
+	}
+	db, err := openDirectoryDB(ctx, c, f, clk.Now())
+	if err != nil {
+		return nil, err
+	}
+	d := &directory{db: db, clock: clk}
+	err = db.read(ctx, filled, nil, func(rows *sql.Rows) error { return rows.Scan(&d.first) })
+	if err == nil && d.first == 0 {
+		err = errs.New(errs.CodeNotFound, "the directory is empty: start a process on the books")
+	}
+	if err != nil {
+		return nil, errors.Join(sqldb.Wrap("read directory", err), db.close())
 	}
 	return d, nil
 }

@@ -189,6 +189,34 @@ func TestReaderFollowsTheDirectory(t *testing.T) {
 	}
 }
 
+// TestToolsDoNotFillALostDirectory asks the tools beside books whose directory has lost its rows. Filled
+// by them it would have an even spread over the shards of the configuration, which are not those that
+// the books began with.
+func TestToolsDoNotFillALostDirectory(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.Shards = 2 })
+	if err := w.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(directoryFile(w.config.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	db, err := openSQLiteDirectory(t.Context(), w.config, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.close() })
+	w.config.Shards = 5
+	if _, err := ListShards(t.Context(), w.config, w.clock); !errs.Is(err, errs.CodeNotFound) {
+		t.Errorf("shards of an empty directory: %v, want not_found", err)
+	}
+	var rows int
+	const q = `SELECT (SELECT COUNT(*) FROM placement) + (SELECT COUNT(*) FROM bucket) + (SELECT COUNT(*) FROM shard)`
+	if err := db.db.Read.QueryRowContext(t.Context(), q).Scan(&rows); err != nil || rows != 0 {
+		t.Errorf("the tool wrote %d rows, %v", rows, err)
+	}
+}
+
 func TestListShards(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(c *Config) { c.Shards = 3 })

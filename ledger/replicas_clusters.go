@@ -167,7 +167,7 @@ func askNodes(ctx context.Context, c *mysqldb.Cluster, shard int, nodes []string
 	return out
 }
 
-// openForReplicas opens the directory and the clusters of books that exist.
+// openForReplicas opens the directory and the clusters of books that exist, and makes nothing.
 func openForReplicas(ctx context.Context, c Config, clk clock.Clock) (*directory, *fleet, error) {
 	if len(c.Clusters) == 0 {
 		return nil, nil, errs.New(errs.CodeInvalid, "no shard is on a cluster: SQLite shards have no replicas")
@@ -176,7 +176,7 @@ func openForReplicas(ctx context.Context, c Config, clk clock.Clock) (*directory
 	if err != nil {
 		return nil, nil, err
 	}
-	d, err := openDirectory(ctx, c, f, c.shards(), clk)
+	d, err := openDirectoryAsIs(ctx, c, f, clk)
 	if err != nil {
 		return nil, nil, errors.Join(err, f.close())
 	}

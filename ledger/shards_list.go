@@ -32,20 +32,17 @@ type ShardEntry struct {
 // It changes no books and raises no epoch. A shard whose database cannot be asked says so in its
 // entry.
 //
-// Errors: not_found for books that have no directory yet: start a process on them once.
+// Errors: not_found for books whose directory is lost or was never made; it is not made here: start a process on them once.
 func ListShards(ctx context.Context, c Config, clk clock.Clock) ([]ShardEntry, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
-	}
-	if _, err := os.Stat(directoryFile(c.Dir)); c.Directory.Cluster == "" && err != nil {
-		return nil, errs.New(errs.CodeNotFound, "there is no directory in %s", c.Dir)
 	}
 	f, err := openFleet(ctx, c.Clusters, mysqldb.Deps{Log: slog.New(slog.DiscardHandler), Reading: true})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.close() }()
-	d, err := openDirectory(ctx, c, f, c.shards(), clk)
+	d, err := openDirectoryAsIs(ctx, c, f, clk)
 	if err != nil {
 		return nil, err
 	}
