@@ -23,7 +23,7 @@ type mysqlDirectory struct {
 
 // openMySQLDirectory makes the database if it is missing and brings its schema up to date.
 func openMySQLDirectory(ctx context.Context, cluster *mysqldb.Cluster, now time.Time) (*mysqlDirectory, error) {
-	database := cluster.Config().Database + "_directory"
+	database := directoryDatabase(cluster.Config().Database)
 	if err := cluster.Migrate(ctx, database, directoryMySQLMigrations, "migrations_directory_mysql", now); err != nil {
 		return nil, err
 	}
@@ -31,6 +31,9 @@ func openMySQLDirectory(ctx context.Context, cluster *mysqldb.Cluster, now time.
 		cluster: cluster, use: "USE " + mysqldb.Quote(database), reads: newInDatabase(cluster.Reads(), database),
 	}, nil
 }
+
+// directoryDatabase names the directory's database.
+func directoryDatabase(prefix string) string { return prefix + "_directory" }
 
 // directoryTries bounds how often a DBTx that met another one is begun again.
 const directoryTries = 5

@@ -7,14 +7,33 @@ import (
 	"matchday/internal/mysqldb"
 )
 
-// updated are the tables whose rows change; all others are append-only, and nobody may change or
+// updated are a shard's tables whose rows change; all others are append-only, and nobody may change or
 // delete in them.
 var updated = []string{"shard", "hold", "bucket", "bucket_share", "grp"}
 
-// Grants returns the statements that give each of the cluster's accounts the rights of its role, and
-// no more. The accounts exist already. Run the migrator's first and start the process once with it,
-// or run `matchday up` as the migrator: rights on a table need the table.
-func Grants(c Cluster, host string) ([]string, error) {
+// directoryUpdated and directoryDeleted are the tables of the directory, of which the same is true.
+var (
+	directoryUpdated = []string{"placement", "bucket", "shard", "process", "move"}
+	directoryDeleted = []string{"process", "replica"}
+)
+
+// Grants returns the statements that give the accounts of the config's clusters the rights of their
+// roles, and no more, by cluster. The accounts exist already. Run the migrators' first and start the
+// process once with them, or run `matchday up` as the migrator: rights on a table need the table.
+func Grants(c Config, host string) (map[string][]string, error) {
+	out := map[string][]string{}
+	for _, one := range c.Clusters {
+		list, err := one.grants(host, one.Name == c.Directory.Cluster)
+		if err != nil {
+			return nil, err
+		}
+		out[one.Name] = list
+	}
+	return out, nil
+}
+
+// grants returns the rights on one cluster: first those on all tables, then those on single ones.
+func (c *Cluster) grants(host string, hasDirectory bool) ([]string, error) {
 	numbers, err := c.Shards.Numbers()
 	if err != nil {
 		return nil, err
@@ -27,10 +46,17 @@ func Grants(c Cluster, host string) ([]string, error) {
 		fmt.Sprintf("GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO %s", account(c.Capture)),
 		fmt.Sprintf("GRANT SELECT, INSERT ON %s TO %s", all, account(c.User)),
 	}
-	for _, n := range numbers {
-		for _, table := range updated {
-			out = append(out, fmt.Sprintf("GRANT UPDATE ON %s.%s TO %s", mysqldb.Quote(c.DatabaseOf(n)), mysqldb.Quote(table), account(c.User)))
+	writer := func(right, database string, tables []string) {
+		for _, table := range tables {
+			out = append(out, fmt.Sprintf("GRANT %s ON %s.%s TO %s", right, mysqldb.Quote(database), mysqldb.Quote(table), account(c.User)))
 		}
+	}
+	for _, n := range numbers {
+		writer("UPDATE", c.DatabaseOf(n), updated)
+	}
+	if hasDirectory {
+		writer("UPDATE", directoryDatabase(c.Database), directoryUpdated)
+		writer("DELETE", directoryDatabase(c.Database), directoryDeleted)
 	}
 	return out, nil
 }

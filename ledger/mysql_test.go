@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"matchday/errs"
 	"matchday/id"
+	"matchday/internal/clock"
 	"matchday/internal/mariadb"
 	"matchday/internal/mysqldb"
 )
@@ -306,10 +308,12 @@ func TestLeastRightsSuffice(t *testing.T) {
 	c := &clusters[0]
 	c.User, c.Reader, c.Migrator, c.Capture = "w", "r", "m", "c"
 	c.ReaderPasswordEnv, c.MigratorPasswordEnv, c.CapturePasswordEnv = c.PasswordEnv, c.PasswordEnv, c.PasswordEnv
-	list, err := Grants(*c, "127.0.0.1")
+	inCluster := DirectoryConfig{Cluster: c.Name}
+	grants, err := Grants(Config{Clusters: clusters, Directory: inCluster}, "127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
+	list := grants[c.Name]
 	admin := func(q string) {
 		t.Helper()
 		if _, err := s.Admin().ExecContext(t.Context(), q); err != nil {
@@ -330,10 +334,13 @@ func TestLeastRightsSuffice(t *testing.T) {
 	if _, err := openMySQL(t.Context(), opened, 0, start); err != nil { // as the migrator
 		t.Fatal(err)
 	}
+	if _, err := openMySQLDirectory(t.Context(), opened, start); err != nil {
+		t.Fatal(err)
+	}
 	for _, q := range list[4:] {
 		admin(q)
 	}
-	w := onMySQL(t, clusters, func(c *Config) { c.SweepEvery = 10 * time.Millisecond })
+	w := onMySQL(t, clusters, func(c *Config) { c.SweepEvery, c.Directory = 10*time.Millisecond, inCluster })
 	w.must(deposit("d1", "p1", 500))
 	w.must(hold("h1", "p1", 100, start.Add(time.Minute)))
 	w.must(end("h1-end", KindRelease, "p1", "h1", 0))
@@ -349,6 +356,39 @@ func TestLeastRightsSuffice(t *testing.T) {
 	}
 	if _, err := opened.Reads().ExecContext(t.Context(), "USE led_ger_0;INSERT INTO grp (seq, state) VALUES (9, 1)"); err == nil {
 		t.Error("the reader may write")
+	}
+	for _, q := range []string{"DELETE FROM bucket", "DELETE FROM move", "DELETE FROM shard", "DROP TABLE process"} {
+		if _, err := opened.Writes().ExecContext(t.Context(), "USE led_ger_directory;"+q); err == nil {
+			t.Errorf("the writer may %s", q)
+		}
+	}
+	wantDirectoryWorks(t, opened)
+}
+
+// wantDirectoryWorks does in the directory on the cluster whatever processes do there.
+func wantDirectoryWorks(t *testing.T, on *mysqldb.Cluster) {
+	t.Helper()
+	ctx := t.Context()
+	db, err := openMySQLDirectory(ctx, on, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &directory{db: db, clock: clock.System{}}
+	self := &process{name: "a", run: "r1"}
+	move := &Move{ID: "m", From: 0, To: 1, Buckets: []int{4}, Step: "planned", By: "test", CreatedAt: start, UpdatedAt: start}
+	_, claimed := d.claim(ctx, 0, "", "a")
+	for what, step := range map[string]func() error{
+		"fill": func() error { return d.fill(ctx, 2, 2) }, "move a bucket": func() error { return d.moveBucket(ctx, 0, 0, 1) },
+		"note an epoch": func() error { return d.noteEpoch(ctx, 0, "a", 2) }, "claim": func() error { return claimed },
+		"note a replica": func() error { return d.setReplica(ctx, "n", true, []int{0}) },
+		"move":           func() error { return errors.Join(d.addMove(ctx, move), d.saveMove(ctx, move)) },
+		"come and go": func() error {
+			return errors.Join(d.enter(ctx, self), d.beat(ctx, self), d.leave(ctx, self), d.forget(ctx, *self))
+		},
+	} {
+		if err := step(); err != nil {
+			t.Errorf("the writer may not %s: %v", what, err)
+		}
 	}
 }
 

@@ -49,13 +49,13 @@ func grantsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			list, err := ledger.Grants(c.Ledger, host)
+			if err != nil {
+				return err
+			}
 			for _, one := range c.Ledger.Clusters {
-				list, err := ledger.Grants(one, host)
-				if err != nil {
-					return err
-				}
 				fmt.Fprintf(cmd.OutOrStdout(), "-- cluster %s\n", one.Name)
-				for _, statement := range list {
+				for _, statement := range list[one.Name] {
 					fmt.Fprintf(cmd.OutOrStdout(), "%s;\n", statement)
 				}
 			}
