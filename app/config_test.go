@@ -136,3 +136,32 @@ func TestWarningsNameWhatAnOperatorShouldKnow(t *testing.T) {
 		}
 	}
 }
+
+func TestTheExamplesForClustersAreValid(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "docs", "clusters.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n")
+	examples := 0
+	for rest != "" {
+		var text string
+		text, rest, _ = strings.Cut(rest, "```")
+		examples++
+		c, err := Load(write(t, text))
+		if err == nil {
+			err = c.Validate()
+		}
+		if err != nil {
+			t.Errorf("example %d: %v", examples, err)
+		}
+		if len(c.Ledger.Clusters) != 1 || c.Ledger.Clusters[0].Reader == "" {
+			t.Errorf("example %d has no cluster: %+v", examples, c.Ledger)
+		}
+		_, rest, _ = strings.Cut(rest, "```yaml\n")
+	}
+	if examples != 2 {
+		t.Errorf("%d examples, want one process and several", examples)
+	}
+}
