@@ -38,12 +38,15 @@ func newConnector(c Config, addr, user, password string, read time.Duration) (*c
 }
 
 // Connect implements driver.Connector. MariaDB is also told to end a DBTx that its process has left
-// alone in the middle, stopped or cut off; MySQL reads that part as a comment.
+// alone in the middle, stopped or cut off; MySQL reads that part as a comment. What a server's
+// defaults could turn off is turned on: the fence of a shard is a CHECK and its keys are unique keys.
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	const settings = `
 		SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION',
-			SESSION innodb_lock_wait_timeout = %d
-			/*M!100300 , SESSION idle_write_transaction_timeout = %d */;
+			SESSION innodb_lock_wait_timeout = %d,
+			SESSION autocommit = 1, SESSION completion_type = 0,
+			SESSION unique_checks = 1, SESSION foreign_key_checks = 1
+			/*M!100300 , SESSION check_constraint_checks = 1, SESSION idle_write_transaction_timeout = %d */;
 		SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED`
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
