@@ -81,7 +81,8 @@ func (c *conn) Close() error { return c.inner.Close() }
 
 // Begin implements driver.Conn.
 func (c *conn) Begin() (driver.Tx, error) {
-	return c.inner.Begin() //nolint:staticcheck // the interface has it; database/sql calls BeginTx instead
+	//lint:ignore SA1019 the interface has it; database/sql calls BeginTx instead
+	return c.inner.Begin()
 }
 
 // BeginTx implements driver.ConnBeginTx. Its time is the wait for a lock.
@@ -194,12 +195,14 @@ func (s *stmt) NumInput() int { return s.inner.NumInput() }
 
 // Exec implements driver.Stmt; database/sql calls ExecContext instead.
 func (s *stmt) Exec(args []driver.Value) (driver.Result, error) {
-	return s.inner.Exec(args) //nolint:staticcheck // the interface has it
+	//lint:ignore SA1019 the interface has it
+	return s.inner.Exec(args)
 }
 
 // Query implements driver.Stmt; database/sql calls QueryContext instead.
 func (s *stmt) Query(args []driver.Value) (driver.Rows, error) {
-	return s.inner.Query(args) //nolint:staticcheck // the interface has it
+	//lint:ignore SA1019 the interface has it
+	return s.inner.Query(args)
 }
 
 // ExecContext implements driver.StmtExecContext.
