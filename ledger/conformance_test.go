@@ -25,7 +25,11 @@ func TestMain(m *testing.M) {
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
 	if !given {
-		_ = flag.Set("rapid.checks", "25") // each opens files; more with -rapid.checks
+		checks := "25" // each opens files; more with -rapid.checks
+		if testing.Short() {
+			checks = "8" // under the race detector an engine takes minutes for more
+		}
+		_ = flag.Set("rapid.checks", checks)
 		_ = flag.Set("rapid.shrinktime", "5s")
 	}
 	if err := os.Setenv(passwordEnv, mariadb.Password); err != nil {
