@@ -113,25 +113,24 @@ func runBaseline(ctx context.Context, o BenchOptions, db *sql.DB, open openOps, 
 	var count atomic.Int64
 	var failed firstError
 	l := newLatency()
-	load, cancel := context.WithTimeout(ctx, warmUp+o.length())
-	defer cancel()
+	load, stop := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
 	for i := range n {
 		source := workload.NewLedger(fmt.Sprintf("b%d-%d-", round, i), o.Accounts, o.Seed+uint64(i)+1) // #nosec: small
-		wg.Go(func() { failed.note(useBaseline(ctx, load, db, open, source, &count, l)) })
+		wg.Go(func() {
+			if err := useBaseline(ctx, load, db, open, source, &count, l); err != nil {
+				failed.note(err)
+				stop(err)
+			}
+		})
 	}
-	pause(load, warmUp)
-	start, used, before := time.Now(), cpu(), count.Load()
-	<-load.Done()
-	elapsed, spent, made := time.Since(start), cpu()-used, count.Load()-before
+	got, err := steadySpeed(load, o.length(), &count, cpu)
+	stop(nil)
 	wg.Wait()
-	if err := errors.Join(failed.err(), ctx.Err()); err != nil {
+	if err := errors.Join(failed.err(), err); err != nil {
 		return speed{}, 0, nil, err
 	}
-	if made == 0 {
-		return speed{}, 0, nil, errors.New("nothing was committed")
-	}
-	return speed{float64(made) / elapsed.Minutes(), float64(spent.Microseconds()) / float64(made)}, count.Load(), l, nil
+	return got, count.Load(), l, nil
 }
 
 // useBaseline makes transfers on one connection until load is done. The transfer in hand is finished

@@ -50,28 +50,23 @@ func onPlatform(ctx context.Context, o BenchOptions, dir string, f func(p *platf
 // measureBatches sends batches of a thousand as fast as they are answered.
 func measureBatches(ctx context.Context, o BenchOptions, r *BenchReport, p *platform, run int) error {
 	var committed atomic.Int64
-	ctx, cancel := context.WithTimeout(ctx, warmUp+o.length())
-	defer cancel()
+	load, stop := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
-	var failed firstError
 	for i := range batchConnections {
 		wg.Go(func() {
 			source := workload.NewLedger(fmt.Sprintf("http%d-%d-", run, i), o.Accounts, o.Seed+uint64(100+i)) // #nosec: small
-			failed.note(sendBatches(ctx, p, source, &committed))
+			if err := sendBatches(load, p, source, &committed); err != nil {
+				stop(err)
+			}
 		})
 	}
-	pause(ctx, warmUp)
-	start, before := time.Now(), committed.Load()
-	<-ctx.Done()
-	elapsed, n := time.Since(start), committed.Load()-before
+	got, err := steadySpeed(load, o.length(), &committed, cpuTime)
+	stop(nil)
 	wg.Wait()
-	if err := failed.err(); err != nil {
+	if err != nil {
 		return err
 	}
-	if n == 0 {
-		return errors.New("no batch was committed")
-	}
-	r.add("batch_api_transfers_per_min", float64(n)/elapsed.Minutes())
+	r.add("batch_api_transfers_per_min", got.perMinute)
 	return nil
 }
 

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -75,32 +74,40 @@ func benchLedgerInProcess(ctx context.Context, o BenchOptions, r *BenchReport, d
 // speed is what a run of transfers came to.
 type speed struct{ perMinute, cpuMicros float64 }
 
+// steadySpeed lets load run for the warm-up and then for length, and tells how fast count grew in that
+// time. It goes on until something was counted: a slow machine stretches a run, it does not empty it.
+// It ends early with the cause of ctx, which whoever makes the load ends when it fails.
+func steadySpeed(ctx context.Context, length time.Duration, count *atomic.Int64, cpu cpuClock) (speed, error) {
+	pause(ctx, warmUp)
+	start, used, before := time.Now(), cpu(), count.Load()
+	pause(ctx, length)
+	for count.Load() == before && ctx.Err() == nil {
+		pause(ctx, 10*time.Millisecond)
+	}
+	elapsed, spent, n := time.Since(start), cpu()-used, count.Load()-before
+	if err := context.Cause(ctx); err != nil {
+		return speed{}, err
+	}
+	return speed{perMinute: float64(n) / elapsed.Minutes(), cpuMicros: float64(spent.Microseconds()) / float64(n)}, nil
+}
+
 // measureLedger commits batches in process for the length of the options, after a warm-up.
 func measureLedger(ctx context.Context, o BenchOptions, books *ledger.Service, cpu cpuClock, run int) (speed, error) {
 	var committed atomic.Int64
-	ctx, cancel := context.WithTimeout(ctx, warmUp+o.length())
-	defer cancel()
+	load, stop := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
-	failures := make(chan error, ledgerSubmitters)
 	for i := range ledgerSubmitters {
 		source := workload.NewLedger(fmt.Sprintf("run%d-%d-", run, i), o.Accounts, o.Seed+uint64(i)+1) // #nosec: small
-		wg.Go(func() { failures <- submit(ctx, books, source, &committed) })
+		wg.Go(func() {
+			if err := submit(load, books, source, &committed); err != nil {
+				stop(err)
+			}
+		})
 	}
-	pause(ctx, warmUp)
-	start, used, before := time.Now(), cpu(), committed.Load()
-	<-ctx.Done()
-	elapsed, spent, n := time.Since(start), cpu()-used, committed.Load()-before
+	got, err := steadySpeed(load, o.length(), &committed, cpu)
+	stop(nil)
 	wg.Wait()
-	close(failures)
-	for err := range failures {
-		if err != nil {
-			return speed{}, err
-		}
-	}
-	if n == 0 {
-		return speed{}, errors.New("nothing was committed")
-	}
-	return speed{perMinute: float64(n) / elapsed.Minutes(), cpuMicros: float64(spent.Microseconds()) / float64(n)}, nil
+	return got, err
 }
 
 // submit commits batches until ctx is done; a call that ctx cut short does not count.
