@@ -41,12 +41,16 @@ type serviceKey struct {
 	sum           [sha256.Size]byte
 	jurisdictions []id.Jurisdiction
 	profiles      bool
+	limits        bool
+	creditLines   bool
 }
 
 func newServiceKeys(configured []ServiceKey) []serviceKey {
 	keys := make([]serviceKey, len(configured))
 	for i, k := range configured {
-		keys[i] = serviceKey{name: k.Name, jurisdictions: k.Jurisdictions, profiles: k.Profiles}
+		keys[i] = serviceKey{
+			name: k.Name, jurisdictions: k.Jurisdictions, profiles: k.Profiles, limits: k.Limits, creditLines: k.CreditLines,
+		}
 		_, _ = hex.Decode(keys[i].sum[:], []byte(k.SHA256)) // Validate has read it
 	}
 	return keys
@@ -55,6 +59,18 @@ func newServiceKeys(configured []ServiceKey) []serviceKey {
 // mayActIn reports whether the key reaches the jurisdiction.
 func (k *serviceKey) mayActIn(j id.Jurisdiction) bool {
 	return len(k.jurisdictions) == 0 || slices.Contains(k.jurisdictions, j)
+}
+
+// needs returns nil if a service's key was given a right, named as in the configuration.
+func needs(given bool, right, location string) error {
+	if given {
+		return nil
+	}
+	out := errs.New(errs.CodeForbidden, "this key has not the right %s, which api.keys gives", right)
+	if location != "" {
+		out.Fields = []errs.Field{{Location: location, Message: "needs the right " + right}}
+	}
+	return out
 }
 
 func newOrigins(trusted []string) (*http.CrossOriginProtection, error) {

@@ -130,6 +130,8 @@ func TestConfigIsChecked(t *testing.T) {
 		{"a negative time", false, Config{HandlerTimeout: -1}},
 		{"a key in the open", false, Config{Keys: []ServiceKey{{Name: "casino", SHA256: "the key itself"}}}},
 		{"a key without name", false, Config{Keys: []ServiceKey{{SHA256: sum}}}},
+		{"credit without limits", false, Config{Keys: []ServiceKey{{Name: "casino", SHA256: sum, CreditLines: true}}}},
+		{"limits and credit", true, Config{Keys: []ServiceKey{{Name: "casino", SHA256: sum, Limits: true, CreditLines: true}}}},
 		{"a name twice", false, Config{Keys: []ServiceKey{{Name: "a", SHA256: sum}, {Name: "a", SHA256: strings.Repeat("cd", 32)}}}},
 		{"a key twice", false, Config{Keys: []ServiceKey{{Name: "a", SHA256: sum}, {Name: "b", SHA256: strings.ToUpper(sum)}}}},
 		{"an origin with a path", false, Config{Origins: []string{"https://app.example.com/x"}}},

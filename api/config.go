@@ -32,6 +32,8 @@ type ServiceKey struct {
 	SHA256        string            `yaml:"sha256"`        // hex
 	Jurisdictions []id.Jurisdiction `yaml:"jurisdictions"` // where it may act; empty is everywhere
 	Profiles      bool              `yaml:"profiles"`      // may it take profiles of the process
+	Limits        bool              `yaml:"limits"`        // may it set limits of players' accounts, a freeze too
+	CreditLines   bool              `yaml:"credit_lines"`  // may it let them go below zero; needs limits
 }
 
 var keyName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,30}$`)
@@ -61,6 +63,9 @@ func (c Config) Validate() error {
 			return fmt.Errorf("api: key %s is listed twice", k.Name)
 		}
 		names[k.Name], sums[sum] = true, true
+		if k.CreditLines && !k.Limits {
+			return fmt.Errorf("api: key %s: credit_lines needs limits", k.Name)
+		}
 	}
 	return nil
 }

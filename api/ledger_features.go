@@ -23,7 +23,8 @@ func (a *API) ledgerFeatureRoutes() []route {
 				"there to the payee's cash. The same key and transfers answer as the first time.", end: taking(a.group)},
 		{method: "PUT", path: "/v1/ledger/accounts/{address}/limits", mux: accountMux, id: "set-account-limits", tag: "Ledger", who: whoService,
 			summary: "Replace the limits of a player's account", detail: "All limits are replaced by those sent, if they still have the version if_version. A balance " +
-				"outside the new limits stays and can only move back inside. " + addressDetail, end: taking(a.setLimits)},
+				"outside the new limits stays and can only move back inside. Only for keys with the right limits; a min_available below zero, which is a " +
+				"credit line, needs the right credit_lines too, unless the account has it already. " + addressDetail, end: taking(a.setLimits)},
 		{method: "GET", path: "/v1/ledger/accounts/{address}/limits", mux: "-", id: "account-limits", tag: "Ledger", who: whoService,
 			summary: "Limits of a player's account", detail: addressDetail, end: showing[AccountLimits](a.limits)},
 		{method: "PATCH", path: "/v1/ledger/accounts/{address}/metadata", mux: accountMux, id: "change-account-metadata", tag: "Ledger", who: whoService,
@@ -144,11 +145,34 @@ func (a *API) setLimits(ctx context.Context, c *call, in *LimitsRequest) (*Accou
 	if err := check.Err(); err != nil {
 		return nil, err
 	}
+	if err := c.mayLimit(ctx, &change); err != nil {
+		return nil, err
+	}
 	l, err := a.deps.Ledger.SetLimits(ctx, change)
 	if err != nil {
 		return nil, fmt.Errorf("set limits of %s: %w", address, err)
 	}
 	return limitsOf(l, currency), nil
+}
+
+// mayLimit returns nil if the caller was given the right to the change. A credit line lets a player owe
+// money, so it is a right of its own. A key without it may keep one that is there, or make it smaller: who
+// freezes an account need not be who lends.
+func (c *call) mayLimit(ctx context.Context, change *ledger.LimitsChange) error {
+	key := c.caller.service
+	if err := needs(key.limits, "limits", ""); err != nil || key.creditLines || change.MinMinor == nil || *change.MinMinor >= 0 {
+		return err
+	}
+	now, err := c.a.deps.Ledger.Limits(ctx, change.Account)
+	switch {
+	case err != nil:
+		return fmt.Errorf("limits of %s: %w", change.Account, err)
+	case now.Version > change.IfVersion:
+		return nil // it can only be a replay or a conflict: nothing new is set
+	case now.Version == change.IfVersion && now.MinMinor != nil && *now.MinMinor <= *change.MinMinor:
+		return nil // and if another change comes first, the version refuses this one
+	}
+	return needs(false, "credit_lines", "min_available")
 }
 
 // optionalMinor reads an amount that may be absent.

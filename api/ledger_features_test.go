@@ -1,6 +1,8 @@
 package api
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"strings"
 	"testing"
@@ -101,4 +103,61 @@ func TestLimitsAndMetadataOfAccounts(t *testing.T) {
 	if m := into[AccountMetadata](s.do("GET", metadata, testKey, nil).want(http.StatusOK)); len(m.Metadata) != 1 || m.Metadata["tier"] != "gold" {
 		t.Errorf("metadata: %+v, want tier alone", m)
 	}
+}
+
+// TestLimitsNeedARight: nobody sets limits who was not given that right, and credit is a right of its own.
+func TestLimitsNeedARight(t *testing.T) {
+	t.Parallel()
+	const lender, warden, nobody = "a lender's key", "a warden's key", "nobody's key"
+	s := newServer(t, func(c *Config) {
+		for text, key := range map[string]ServiceKey{
+			lender: {Name: "lender", Limits: true, CreditLines: true},
+			warden: {Name: "warden", Limits: true},
+			nobody: {Name: "nobody"},
+		} {
+			sum := sha256.Sum256([]byte(text))
+			key.SHA256 = hex.EncodeToString(sum[:])
+			c.Keys = append(c.Keys, key)
+		}
+	})
+	path := "/v1/ledger/accounts/" + cashOf(newPlayerID()) + "/limits"
+	set := func(by, key, least string, version int64, freeze string) answer {
+		ask := LimitsRequest{Key: key, Currency: "USD", IfVersion: version, Freeze: freeze}
+		if least != "" {
+			ask.MinAvailable = &least
+		}
+		return s.do("PUT", path, by, ask)
+	}
+	missing := func(a answer, right, location string) {
+		t.Helper()
+		p := a.want(http.StatusForbidden).wantCode("forbidden")
+		if !strings.Contains(p.Detail, "the right "+right) || (location != "") != (len(p.Errors) == 1 && p.Errors[0].Location == location) {
+			t.Errorf("answer %s, want the right %s named, at %q", a.body, right, location)
+		}
+	}
+	missing(set(nobody, "k", "", 0, "all"), "limits", "")
+	missing(set(nobody, "k", "10.00", 0, ""), "limits", "")
+	missing(set(nobody, "k", "-0.01", 0, ""), "limits", "")
+	missing(set(warden, "k", "-0.01", 0, ""), "credit_lines", "min_available")
+	if l := into[AccountLimits](s.do("GET", path, nobody, nil).want(http.StatusOK)); l.Version != 0 {
+		t.Errorf("a refused change was made: %+v", l)
+	}
+	set(warden, "k", "5.00", 0, "").want(http.StatusOK)
+	missing(set(warden, "k-2", "-20.00", 1, ""), "credit_lines", "min_available")
+	set(lender, "k", "-20.00", 1, "").want(http.StatusOK)
+
+	// The line that is there may be kept, or made smaller, by whoever may set limits.
+	missing(set(warden, "k-3", "-20.01", 2, "debits"), "credit_lines", "min_available")
+	set(warden, "k-3", "-20.00", 2, "debits").want(http.StatusOK)
+	set(warden, "k-4", "-5.00", 3, "").want(http.StatusOK)
+	missing(set(warden, "k-5", "-20.00", 4, ""), "credit_lines", "min_available")
+	missing(set(warden, "k-5", "-20.00", 9, ""), "credit_lines", "min_available")
+
+	// Nothing new comes of an older version: a replay answers as before, another key conflicts.
+	set(warden, "k-3", "-20.00", 2, "debits").want(http.StatusOK)
+	set(warden, "k-6", "-90.00", 2, "").want(http.StatusConflict)
+	if l := into[AccountLimits](s.do("GET", path, nobody, nil).want(http.StatusOK)); l.Version != 4 || l.MinAvailable.Amount != "-5.00" {
+		t.Errorf("limits %+v, want version 4 with -5.00", l)
+	}
+	set(warden, "k-7", "", 4, "").want(http.StatusOK) // without the line
 }

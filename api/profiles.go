@@ -58,10 +58,7 @@ func (c *call) mayProfile() error {
 	if c.caller.service == nil {
 		return c.mayActEverywhere()
 	}
-	if !c.caller.service.profiles {
-		return errs.New(errs.CodeForbidden, "this key may not take profiles")
-	}
-	return nil
+	return needs(c.caller.service.profiles, "profiles", "")
 }
 
 // profile answers with one profile, and says in the log who took it.

@@ -165,7 +165,7 @@ func (s *server) openEdge(ctx context.Context, change []func(*Config)) {
 	sum := sha256.Sum256([]byte(testKey))
 	pennsylvania := sha256.Sum256([]byte(testKey + " in Pennsylvania"))
 	cfg := Config{SignInsPerMinute: -1, LiveHeartbeat: 50 * time.Millisecond, Keys: []ServiceKey{
-		{Name: "tests", SHA256: hex.EncodeToString(sum[:])},
+		{Name: "tests", SHA256: hex.EncodeToString(sum[:]), Limits: true, CreditLines: true},
 		{Name: "pennsylvania", SHA256: hex.EncodeToString(pennsylvania[:]), Jurisdictions: []id.Jurisdiction{pa}},
 	}}
 	for _, f := range change {

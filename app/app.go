@@ -311,7 +311,7 @@ func (a *App) openHTTP(ctx context.Context) (err error) {
 // localKey is the generated API key.
 func localKey(key string) api.ServiceKey {
 	sum := sha256.Sum256([]byte(key))
-	return api.ServiceKey{Name: "local", SHA256: hex.EncodeToString(sum[:]), Profiles: true}
+	return api.ServiceKey{Name: "local", SHA256: hex.EncodeToString(sum[:]), Profiles: true, Limits: true}
 }
 
 // handler joins pages and API under one port.

@@ -237,6 +237,11 @@ func (c Config) Warnings() []string {
 	case !c.hasGeneratedAccess() && len(c.Staff) == 0:
 		warnings = append(warnings, "nobody can sign in as staff: generated_access is off and staff has no entry")
 	}
+	for _, k := range c.API.Keys {
+		if k.CreditLines {
+			warnings = append(warnings, "api key "+k.Name+" may let players' accounts go below zero (credit_lines)")
+		}
+	}
 	warnings = append(warnings, "payments go to the sandbox provider: no real money moves")
 	return warnings
 }

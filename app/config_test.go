@@ -124,6 +124,8 @@ func TestWarningsNameWhatAnOperatorShouldKnow(t *testing.T) {
 		{"metrics on this machine only", "listen: 127.0.0.1:80", "/metrics", false},
 		{"no way in for staff", "generated_access: off", "nobody can sign in", true},
 		{"staff of an operator", "generated_access: off\nstaff: [{name: a, password_file: f}]", "nobody can sign in", false},
+		{"a key that may lend", "api: {keys: [{name: loans, sha256: " + strings.Repeat("ab", 32) + ", limits: true, credit_lines: true}]}", "key loans may let", true},
+		{"a key that may not lend", "api: {keys: [{name: loans, sha256: " + strings.Repeat("ab", 32) + ", limits: true}]}", "key loans may let", false},
 		{"access not decided", "", "generated_access is not set", true},
 	}
 	for _, tt := range tests {
