@@ -31,7 +31,7 @@ func (a *API) ledgerRoutes() []route {
 				"Stakes and revenue of the sportsbook, and what a player owes or is withdrawing, are moved by the platform only.", end: taking(a.transfer)},
 		{method: "POST", path: "/v1/ledger/transfers/batch", id: "transfer-batch", tag: "Ledger", who: whoService, maxBody: a.cfg.MaxBatchBytes,
 			params:  []param{paramDryRun},
-			summary: "Move money many times", detail: "Up to 1,000 transfers, each for itself: the answer has a result or an error for each, " +
+			summary: "Move money many times", detail: "Up to 1,000 transfers, each for itself (in a dry run at most 128 of one player): the answer has a result or an error for each, " +
 				"in the order asked. They wait in the bulk lane, behind what customers wait for.", end: taking(a.transferBatch)},
 		{method: "POST", path: "/v1/ledger/holds", id: "hold", tag: "Ledger", who: whoService, status: http.StatusCreated, writes: true,
 			summary: "Reserve money", end: taking(a.hold)},

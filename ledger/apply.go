@@ -28,6 +28,7 @@ type builder struct {
 	buckets bucketStates
 	number  uint64 // of the batch being built
 	checked bool   // every key of the batch was looked up
+	tried   int    // transfers of dry runs in the batch
 	out     batch
 
 	touched []*account
@@ -79,7 +80,7 @@ func (b *builder) reset(now time.Time) {
 	clear(b.answers)
 	clear(b.out.rows)
 	b.touched, b.answers, b.lines, b.blob = b.touched[:0], b.answers[:0], b.lines[:0], nil
-	b.prints, b.undo = nil, nil
+	b.prints, b.undo, b.tried = nil, nil, 0
 	b.buckets.begin()
 	b.out = batch{
 		epoch: b.state.epoch, first: b.state.seq + 1, last: b.state.seq, at: now, accounts: b.state.accounts,

@@ -352,20 +352,28 @@ func (s *shard) write(ctx context.Context, jobs []*job) error {
 	if fenced {
 		return err
 	}
-	if out := &s.builder.out; err == nil && len(out.rows) > 0 {
-		s.steps.end(out)
-		s.measure(jobs, s.steps.last.Sub(started), len(out.rows))
+	if err == nil {
+		s.measure(jobs, started)
 	}
 	return nil
 }
 
-// measure files how long a batch took and lets the pace of the next ones follow.
-func (s *shard) measure(jobs []*job, took time.Duration, rows int) {
-	if took <= 0 {
-		return // the clock stepped back, or stands still in a test
+// measure files how long a batch took and lets the pace of the next ones follow. What was only tried took
+// the writer's time too.
+func (s *shard) measure(jobs []*job, started time.Time) {
+	out := &s.builder.out
+	rows := len(out.rows)
+	if rows > 0 {
+		s.steps.end(out)
 	}
-	s.metrics.batch(took, rows)
-	b := batchTime{took: took, waited: s.steps.took[StepQueueInteractive], rows: rows}
+	took := s.steps.last.Sub(started)
+	if took <= 0 || rows+s.builder.tried == 0 {
+		return // nothing to do, or the clock stepped back, or stands still in a test
+	}
+	if rows > 0 {
+		s.metrics.batch(took, rows)
+	}
+	b := batchTime{took: took, waited: s.steps.took[StepQueueInteractive], rows: rows + s.builder.tried}
 	for _, j := range jobs {
 		b.bulk = b.bulk || j.lane == LaneBulk
 		b.interactive = b.interactive || j.lane == LaneInteractive && !j.queued.IsZero() // a sweep is nobody's
@@ -398,6 +406,7 @@ func (s *shard) attempt(ctx context.Context, jobs []*job, checked bool) error {
 		}
 	}
 	if len(b.out.rows) == 0 {
+		s.steps.lap(StepApply)
 		return nil
 	}
 	b.seal()
