@@ -28,6 +28,9 @@ var (
 	lost  = []uint16{1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2006, 2013, 3169, 4031}
 	there = []uint16{1060, 1061} // a column, an index: added before
 	busy  = []uint16{1040, 1129, 1203, 1226}
+	// denied is a right that the account lacks: on a database, a table, a column, the whole server. 1133
+	// and 1045, an unknown account or a wrong password, explain themselves.
+	denied = []uint16{1044, 1142, 1143, 1227}
 )
 
 func isNumber(err error, list []uint16) bool {
@@ -66,6 +69,9 @@ func IsLost(err error) bool {
 		errors.Is(err, context.Canceled) || errors.As(err, &network) || isNumber(err, lost)
 }
 
+// IsDenied reports whether the account lacks the right to do that.
+func IsDenied(err error) bool { return isNumber(err, denied) }
+
 // Refused reports whether the server answered that it did not do the statement: then nothing of it
 // was done. A lost connection, or an error of the disk, says nothing of the kind.
 func Refused(err error) bool {
@@ -89,6 +95,8 @@ func Wrap(op string, err error) error {
 		return errs.Wrap(err, errs.CodeConflict, "%s", op)
 	case IsLost(err), IsInterrupted(err), IsDeadlock(err), IsReadOnly(err), IsFull(err), isNumber(err, busy):
 		return errs.Wrap(err, errs.CodeUnavailable, "%s", op)
+	case IsDenied(err):
+		return fmt.Errorf("%s: %w (the account lacks a right: see matchday config grants)", op, err)
 	}
 	return fmt.Errorf("%s: %w", op, err)
 }
