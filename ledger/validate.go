@@ -3,9 +3,11 @@ package ledger
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"matchday/errs"
 	"matchday/money"
@@ -222,18 +224,19 @@ func (e *entry) checkPosting(check *errs.Check, i int) int64 {
 }
 
 func checkRecord(check *errs.Check, r *stream.Draft) {
-	if r.Type == "" || len(r.Type) > maxTypeBytes {
-		check.Add("record.type", "must be 1 to %d bytes", maxTypeBytes)
+	if r.Type == "" || len(r.Type) > maxTypeBytes || !utf8.ValidString(r.Type) {
+		check.Add("record.type", "must be 1 to %d bytes of UTF-8", maxTypeBytes)
 	}
-	if len(r.Subject) > maxSubjectBytes {
-		check.Add("record.subject", "must be at most %d bytes", maxSubjectBytes)
+	if len(r.Subject) > maxSubjectBytes || !utf8.ValidString(r.Subject) {
+		check.Add("record.subject", "must be at most %d bytes of UTF-8", maxSubjectBytes)
 	}
 	if len(r.Data) > stream.MaxRecordBytes {
 		check.Add("record.data", "must be at most %d bytes", stream.MaxRecordBytes)
 		return
 	}
-	if len(r.Data) == 0 || r.Data[0] != '{' || !json.Valid(r.Data) {
-		check.Add("record.data", "must be a JSON object")
+	// Names that appear twice are read differently by different readers, so no record has any.
+	if len(r.Data) == 0 || r.Data[0] != '{' || !jsontext.Value(r.Data).IsValid() {
+		check.Add("record.data", "must be a JSON object in UTF-8 without duplicate names")
 	}
 }
 

@@ -53,6 +53,9 @@ var invalidTests = []struct {
 	}, "amount_minor"},
 	{"a record without type", func(t *Transfer) { t.Record = &stream.Draft{Data: json.RawMessage(`{}`)} }, "record.type"},
 	{"a record that is no object", func(t *Transfer) { t.Record = &stream.Draft{Type: "a", Data: json.RawMessage(`[]`)} }, "record.data"},
+	{"a record with a name twice", func(t *Transfer) { t.Record = &stream.Draft{Type: "a", Data: json.RawMessage(`{"a":1,"a":2}`)} }, "record.data"},
+	{"a record that is not UTF-8", func(t *Transfer) { t.Record = &stream.Draft{Type: "a", Data: json.RawMessage("{\"a\":\"\xff\"}")} }, "record.data"},
+	{"a record type that is not UTF-8", func(t *Transfer) { t.Record = &stream.Draft{Type: "\xff", Data: json.RawMessage(`{}`)} }, "record.type"},
 	{"a record that is not JSON", func(t *Transfer) { t.Record = &stream.Draft{Type: "a", Data: json.RawMessage(`{`)} }, "record.data"},
 	{"a huge record", func(t *Transfer) {
 		t.Record = &stream.Draft{Type: "a", Data: json.RawMessage(`{"a":"` + strings.Repeat("x", stream.MaxRecordBytes) + `"}`)}
