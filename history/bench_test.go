@@ -1,18 +1,14 @@
 package history
 
 import (
-	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
 
 	"matchday/id"
-	"matchday/internal/sqldb"
 	"matchday/stream"
 )
 
@@ -24,7 +20,7 @@ const (
 
 // benchWorld is a shard's file with open bets of random players.
 type benchWorld struct {
-	db     *sqldb.DB
+	s      *Service
 	random *rand.Rand
 	ids    *id.Source
 	seq    int64
@@ -36,15 +32,8 @@ func newBenchWorld(b *testing.B) *benchWorld {
 	b.Helper()
 	at := time.Date(2026, 9, 6, 17, 0, 0, 0, time.UTC)
 	w := &benchWorld{random: rand.New(rand.NewPCG(1, 2)), ids: id.NewSource(func() time.Time { return at }), at: at}
-	var err error
-	w.db, err = sqldb.Open(filepath.Join(b.TempDir(), "bench.db"), fileOptions(64<<10))
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = w.db.Close() })
-	if err := w.db.Migrate(b.Context(), migrations, at); err != nil {
-		b.Fatal(err)
-	}
+	w.s = newFile(b, b.TempDir())
+	b.Cleanup(func() { _ = w.s.Close() })
 	for range benchBets / benchBatch {
 		w.apply(b, w.placements())
 	}
@@ -53,10 +42,7 @@ func newBenchWorld(b *testing.B) *benchWorld {
 
 func (w *benchWorld) apply(b *testing.B, batch stream.Batch) {
 	b.Helper()
-	err := w.db.InTx(context.Background(), func(tx *sql.Tx) error {
-		return project(context.Background(), tx, []stream.Batch{batch})
-	})
-	if err != nil {
+	if err := w.s.applyForTest(batch); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -12,27 +12,33 @@ import (
 	"matchday/stream"
 )
 
-// apply is a shard's projection: bets as records make them, and whole buckets of players that leave
-// for another shard or come from one.
-func (h *shard) apply(ctx context.Context, tx *sql.Tx, batches []stream.Batch) error {
+// projector turns records into bets on a store's tables.
+type projector struct {
+	shard int
+	moves stream.BucketLog // nil: no bucket can come or go
+}
+
+// apply writes bets as records make them, and whole buckets of players that leave for another shard or
+// come from one.
+func (p *projector) apply(ctx context.Context, on tables, batches []stream.Batch) error {
 	if !stream.AnyMove(batches) {
-		return project(ctx, tx, batches)
+		return project(ctx, on, batches)
 	}
-	if h.moves == nil {
+	if p.moves == nil {
 		return errs.New(errs.CodeInternal, "history: buckets move, and the log cannot list a bucket's records")
 	}
-	write := func(list []stream.Record) error { return project(ctx, tx, []stream.Batch{{Records: list}}) }
+	write := func(list []stream.Record) error { return project(ctx, on, []stream.Batch{{Records: list}}) }
 	m := stream.Moves{
 		Records: write,
-		Left:    func(bucket int) error { return h.left(ctx, tx, bucket) },
+		Left:    func(bucket int) error { return p.left(ctx, on, bucket) },
 		Came: func(bucket int, seq int64) error {
 			const q = `
 				DELETE FROM left_bucket
 				WHERE bucket = ?`
-			if _, err := tx.ExecContext(ctx, q, bucket); err != nil {
+			if _, err := on.ExecContext(ctx, q, bucket); err != nil {
 				return sqldb.Wrap("note bucket", err)
 			}
-			return h.moves.BucketRecords(ctx, h.number, bucket, seq, write)
+			return p.moves.BucketRecords(ctx, p.shard, bucket, seq, write)
 		},
 	}
 	return m.Each(batches)
@@ -40,7 +46,7 @@ func (h *shard) apply(ctx context.Context, tx *sql.Tx, batches []stream.Batch) e
 
 // left deletes the bets of a bucket's players: they are on another shard now, and come back from the
 // log if the bucket does.
-func (h *shard) left(ctx context.Context, tx *sql.Tx, bucket int) error {
+func (p *projector) left(ctx context.Context, on tables, bucket int) error {
 	const (
 		note = `
 			INSERT INTO left_bucket (bucket)
@@ -62,22 +68,22 @@ func (h *shard) left(ctx context.Context, tx *sql.Tx, bucket int) error {
 			DELETE FROM bet
 			WHERE player_id = ?`
 	)
-	if _, err := tx.ExecContext(ctx, note, bucket); err != nil {
+	if _, err := on.ExecContext(ctx, note, bucket); err != nil {
 		return sqldb.Wrap("note bucket", err)
 	}
 	for last := ""; ; {
-		err := tx.QueryRowContext(ctx, next, last).Scan(&last)
+		err := on.QueryRowContext(ctx, next, last).Scan(&last)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
 		if err != nil {
 			return sqldb.Wrap("find players of a bucket", err)
 		}
-		if h.moves.BucketOf(id.Player(last)) != bucket {
+		if p.moves.BucketOf(id.Player(last)) != bucket {
 			continue
 		}
 		for _, q := range []string{slips, bets} {
-			if _, err := tx.ExecContext(ctx, q, last); err != nil {
+			if _, err := on.ExecContext(ctx, q, last); err != nil {
 				return sqldb.Wrap("delete bets of a bucket", err)
 			}
 		}
@@ -98,7 +104,7 @@ func (s *Service) hasLeft(ctx context.Context, h *shard, player id.Player) (bool
 		FROM left_bucket
 		WHERE bucket = ?`
 	var n int
-	if err := h.db.Read.QueryRowContext(ctx, q, h.moves.BucketOf(player)).Scan(&n); err != nil {
+	if err := scanOne(ctx, h.store, &n, q, h.moves.BucketOf(player)); err != nil {
 		return false, sqldb.Wrap("look for a bucket", err)
 	}
 	if n == 0 {
@@ -116,4 +122,20 @@ func (s *Service) hasLeft(ctx context.Context, h *shard, player id.Player) (bool
 		}
 	}
 	return true, nil
+}
+
+// scanOne reads the one value of a query's only row.
+func scanOne(ctx context.Context, from reader, into any, q string, args ...any) error {
+	rows, err := from.QueryContext(ctx, q, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return errors.Join(sql.ErrNoRows, rows.Err())
+	}
+	if err := rows.Scan(into); err != nil {
+		return err
+	}
+	return errors.Join(rows.Err(), rows.Close())
 }

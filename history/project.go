@@ -3,13 +3,12 @@ package history
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"fmt"
-	"slices"
 	"time"
 
 	"matchday/errs"
 	"matchday/id"
+	"matchday/internal/sqldb"
 	"matchday/money"
 	"matchday/stream"
 )
@@ -49,13 +48,21 @@ type change struct {
 	settlement   settlement       // of the highest version; version 0 is none
 }
 
-// project is the sink's projection.
-func project(ctx context.Context, tx *sql.Tx, batches []stream.Batch) error {
+// shown is how the bet stands after the change, for one that was placed in it.
+func (c *change) shown() settlement {
+	if c.settlement.version == 0 {
+		return settlement{seq: c.placedSeq, state: stateOpen}
+	}
+	return c.settlement
+}
+
+// project writes what the batches say.
+func project(ctx context.Context, on tables, batches []stream.Batch) error {
 	changes, err := gather(batches)
 	if err != nil {
 		return err
 	}
-	var inserts, updates []*change
+	inserts, updates := make([]*change, 0, len(changes)), make([]*change, 0, len(changes))
 	for _, c := range changes {
 		if c.placedSeq > 0 {
 			inserts = append(inserts, c)
@@ -63,26 +70,54 @@ func project(ctx context.Context, tx *sql.Tx, batches []stream.Batch) error {
 			updates = append(updates, c)
 		}
 	}
-	if err := insertSlips(ctx, tx, inserts); err != nil { // in log order
+	if len(inserts) > 0 {
+		if err := on.insertBets(ctx, inserts); err != nil {
+			return err
+		}
+	}
+	if len(updates) == 0 {
+		return nil
+	}
+	changed, err := on.settleBets(ctx, updates)
+	if err != nil || changed == int64(len(updates)) {
 		return err
 	}
-	byKey := func(a, b *change) int { return a.betKey.compare(b.betKey) }
-	slices.SortFunc(inserts, byKey) // neighbours in the tree are written together
-	slices.SortFunc(updates, byKey)
-	if err := insertBets(ctx, tx, inserts); err != nil {
-		return err
+	return explain(ctx, on, updates)
+}
+
+// explain looks for the reason why a settlement changed nothing. The bet may show a newer one, which
+// is in order; a bet that is not there is not.
+func explain(ctx context.Context, on tables, changes []*change) error {
+	const q = `
+		SELECT COUNT(*)
+		FROM bet
+		WHERE player_id = ? AND bet_id = ? AND jurisdiction = ?`
+	for _, c := range changes {
+		var n int
+		if err := on.QueryRowContext(ctx, q, string(c.player), string(c.bet), string(c.jurisdiction)).Scan(&n); err != nil {
+			return sqldb.Wrap("find settled bet", err)
+		}
+		if n == 0 {
+			return errs.New(errs.CodeInternal, "history: bet %s is settled at sequence %d and was never placed in %s",
+				c.bet, c.settlement.seq, c.jurisdiction)
+		}
 	}
-	return updateBets(ctx, tx, updates)
+	return nil
 }
 
 // gather merges the records per bet, in order of first mention.
 func gather(batches []stream.Batch) ([]*change, error) {
-	index := make(map[betKey]*change)
-	var out []*change
+	records := 0
+	for i := range batches {
+		records += len(batches[i].Records)
+	}
+	index := make(map[betKey]*change, records)
+	slab, out := make([]change, 0, records), make([]*change, 0, records) // a record is at most one change
 	at := func(k betKey, j id.Jurisdiction) *change {
 		c := index[k]
 		if c == nil {
-			c = &change{betKey: k, jurisdiction: j}
+			slab = append(slab, change{betKey: k, jurisdiction: j})
+			c = &slab[len(slab)-1]
 			index[k] = c
 			out = append(out, c)
 		}

@@ -2,7 +2,6 @@ package history
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -16,6 +15,7 @@ import (
 
 	"matchday/errs"
 	"matchday/id"
+	"matchday/internal/clock"
 	"matchday/internal/sqldb"
 	"matchday/money"
 	"matchday/stream"
@@ -24,23 +24,20 @@ import (
 // newFile returns a service of one shard without a stream: the projection and its reads.
 func newFile(t testing.TB, dir string) *Service {
 	t.Helper()
-	db, err := sqldb.Open(filepath.Join(dir, "history.db"), sqldb.Options{WithoutSync: true})
+	store, err := openSQLite(filepath.Join(dir, "history.db"), sqldb.Options{WithoutSync: true}, clock.System{}, projector{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Migrate(context.Background(), migrations, time.UnixMicro(1)); err != nil {
+	if err := store.prepare(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	r, err := prepareReads(context.Background(), db.Read)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &Service{shards: []*shard{{db: db, reads: r}}}
+	return &Service{shards: []*shard{{store: store}}}
 }
 
 func (s *Service) applyForTest(batches ...stream.Batch) error {
-	return s.shards[0].db.InTx(context.Background(), func(tx *sql.Tx) error {
-		return project(context.Background(), tx, batches)
+	store := s.shards[0].store.(*sqliteStore)
+	return store.inTx(context.Background(), func(tx *sqliteTx) error {
+		return store.projector.apply(context.Background(), tx, batches)
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -16,50 +15,12 @@ import (
 	"matchday/stream"
 )
 
-// reads are a shard's prepared queries.
-type reads struct{ list, find, all *sql.Stmt }
-
-func prepareReads(ctx context.Context, db *sql.DB) (reads, error) {
-	const columns = `
+// columns are what scanBets reads.
+const columns = `
 		SELECT b.player_id, b.bet_id, b.jurisdiction, b.status, b.version, b.settled_us, b.payout_minor, b.outcomes,
 		       s.product, s.currency, s.placed_us, s.stake_minor, s.potential_minor, s.legs
 		FROM bet AS b
 		CROSS JOIN slip AS s ON s.seq = b.slip_seq`
-	const list = columns + `
-		WHERE b.player_id = ?
-		  AND b.jurisdiction = ?
-		  AND b.bet_id < ?
-		  AND b.status BETWEEN ? AND ?
-		ORDER BY b.bet_id DESC
-		LIMIT ?`
-	const find = columns + `
-		WHERE b.player_id = ?
-		  AND b.bet_id = ?
-		  AND b.jurisdiction = ?`
-	const all = columns + `
-		WHERE (b.player_id, b.bet_id) > (?, ?)
-		ORDER BY b.player_id, b.bet_id
-		LIMIT ?`
-	var r reads
-	var err1, err2, err3 error
-	r.list, err1 = db.PrepareContext(ctx, list)
-	r.find, err2 = db.PrepareContext(ctx, find)
-	r.all, err3 = db.PrepareContext(ctx, all)
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return r, errors.Join(sqldb.Wrap("prepare reads", err), r.close())
-	}
-	return r, nil
-}
-
-func (r reads) close() error {
-	var err error
-	for _, s := range []*sql.Stmt{r.list, r.find, r.all} {
-		if s != nil {
-			err = errors.Join(err, s.Close())
-		}
-	}
-	return err
-}
 
 // lastBet sorts behind every bet id.
 const lastBet = "\U0010FFFF"
@@ -90,10 +51,17 @@ func (s *Service) List(ctx context.Context, q Query) (Page, error) {
 func (s *Service) list(ctx context.Context, h *shard, q Query) (Page, error) {
 	// Read first: the rows may be newer than what the page promises, never older.
 	page := Page{Position: stream.Position{Shard: h.number, Seq: h.sink.Position()}, FreshAt: h.sink.ShownAt()}
+	const list = columns + `
+		WHERE b.player_id = ?
+		  AND b.jurisdiction = ?
+		  AND b.bet_id < ?
+		  AND b.status BETWEEN ? AND ?
+		ORDER BY b.bet_id DESC
+		LIMIT ?`
 	limit := cmp.Or(q.Limit, DefaultLimit)
 	low, high, _ := q.Status.span()
 	before := cmp.Or(string(q.Before), lastBet)
-	rows, err := h.reads.list.QueryContext(ctx, string(q.Player), string(q.Jurisdiction), before, int(low), int(high), limit+1)
+	rows, err := h.store.QueryContext(ctx, list, string(q.Player), string(q.Jurisdiction), before, int(low), int(high), limit+1)
 	if err != nil {
 		return Page{}, sqldb.Wrap("list bets", err)
 	}
@@ -113,11 +81,15 @@ func (s *Service) list(ctx context.Context, h *shard, q Query) (Page, error) {
 // Errors: not_found, also for a bet of another player or jurisdiction; unavailable when the
 // position is not shown in time.
 func (s *Service) Find(ctx context.Context, player id.Player, j id.Jurisdiction, bet id.Bet, at *stream.Position) (Bet, error) {
+	const find = columns + `
+		WHERE b.player_id = ?
+		  AND b.bet_id = ?
+		  AND b.jurisdiction = ?`
 	h, err := s.shardFor(ctx, player, at)
 	if err != nil {
 		return Bet{}, fmt.Errorf("find bet: %w", err)
 	}
-	rows, err := h.reads.find.QueryContext(ctx, string(player), string(bet), string(j))
+	rows, err := h.store.QueryContext(ctx, find, string(player), string(bet), string(j))
 	if err != nil {
 		return Bet{}, sqldb.Wrap("find bet", err)
 	}
@@ -174,32 +146,51 @@ const forEachPage = 1000
 // ForEach hands over every bet, shard by shard, by player and then oldest first, until fn fails.
 // Bets that are placed meanwhile may or may not be among them.
 func (s *Service) ForEach(ctx context.Context, fn func(Bet) error) error {
+	const (
+		rest = columns + `
+			WHERE b.player_id = ?
+			  AND b.bet_id > ?
+			ORDER BY b.bet_id
+			LIMIT ?`
+		others = columns + `
+			WHERE b.player_id > ?
+			ORDER BY b.player_id, b.bet_id
+			LIMIT ?`
+	)
 	for _, h := range s.shards {
 		var last betKey
-		for {
-			rows, err := h.reads.all.QueryContext(ctx, string(last.player), string(last.bet), forEachPage)
+		each := func(q string, args ...any) (int, error) {
+			rows, err := h.store.QueryContext(ctx, q, append(args, forEachPage)...)
 			if err != nil {
-				return sqldb.Wrap("read all bets", err)
+				return 0, sqldb.Wrap("read all bets", err)
 			}
 			bets, err := scanBets(rows)
 			if err != nil {
-				return fmt.Errorf("read all bets: %w", err)
+				return 0, fmt.Errorf("read all bets: %w", err)
 			}
 			for _, b := range bets {
 				if err := fn(b); err != nil {
-					return err
+					return 0, err
 				}
 				last = betKey{b.Player, b.ID}
 			}
-			if len(bets) < forEachPage {
-				break
+			return len(bets), nil
+		}
+		for more := true; more; {
+			n, err := each(rest, string(last.player), string(last.bet)) // of the player the page before ended in
+			if err == nil && n < forEachPage {
+				n, err = each(others, string(last.player))
 			}
+			if err != nil {
+				return err
+			}
+			more = n == forEachPage
 		}
 	}
 	return nil
 }
 
-// scanBets reads and closes rows of the columns of prepareReads.
+// scanBets reads and closes rows of columns.
 func scanBets(rows *sql.Rows) ([]Bet, error) {
 	defer rows.Close()
 	var out []Bet

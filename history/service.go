@@ -3,12 +3,10 @@ package history
 import (
 	"cmp"
 	"context"
-	"embed"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -19,12 +17,8 @@ import (
 	"matchday/errs"
 	"matchday/id"
 	"matchday/internal/clock"
-	"matchday/internal/sqldb"
 	"matchday/stream"
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
 
 // Config places the projection's files. Shards must be the ledger's number; 0 takes it from there.
 type Config struct {
@@ -88,9 +82,8 @@ type Service struct {
 // shard is the history of one ledger shard.
 type shard struct {
 	number int
-	db     *sqldb.DB
+	store  store
 	sink   *stream.Sink
-	reads  reads
 	moves  stream.BucketLog // nil: no bucket can come or go
 }
 
@@ -125,45 +118,31 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	return s, nil
 }
 
-// openShard opens one file.
+// openShard opens one database.
 func (s *Service) openShard(ctx context.Context, number int) (*shard, error) {
-	db, err := sqldb.Open(filePath(s.config.Dir, number), fileOptions(s.config.CacheKiB))
+	h := &shard{number: number}
+	h.moves, _ = s.deps.Source.(stream.BucketLog) // a log of one shard for ever need not be one
+	var err error
+	h.store, err = openSQLite(filePath(s.config.Dir, number), fileOptions(s.config.CacheKiB), s.deps.Clock, projector{number, h.moves})
 	if err != nil {
 		return nil, err
 	}
-	h := &shard{number: number, db: db}
-	h.moves, _ = s.deps.Source.(stream.BucketLog) // a log of one shard for ever need not be one
 	if err := s.prepare(ctx, h); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
 	return h, nil
 }
 
-// filePath names a shard's file.
-func filePath(dir string, shard int) string {
-	return filepath.Join(dir, fmt.Sprintf("history-%03d.db", shard))
-}
-
-// fileOptions are how a shard's file is opened. The write-ahead log may grow to 64 MB, because a
-// surge writes the same pages over and over and each checkpoint copies a page once.
-func fileOptions(cacheKiB int) sqldb.Options {
-	return sqldb.Options{Durability: sqldb.Rebuildable, CacheKiB: cacheKiB, WALPages: 16_000}
-}
-
-// prepare brings a file up to date and makes its sink.
+// prepare brings a database up to date and makes its sink.
 func (s *Service) prepare(ctx context.Context, h *shard) error {
-	if err := h.db.Migrate(ctx, migrations, s.deps.Clock.Now()); err != nil {
+	if err := h.store.prepare(ctx); err != nil {
 		return err
 	}
 	var err error
-	if h.reads, err = prepareReads(ctx, h.db.Read); err != nil {
-		return err
-	}
 	h.sink, err = stream.NewSink(stream.SinkConfig{
 		Name:      sinkName,
 		Shard:     h.number,
-		DB:        h.db,
-		Apply:     h.apply,
+		Store:     h.store,
 		OnApplied: s.announce,
 	}, s.deps.Transport, s.deps.Source, stream.Deps{Clock: s.deps.Clock, Log: s.deps.Log, Metrics: s.deps.Metrics})
 	if err != nil {
@@ -172,8 +151,8 @@ func (s *Service) prepare(ctx context.Context, h *shard) error {
 	return h.sink.Load(ctx)
 }
 
-// close closes a shard's file.
-func (h *shard) close() error { return errors.Join(h.reads.close(), h.db.Close()) }
+// close closes a shard's database.
+func (h *shard) close() error { return h.store.close() }
 
 // Run keeps the history up with the log until ctx is done, when it returns nil.
 func (s *Service) Run(ctx context.Context) error {

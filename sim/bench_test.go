@@ -17,7 +17,7 @@ import (
 // contract, and each run proves its own result.
 func TestBenchmarksPrintTheirFigures(t *testing.T) {
 	if testing.Short() {
-		t.Skip("short mode: five small benchmarks take half a minute")
+		t.Skip("short mode: seven small benchmarks take half a minute")
 	}
 	small := BenchOptions{Runs: 1, Seconds: 1, Accounts: 90, Bets: 900, Rate: 50, Surge: 2_000, Workers: 8, Transfers: 3_000, JSON: true}
 	tests := []struct {
@@ -28,6 +28,7 @@ func TestBenchmarksPrintTheirFigures(t *testing.T) {
 		{"ledger", BenchLedger, []string{"transfers_per_min", "batch_api_transfers_per_min", "debit_p99_ms", "debit_surge_p99_ms", "surge_s", "cpu_us_per_transfer"}},
 		{"bets", BenchBets, []string{"bets_per_min", "place_p99_ms"}},
 		{"payout", BenchPayout, []string{"paid_and_visible_s", "history_lag_p99_ms", "debit_p99_ms"}},
+		{"history", BenchHistory, []string{"updates_per_min", "sink_updates_per_min", "raw_upserts_per_min", "raw_upsert_ratio", "raw_upsert_cpu_ratio"}},
 		{"month", BenchMonth, []string{"transfers_per_min", "peak_rss_mib", "disk_bytes_per_transfer", "restart_s", "audit_s"}},
 		{"reads", BenchReads, []string{"reads_per_s", "freshness_p99_ms"}},
 		{"replicas", BenchReplicas, []string{"reads_per_s", "freshness_p99_ms"}},

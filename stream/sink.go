@@ -16,9 +16,13 @@ import (
 	"matchday/internal/sqldb"
 )
 
+// SinkRecords is how many records one commit of a sink holds at most, a little more when a message ends
+// later.
+const SinkRecords = 4096
+
 const (
-	sinkRecords = 4096 // records of one commit, a little more when a message ends later
-	sinkFeed    = 8    // messages between the stream and the database
+	sinkRecords = SinkRecords
+	sinkFeed    = 8 // messages between the stream and the database
 	sinkStall   = 500 * time.Millisecond
 )
 
@@ -32,8 +36,9 @@ type Projection func(ctx context.Context, tx *sql.Tx, batches []Batch) error
 type SinkConfig struct {
 	Name      string
 	Shard     int
-	DB        *sqldb.DB
-	Apply     Projection
+	DB        *sqldb.DB   // a SQLite file, with Apply; or
+	Apply     Projection  // …
+	Store     Store       // anything else
 	OnApplied func(Batch) // after the commit, in order; may be nil; must not block
 }
 
@@ -42,6 +47,7 @@ type SinkConfig struct {
 // never kept. What a stream lost, the sink reads from the log.
 type Sink struct {
 	config    SinkConfig
+	store     Store
 	transport Transport
 	source    Log
 	clock     clock.Clock
@@ -64,13 +70,16 @@ func NewSink(c SinkConfig, t Transport, source Log, d Deps) (*Sink, error) {
 	if err := d.check(); err != nil {
 		return nil, err
 	}
-	if c.Name == "" || c.DB == nil || c.Apply == nil || t == nil || source == nil {
-		return nil, errors.New("stream: a sink needs a name, a database, a projection, a transport and a log")
+	if c.Store == nil && c.DB != nil && c.Apply != nil {
+		c.Store = &sqlStore{row: PositionRow{c.Name, c.Shard}, db: c.DB, apply: c.Apply}
+	}
+	if c.Name == "" || c.Store == nil || t == nil || source == nil {
+		return nil, errors.New("stream: a sink needs a name, a database with a projection or a store, a transport and a log")
 	}
 	if c.Shard < 0 || c.Shard >= source.Shards() {
 		return nil, fmt.Errorf("stream: sink %s: no shard %d", c.Name, c.Shard)
 	}
-	s := &Sink{config: c, transport: t, source: source, clock: d.Clock, moved: make(chan struct{}),
+	s := &Sink{config: c, store: c.Store, transport: t, source: source, clock: d.Clock, moved: make(chan struct{}),
 		log: d.Log.With("sink", c.Name, "shard", c.Shard)}
 	s.metrics = newSinkMetrics(d.Metrics, c.Name, c.Shard, s.Lag)
 	return s, nil
@@ -102,6 +111,26 @@ func (s *Sink) Lag() time.Duration {
 
 // ShownAt returns the moment of which everything is shown: now when the sink shows the whole log.
 func (s *Sink) ShownAt() time.Time { return s.clock.Now().Add(-s.Lag()) }
+
+// Load reads the position, so that Position and Lag are right before Run. Run does it when nobody did.
+func (s *Sink) Load(ctx context.Context) error {
+	s.load.Lock()
+	defer s.load.Unlock()
+	if s.loaded {
+		return nil
+	}
+	seq, at, err := s.store.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("load sink %s: %w", s.config.Name, err)
+	}
+	if head := s.source.Head(s.config.Shard); seq > head {
+		return fmt.Errorf("load sink %s: at %d, log at %d: %w", s.config.Name, seq, head, ErrAhead)
+	}
+	s.advance(seq, at)
+	s.metrics.applied(seq, 0)
+	s.loaded = true
+	return nil
+}
 
 // WaitFor waits until the sink has applied the sequence.
 //
@@ -187,7 +216,7 @@ func (s *Sink) applyAll(ctx context.Context, feed <-chan Message) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, errFenced), errors.Is(err, ErrAhead):
+		case errors.Is(err, ErrFenced), errors.Is(err, ErrAhead):
 			return err
 		case err != nil:
 			s.metrics.errors.Inc()
@@ -297,13 +326,13 @@ func (s *Sink) backfill(ctx context.Context, after int64, reason string) ([]Batc
 // apply commits the batches, again and again until it succeeds.
 func (s *Sink) apply(ctx context.Context, batches []Batch, wait *backoff) error {
 	for {
-		err := s.commit(ctx, batches)
+		err := s.store.Commit(ctx, batches[0].First-1, batches)
 		if err == nil {
 			*wait = backoff{}
 			s.announce(batches)
 			return nil
 		}
-		if ctx.Err() != nil || errors.Is(err, errFenced) {
+		if ctx.Err() != nil || errors.Is(err, ErrFenced) {
 			return err
 		}
 		s.metrics.errors.Inc()

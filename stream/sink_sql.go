@@ -10,9 +10,32 @@ import (
 	"matchday/internal/sqldb"
 )
 
-// errFenced means that someone else moved the sink's position. Two writers of one projection would
+// ErrFenced means that someone else moved the sink's position. Two writers of one projection would
 // undo each other's work, so the one that notices stops.
-var errFenced = errors.New("another writer moves this sink")
+var ErrFenced = errors.New("another writer moves this sink")
+
+// Store is where a sink keeps what it projects, and its position with it.
+type Store interface {
+	// Load makes a place for the position if there is none and returns the position; the time is zero if
+	// it is not known.
+	Load(ctx context.Context) (seq int64, at time.Time, err error)
+	// Commit applies batches that follow the sequence from without a hole, and moves the position to
+	// their end, both or neither. What has failed may come again, perhaps with more. ErrFenced means
+	// that the position was not at from.
+	Commit(ctx context.Context, from int64, batches []Batch) error
+}
+
+// Conn is a connection, or a DBTx, that a position is read and written on.
+type Conn interface {
+	ExecContext(ctx context.Context, q string, args ...any) (sql.Result, error)
+	QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row
+}
+
+// PositionRow is the row of a sink's position in its own database.
+type PositionRow struct {
+	Name  string // of the sink; it is the row's key
+	Shard int
+}
 
 const createPositions = `
 	CREATE TABLE IF NOT EXISTS sink_position (
@@ -22,97 +45,100 @@ const createPositions = `
 		at_us INTEGER NOT NULL
 	) STRICT`
 
-// Load makes the position table if it is missing and reads the position, so that Position and Lag
-// are right before Run. Run does it when nobody did.
-func (s *Sink) Load(ctx context.Context) error {
-	s.load.Lock()
-	defer s.load.Unlock()
-	if s.loaded {
-		return nil
-	}
+// Create makes the table and the row in a SQLite file where they are missing.
+func (r PositionRow) Create(ctx context.Context, on Conn) error {
 	const insert = `
 		INSERT INTO sink_position (name, shard, seq, at_us)
 		VALUES (?, ?, 0, 0)
 		ON CONFLICT (name) DO NOTHING`
-	err := s.config.DB.InTx(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, createPositions); err != nil {
-			return sqldb.Wrap("create sink_position", err)
-		}
-		_, err := tx.ExecContext(ctx, insert, s.config.Name, s.config.Shard)
-		return sqldb.Wrap("insert sink_position", err)
-	})
-	if err != nil {
-		return fmt.Errorf("load sink %s: %w", s.config.Name, err)
+	if _, err := on.ExecContext(ctx, createPositions); err != nil {
+		return sqldb.Wrap("create sink_position", err)
 	}
-	shard, seq, at, err := s.stored(ctx)
-	if err != nil {
-		return fmt.Errorf("load sink %s: %w", s.config.Name, err)
-	}
-	if shard != s.config.Shard {
-		return fmt.Errorf("load sink %s: its database is of shard %d, not %d", s.config.Name, shard, s.config.Shard)
-	}
-	if head := s.source.Head(shard); seq > head {
-		return fmt.Errorf("load sink %s: at %d, log at %d: %w", s.config.Name, seq, head, ErrAhead)
-	}
-	s.advance(seq, at)
-	s.metrics.applied(seq, 0)
-	s.loaded = true
-	return nil
+	_, err := on.ExecContext(ctx, insert, r.Name, r.Shard)
+	return sqldb.Wrap("insert sink_position", err)
 }
 
-// stored reads the position row.
-func (s *Sink) stored(ctx context.Context) (shard int, seq int64, at time.Time, err error) {
+// Read returns the position. A row of another shard is an error: the file is not the sink's.
+func (r PositionRow) Read(ctx context.Context, on Conn) (seq int64, at time.Time, err error) {
 	const q = `
 		SELECT shard, seq, at_us
 		FROM sink_position
 		WHERE name = ?`
+	var shard int
 	var us int64
-	err = s.config.DB.Write.QueryRowContext(ctx, q, s.config.Name).Scan(&shard, &seq, &us)
+	if err := on.QueryRowContext(ctx, q, r.Name).Scan(&shard, &seq, &us); err != nil {
+		return 0, time.Time{}, sqldb.Wrap("read sink_position", err)
+	}
+	if shard != r.Shard {
+		return 0, time.Time{}, fmt.Errorf("sink %s: its database is of shard %d, not %d", r.Name, shard, r.Shard)
+	}
 	if us > 0 {
 		at = time.UnixMicro(us).UTC()
 	}
-	return shard, seq, at, sqldb.Wrap("read sink_position", err)
+	return seq, at, nil
 }
 
-// commit applies the batches and moves the position in one transaction.
-func (s *Sink) commit(ctx context.Context, batches []Batch) error {
+// Move moves the position behind the batch last, inside the DBTx of the data. ErrFenced means that it
+// was not at from.
+func (r PositionRow) Move(ctx context.Context, on Conn, from int64, last *Batch) error {
 	const q = `
 		UPDATE sink_position
 		SET seq = ?, at_us = ?
 		WHERE name = ? AND shard = ? AND seq = ?`
-	from, last := batches[0].First-1, batches[len(batches)-1]
-	err := s.config.DB.InTx(ctx, func(tx *sql.Tx) error {
-		if err := s.config.Apply(ctx, tx, batches); err != nil {
+	result, err := on.ExecContext(ctx, q, last.Last, last.At.UnixMicro(), r.Name, r.Shard, from)
+	if err != nil {
+		return sqldb.Wrap("move sink_position", err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n != 1 {
+		return errors.Join(ErrFenced, err)
+	}
+	return nil
+}
+
+// Verdict finds out what became of a commit that was to move the position from one sequence to another
+// and answered with an error: an error on the way back from the disk, or from the server, may hide a
+// success.
+func (r PositionRow) Verdict(ctx context.Context, on Conn, cause error, from, to int64) error {
+	seq, _, err := r.Read(ctx, on)
+	switch {
+	case err != nil:
+		return errors.Join(cause, err)
+	case seq == to && !errors.Is(cause, ErrFenced):
+		return nil
+	case seq != from:
+		return fmt.Errorf("sink %s expects %d, its row says %d: %w", r.Name, from, seq, ErrFenced)
+	}
+	return cause
+}
+
+// sqlStore is the store of a projection in a SQLite file.
+type sqlStore struct {
+	row   PositionRow
+	db    *sqldb.DB
+	apply Projection
+}
+
+// Load implements Store.
+func (s *sqlStore) Load(ctx context.Context) (int64, time.Time, error) {
+	if err := s.db.InTx(ctx, func(tx *sql.Tx) error { return s.row.Create(ctx, tx) }); err != nil {
+		return 0, time.Time{}, err
+	}
+	return s.row.Read(ctx, s.db.Write)
+}
+
+// Commit implements Store.
+func (s *sqlStore) Commit(ctx context.Context, from int64, batches []Batch) error {
+	last := &batches[len(batches)-1]
+	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
+		if err := s.apply(ctx, tx, batches); err != nil {
 			return fmt.Errorf("apply %d..%d: %w", from+1, last.Last, err)
 		}
-		result, err := tx.ExecContext(ctx, q, last.Last, last.At.UnixMicro(), s.config.Name, s.config.Shard, from)
-		if err != nil {
-			return sqldb.Wrap("move sink_position", err)
-		}
-		if n, err := result.RowsAffected(); err != nil || n != 1 {
-			return errors.Join(errFenced, err)
-		}
-		return nil
+		return s.row.Move(ctx, tx, from, last)
 	})
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	return s.verdict(ctx, err, from, last.Last)
-}
-
-// verdict finds out what became of a commit that answered with an error: an error on the way back
-// from the disk may hide a success.
-func (s *Sink) verdict(ctx context.Context, cause error, from, to int64) error {
-	_, seq, _, err := s.stored(ctx)
-	switch {
-	case err != nil:
-		return errors.Join(cause, err)
-	case seq == to && !errors.Is(cause, errFenced):
-		return nil
-	case seq != from:
-		return fmt.Errorf("sink %s expects %d, its row says %d: %w", s.config.Name, from, seq, errFenced)
-	}
-	return cause
+	return s.row.Verdict(ctx, s.db.Write, err, from, last.Last)
 }
 
 // SkipTo lets the sink of that name begin after the sequence, as if it had applied everything before:

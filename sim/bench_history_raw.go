@@ -1,0 +1,148 @@
+package sim
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"matchday/internal/sqldb"
+	"matchday/stream"
+)
+
+// rawRows is how many rows one statement of the yardstick writes.
+const rawRows = 64
+
+// rawHistory writes the rows of one shard as quickly as its database takes them: no record is read, no
+// bet is looked for, nothing is compared.
+type rawHistory struct {
+	db              *sqldb.DB
+	slips, placed   [][]any
+	settled         [][]any
+	rowsOfStatement int
+}
+
+// openRawHistory reads what the log says of a shard and keeps the rows that follow from it.
+func openRawHistory(ctx context.Context, b *historyBench, shard int) (*rawHistory, error) {
+	path := filepath.Join(b.folder("raw"), fmt.Sprintf("history-%03d.db", shard))
+	db, err := sqldb.Open(path, sqldb.Options{Durability: sqldb.Rebuildable, CacheKiB: 16 << 10, WALPages: 16_000})
+	if err != nil {
+		return nil, err
+	}
+	raw := &rawHistory{db: db, rowsOfStatement: rawRows}
+	placements := make(map[string][]any)
+	for at, head := int64(0), b.books.Head(shard); at < head; {
+		batches, err := b.books.ReadLog(ctx, shard, at, ledgerBatch)
+		if err != nil {
+			return nil, err
+		}
+		for _, batch := range batches {
+			at = batch.Last
+			for i := range batch.Records {
+				if err := raw.keep(&batch.Records[i], placements); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return raw, nil
+}
+
+// keep adds the rows of a record.
+func (w *rawHistory) keep(r *stream.Record, placements map[string][]any) error {
+	switch r.Type {
+	case stream.TypeBetPlaced:
+		p, legs, err := stream.ParseBetPlaced(r.Data)
+		if err != nil {
+			return err
+		}
+		w.slips = append(w.slips, []any{r.Position.Seq, string(r.Jurisdiction), p.Product, p.Currency, r.Time.UnixMicro(), p.StakeMinor,
+			p.PotentialPayoutMinor, strings.Clone(string(legs))})
+		row := []any{string(r.Player), r.Subject, string(r.Jurisdiction), r.Position.Seq, r.Position.Seq, 1, 0, 0, 0, ""}
+		w.placed = append(w.placed, row)
+		placements[r.Subject] = row
+	case stream.TypeBetSettled:
+		p, err := stream.ParseBetSettled(r.Data)
+		if err != nil {
+			return err
+		}
+		row := slices.Clone(placements[r.Subject])
+		row[4], row[5], row[6], row[7], row[8] = r.Position.Seq, 4, p.Version, r.Time.UnixMicro(), p.PayoutMinor
+		row[9] = strings.Repeat("p", len(p.LegOutcomes))
+		w.settled = append(w.settled, row)
+	}
+	return nil
+}
+
+// write writes all rows, as many in a DBTx as the sink does at most.
+func (w *rawHistory) write(ctx context.Context) error {
+	const (
+		slip = `
+			INSERT INTO slip (seq, jurisdiction, product, currency, placed_us, stake_minor, potential_minor, legs)
+			VALUES `
+		bet = `
+			INSERT INTO bet (player_id, bet_id, jurisdiction, slip_seq, seq, status, version, settled_us, payout_minor, outcomes)
+			VALUES `
+		upsert = `
+			ON CONFLICT (player_id, bet_id) DO UPDATE SET seq = excluded.seq, status = excluded.status, version = excluded.version,
+				settled_us = excluded.settled_us, payout_minor = excluded.payout_minor, outcomes = excluded.outcomes`
+	)
+	for from := 0; from < len(w.placed); from += stream.SinkRecords {
+		upTo := min(from+stream.SinkRecords, len(w.placed))
+		err := w.db.InTx(ctx, func(tx *sql.Tx) error {
+			if err := w.rows(ctx, tx, slip, "", w.slips[from:upTo]); err != nil {
+				return err
+			}
+			return w.rows(ctx, tx, bet, upsert, byKey(w.placed[from:upTo]))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for chunk := range slices.Chunk(w.settled, stream.SinkRecords) {
+		err := w.db.InTx(ctx, func(tx *sql.Tx) error { return w.rows(ctx, tx, bet, upsert, byKey(chunk)) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// byKey sorts rows by player and bet, as the tree has them.
+func byKey(rows [][]any) [][]any {
+	slices.SortFunc(rows, func(a, b []any) int {
+		if c := strings.Compare(a[0].(string), b[0].(string)); c != 0 { //nolint:forcetypeassert // made above
+			return c
+		}
+		return strings.Compare(a[1].(string), b[1].(string)) //nolint:forcetypeassert // made above
+	})
+	return rows
+}
+
+// rows runs multi-row statements over the rows.
+func (w *rawHistory) rows(ctx context.Context, tx *sql.Tx, head, tail string, rows [][]any) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	mark := "(" + strings.TrimSuffix(strings.Repeat("?,", len(rows[0])), ",") + ")"
+	text := func(n int) string { return head + mark + strings.Repeat(","+mark, n-1) + tail }
+	full, err := tx.PrepareContext(ctx, text(w.rowsOfStatement))
+	if err != nil {
+		return err
+	}
+	defer full.Close() //nolint:errcheck // the DBTx ends with it
+	for chunk := range slices.Chunk(rows, w.rowsOfStatement) {
+		args := slices.Concat(chunk...)
+		if len(chunk) == w.rowsOfStatement {
+			_, err = full.ExecContext(ctx, args...)
+		} else {
+			_, err = tx.ExecContext(ctx, text(len(chunk)), args...)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
