@@ -30,18 +30,43 @@ type ShardEntry struct {
 
 // ListShards reads the directory and every shard's database, beside running processes or without any.
 // It changes no books and raises no epoch. A shard whose database cannot be asked says so in its
-// entry.
+// entry, and so do all if the directory is on a cluster that is down.
 //
 // Errors: not_found for books whose directory is lost or was never made; it is not made here: start a process on them once.
 func ListShards(ctx context.Context, c Config, clk clock.Clock) ([]ShardEntry, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	f, err := openFleet(ctx, c.Clusters, mysqldb.Deps{Log: slog.New(slog.DiscardHandler), Reading: true})
+	f, err := openFleet(ctx, c.Clusters, mysqldb.Deps{Log: slog.New(slog.DiscardHandler), Reading: true, Absent: true})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.close() }()
+	down := map[*mysqldb.Cluster]error{} // asked once each: a silent one takes seconds
+	for _, cluster := range f.open {
+		if _, _, err := cluster.PrimaryReads(ctx); err != nil {
+			down[cluster] = err
+		}
+	}
+	var out []ShardEntry
+	if problem := down[f.named(c.Directory.Cluster)]; problem != nil {
+		out = make([]ShardEntry, c.shards())
+		for n := range out {
+			out[n] = ShardEntry{Shard: n, Error: "owner and buckets are not known: " + problem.Error()}
+		}
+	} else if out, err = listDirectory(ctx, c, f, clk); err != nil {
+		return nil, err
+	}
+	for n := range out {
+		if err := out[n].ask(ctx, c, f, down); err != nil {
+			out[n].Error = err.Error()
+		}
+	}
+	return out, nil
+}
+
+// listDirectory returns an entry for each shard, with what the directory says of it.
+func listDirectory(ctx context.Context, c Config, f *fleet, clk clock.Clock) ([]ShardEntry, error) {
 	d, err := openDirectoryAsIs(ctx, c, f, clk)
 	if err != nil {
 		return nil, err
@@ -57,10 +82,7 @@ func ListShards(ctx context.Context, c Config, clk clock.Clock) ([]ShardEntry, e
 	}
 	out := make([]ShardEntry, len(seen.shards))
 	for n := range out {
-		out[n] = ShardEntry{Shard: n, Engine: "sqlite", Owner: seen.shards[n].owner, Address: seen.address(n)}
-		if err := out[n].ask(ctx, c, f); err != nil {
-			out[n].Error = err.Error()
-		}
+		out[n] = ShardEntry{Shard: n, Owner: seen.shards[n].owner, Address: seen.address(n)}
 	}
 	for _, shard := range home.shards {
 		if int(shard) < len(out) {
@@ -70,16 +92,20 @@ func ListShards(ctx context.Context, c Config, clk clock.Clock) ([]ShardEntry, e
 	return out, nil
 }
 
-// ask fills in what the shard's own database says.
-func (e *ShardEntry) ask(ctx context.Context, c Config, f *fleet) error {
+// ask fills in what the shard's own database says, unless its cluster is down.
+func (e *ShardEntry) ask(ctx context.Context, c Config, f *fleet, down map[*mysqldb.Cluster]error) error {
 	if cluster := f.byShard[e.Shard]; cluster != nil {
 		for _, one := range c.Clusters {
 			if f.named(one.Name) == cluster {
 				e.Engine = one.Name
 			}
 		}
+		if err := down[cluster]; err != nil {
+			return err
+		}
 		return e.askCluster(ctx, cluster)
 	}
+	e.Engine = "sqlite"
 	name := shardFile(c.Dir, e.Shard)
 	for _, file := range []string{name, name + "-wal"} {
 		if info, err := os.Stat(file); err == nil {

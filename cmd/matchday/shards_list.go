@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -60,7 +61,7 @@ func printShards(out io.Writer, list []ledger.ShardEntry) error {
 			last = s.LastCommit.Format(time.RFC3339)
 		}
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%d\t%s\t%d\t%d\t%s\n",
-			s.Shard, s.Engine, dash(s.Owner), dash(s.Address), s.Epoch, s.Position, last, s.Buckets, s.Bytes>>20, dash(s.Error))
+			s.Shard, s.Engine, dash(s.Owner), dash(s.Address), s.Epoch, s.Position, last, s.Buckets, s.Bytes>>20, dash(strings.ReplaceAll(s.Error, "\n", "; ")))
 	}
 	return w.Flush()
 }

@@ -21,6 +21,7 @@ import (
 type Deps struct {
 	Log     *slog.Logger // required
 	Reading bool         // nothing will be written: no setting is refused
+	Absent  bool         // the cluster may be down: Open finds no fault with that, each use does
 }
 
 // Cluster is the pools to the nodes of a cluster. It is safe for concurrent use, and shared by all
@@ -56,7 +57,7 @@ type node struct {
 }
 
 // Open makes the pools, finds the primary and checks its settings. It returns CodeInvalid with every
-// setting that would lose money, CodeUnavailable if no primary answers.
+// setting that would lose money, CodeUnavailable if no primary answers (but see Deps.Absent).
 func Open(ctx context.Context, c Config, d Deps) (*Cluster, error) {
 	var check errs.Check
 	c.Validate(&check, "")
@@ -74,7 +75,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Cluster, error) {
 		}
 		out.nodes[addr] = n
 	}
-	if _, err := out.find(ctx); err != nil {
+	if _, err := out.find(ctx); err != nil && (!d.Absent || !errs.Is(err, errs.CodeUnavailable)) {
 		return nil, errors.Join(err, out.Close())
 	}
 	return out, nil
