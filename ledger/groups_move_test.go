@@ -18,10 +18,7 @@ func (w *world) forced(p id.Player, to int) {
 	if from == to {
 		return
 	}
-	v := &mover{
-		Service: w.Service, Move: Move{ID: w.ids.New("mov"), Buckets: []int{bucket}, From: from, To: to},
-		from: w.shards[from], to: w.shards[to], log: w.log,
-	}
+	v := newMover(w.Service, Move{ID: w.ids.New("mov"), Buckets: []int{bucket}, From: from, To: to})
 	try := func(err error) {
 		w.t.Helper()
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"matchday/id"
 	"matchday/internal/clock"
+	"matchday/internal/mariadb"
 )
 
 const moveCrashDir = "MATCHDAY_LEDGER_MOVE_CRASH_DIR"
@@ -61,12 +62,21 @@ func TestKilledDuringMoves(t *testing.T) {
 		t.Skip("kills processes for seconds: not in short mode")
 	}
 	t.Parallel()
-	config := Config{Dir: t.TempDir()}
-	acknowledged := 0
-	for _, step := range moveSteps {
-		acknowledged = killDuringMove(t, config, acknowledged, step)
-		finishMove(t, config, step)
-		wantCounted(t, config, acknowledged)
+	for _, engine := range []string{"SQLite", "MariaDB"} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			config := Config{Dir: t.TempDir()}
+			if engine == "MariaDB" {
+				server := mariadb.Shared(t)
+				config.Clusters = onServer(server, server.Database(t), "0-1")
+			}
+			acknowledged := 0
+			for _, step := range moveSteps {
+				acknowledged = killDuringMove(t, config, acknowledged, step)
+				finishMove(t, config, step)
+				wantCounted(t, config, acknowledged)
+			}
+		})
 	}
 }
 
@@ -75,10 +85,14 @@ func killDuringMove(t *testing.T, config Config, acknowledged int, step string) 
 	t.Helper()
 	child := exec.Command(os.Args[0], "-test.run=^TestKilledDuringMoves$", "-test.count=1")
 	child.Env = append(os.Environ(), moveCrashDir+"="+config.Dir, moveCrashDir+"_FROM="+strconv.Itoa(acknowledged), moveCrashDir+"_AFTER="+step)
+	for _, c := range config.Clusters {
+		child.Env = append(child.Env, moveCrashDir+"_NODE="+c.Nodes[0], moveCrashDir+"_DATABASE="+c.Database)
+	}
 	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+	child.Stderr = os.Stderr
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +112,11 @@ func killDuringMove(t *testing.T, config Config, acknowledged int, step string) 
 // moveUntilKilled commits numbered transfers, and moves the buckets of the players on one shard to the
 // other.
 func moveUntilKilled(t *testing.T, dir string) {
-	s, err := Open(context.Background(), Config{Dir: dir}, quiet(clock.System{}))
+	config := Config{Dir: dir}
+	if node := os.Getenv(moveCrashDir + "_NODE"); node != "" {
+		config.Clusters = onNodes(os.Getenv(moveCrashDir+"_DATABASE"), "0-1", node)
+	}
+	s, err := Open(context.Background(), config, quiet(clock.System{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +124,7 @@ func moveUntilKilled(t *testing.T, dir string) {
 		one.store = &dying{one.store, os.Getenv(moveCrashDir + "_AFTER")}
 		one.builder.store = one.store
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 120*time.Second) // should it survive
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Second) // should it survive
 	defer cancel()
 	go func() { _ = s.Run(ctx) }()
 	i, err := strconv.Atoi(os.Getenv(moveCrashDir + "_FROM"))
@@ -145,6 +163,7 @@ func moveUntilKilled(t *testing.T, dir string) {
 	}
 	for ctx.Err() == nil {
 		commit(10)
+		<-time.After(10 * time.Millisecond) // or, on a slow machine, most of the time goes into copying these
 	}
 }
 

@@ -16,11 +16,17 @@ const (
 	moveLook = 2 * time.Second
 	// moveRetry is the pause before a move that was held up is tried again.
 	moveRetry = time.Second
-	// copyRowsAtOnce is how many transfers one commit of the destination takes from the source.
+	// copyRowsAtOnce is how many transfers one commit of the destination takes from the source, and
+	// hurriedRows how many when the source is written faster than it is copied.
 	copyRowsAtOnce = 256
+	hurriedRows    = 1024
 	// closeEnough is how many rows of the source's log may be missing when buckets begin to change
-	// sides: what has to be read while nobody is served.
+	// sides: what has to be read while nobody is served. It is halved down to closest for each bucket that
+	// had to be served again because that took too long.
 	closeEnough = 1000
+	closest     = 125
+	// gainEvery is after how many reads of the log a copy must have come nearer to its end.
+	gainEvery = 16
 	// saveEvery is after how many reads of the log progress is noted in the directory.
 	saveEvery = 40
 )
@@ -63,7 +69,7 @@ func (s *Service) runMove(ctx context.Context, m Move) error {
 	if last := max(m.From, m.To); last >= len(s.shards) { // asked for with a newer configuration
 		return errs.New(errs.CodeUnavailable, "move %s: shard %d is not in this process's configuration", m.ID, last)
 	}
-	v := &mover{Service: s, Move: m, from: s.shards[m.From], to: s.shards[m.To], log: s.log.With("move_id", m.ID)}
+	v := newMover(s, m)
 	err := v.run(ctx)
 	if errors.Is(err, errAborted) {
 		err = v.abort(ctx)
@@ -90,8 +96,19 @@ type mover struct {
 	log      *slog.Logger
 
 	left   []int         // buckets that have not changed sides
-	wanted [buckets]bool // the same
+	wanted map[int]int64 // the same, each with the sequence up to which its rows were there at the start
 	reads  int           // of the log, since progress was noted
+
+	fenced time.Duration // how long a bucket may stay fenced before it is served again
+	near   int64         // rows of the log that may be missing when one is fenced
+	hurry  bool          // the copy does not gain on the source: it goes before what others ask
+}
+
+func newMover(s *Service, m Move) *mover {
+	return &mover{
+		Service: s, Move: m, from: s.shards[m.From], to: s.shards[m.To], log: s.log.With("move_id", m.ID),
+		fenced: firstFenced, near: closeEnough,
+	}
 }
 
 func (v *mover) run(ctx context.Context) error {
@@ -176,7 +193,7 @@ func (v *mover) resume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v.left, v.wanted, v.Switched = nil, [buckets]bool{}, 0
+	v.left, v.wanted, v.Switched = nil, map[int]int64{}, 0
 	var fenced []int
 	var starts []copyStart
 	for _, bucket := range v.Buckets {
@@ -197,8 +214,9 @@ func (v *mover) resume(ctx context.Context) error {
 		case a.state == bucketFenced && a.move == v.ID:
 			fenced = append(fenced, bucket)
 		}
-		v.left, v.wanted[bucket] = append(v.left, bucket), true
-		starts = append(starts, copyStart{bucket, startOf(a, b, v.From, v.To)})
+		after := startOf(a, b, v.From, v.To)
+		v.left, v.wanted[bucket] = append(v.left, bucket), after
+		starts = append(starts, copyStart{bucket, after})
 	}
 	if len(v.left) == 0 {
 		return nil
@@ -231,14 +249,26 @@ func startOf(a, b bucketRow, from, to int) int64 {
 	return 0
 }
 
-// copy copies the source's log until little of it is missing.
+// copy copies the source's log until little of it is missing. Copying makes room for what callers ask of
+// the destination; if the source is written faster than that, it goes before them until it has caught up.
 func (v *mover) copy(ctx context.Context) error {
-	for len(v.left) > 0 {
+	var before int64
+	for reads := 0; len(v.left) > 0; reads++ {
 		v.Move.Head = v.from.head.Load()
-		if v.Move.Head-v.Copied <= closeEnough {
+		missing := v.Move.Head - v.Copied
+		if missing <= v.near {
+			v.hurry = false
 			return nil
 		}
-		if err := v.copySome(ctx, LaneBulk); err != nil {
+		if reads%gainEvery == 0 {
+			v.gained(reads == 0 || missing < before-before/8)
+			before = missing
+		}
+		lane := LaneBulk
+		if v.hurry {
+			lane = LaneInteractive
+		}
+		if err := v.copySome(ctx, lane); err != nil {
 			return err
 		}
 		if v.reads++; v.reads >= saveEvery {
@@ -250,13 +280,30 @@ func (v *mover) copy(ctx context.Context) error {
 	return nil
 }
 
+// gained says whether the copy comes nearer to the source's end. If not it has to hurry, or somebody to
+// know that it may not.
+func (v *mover) gained(yes bool) {
+	const slow = "the source is written faster than the move's rate allows"
+	switch {
+	case yes && v.Problem == slow:
+		v.Problem = ""
+	case !yes && v.Rate > 0:
+		v.Problem = slow
+	case !yes:
+		v.hurry = true
+	}
+}
+
 // copySome copies the next rows of the source's log.
 func (v *mover) copySome(ctx context.Context, lane Lane) error {
 	limit := copyRowsAtOnce
-	if lane == LaneBulk && v.Rate > 0 {
+	switch {
+	case lane == LaneInteractive:
+		limit = hurriedRows
+	case v.Rate > 0:
 		limit = max(1, min(limit, v.Rate/4)) // many small rests rather than few long ones
 	}
-	rows, upTo, err := v.from.store.copyRows(ctx, v.From, v.Copied, limit, &v.wanted)
+	rows, upTo, err := v.from.store.copyRows(ctx, v.From, v.Copied, limit, v.wanted)
 	if err != nil {
 		return err
 	}
@@ -287,17 +334,27 @@ const (
 var errOpenGroup = errors.New("a group of transfers of its players has not ended yet")
 
 // switchBucket fences a bucket on the source and finishes it. Callers wait meanwhile. A bucket with an
-// open group is served until the group has ended.
+// open group is served until the group has ended; one that could not change sides in time is served
+// again, and has more time at the next try: a slow machine makes pauses longer, it does not stop a move.
 func (v *mover) switchBucket(ctx context.Context, bucket int) error {
-	for try := 1; ; try++ {
+	groups := 0
+	for {
 		err := v.inGroup(ctx, bucket) // most find out here, without a pause for anybody
 		if err == nil {
 			err = v.switchNow(ctx, bucket)
 		}
-		if !errors.Is(err, errOpenGroup) || try == groupTries {
+		switch {
+		case errors.Is(err, errOpenGroup) && groups < groupTries:
+			groups++
+			err = pause(ctx, groupPause)
+		case errors.Is(err, errTooSlow) && v.fenced < longestFenced:
+			v.log.InfoContext(ctx, "bucket served again: it could not change sides in time", "bucket", bucket, "limit", v.fenced)
+			v.fenced, v.near = min(2*v.fenced, longestFenced), max(v.near/2, closest)
+			err = v.copy(ctx)
+		default:
 			return err
 		}
-		if err := pause(ctx, groupPause); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -345,9 +402,15 @@ func (v *mover) inGroup(ctx context.Context, bucket int) error {
 	})
 }
 
-// maxFenced bounds how long a bucket stays fenced while something fails: then it is served again
-// where it was. After moveOut there is no way but on.
-const maxFenced = 700 * time.Millisecond
+// A bucket that is fenced for longer than the mover has patience for is served again where it was. After
+// moveOut there is no way but on.
+const (
+	firstFenced   = 700 * time.Millisecond
+	longestFenced = 10 * time.Second // callers wait up to maxReroute
+)
+
+// errTooSlow says that the rest of a fenced bucket could not be copied in time.
+var errTooSlow = errors.New("its rest could not be copied in time")
 
 // finish brings a fenced bucket to the other side: the rest of its rows, its share out of the source's
 // house accounts and into the destination's, and the directory.
@@ -365,14 +428,22 @@ func (v *mover) finish(ctx context.Context, bucket int) error {
 	}
 	v.Switched++
 	v.left = slices.DeleteFunc(v.left, func(b int) bool { return b == bucket })
-	v.wanted[bucket] = false
+	delete(v.wanted, bucket)
 	return nil
 }
 
 // rest copies what the fenced bucket has beyond the copy, and returns its share.
 func (v *mover) rest(ctx context.Context, bucket int) ([]share, error) {
-	ctx, cancel := context.WithTimeout(ctx, maxFenced)
+	limited, cancel := context.WithTimeout(ctx, v.fenced)
 	defer cancel()
+	shares, err := v.restUntil(limited, bucket)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("bucket %d, fenced for %s: %w: %w", bucket, v.fenced, errTooSlow, err)
+	}
+	return shares, err
+}
+
+func (v *mover) restUntil(ctx context.Context, bucket int) ([]share, error) {
 	if err := v.inGroup(ctx, bucket); err != nil {
 		return nil, err
 	}

@@ -321,6 +321,7 @@ func TestABucketWithAnOpenGroupStays(t *testing.T) {
 	w.must(deposit("d", players[0], 100))
 	w.must(deposit("d", players[1], 100))
 	ctx := context.Background()
+	defer w.groups.take("g")() // or the sweeper's first pass may end it
 	p, err := planGroup(Group{Key: "g", Transfers: gift("g", players[1], players[0], 30)})
 	if err != nil {
 		t.Fatal(err)
@@ -336,7 +337,7 @@ func TestABucketWithAnOpenGroupStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, player := range players { // the one whose shard decides, and the other
-		v := &mover{Service: w.Service, Move: Move{ID: "m", To: 2}, from: w.shards[w.ShardOf(player)], to: w.shards[2]}
+		v := newMover(w.Service, Move{ID: "m", From: w.ShardOf(player), To: 2})
 		if err := v.inGroup(ctx, bucketOf(player)); !errors.Is(err, errOpenGroup) {
 			t.Errorf("%s: got %v, want %v", player, err, errOpenGroup)
 		}
@@ -417,4 +418,87 @@ func TestABucketGoesRound(t *testing.T) {
 		t.Errorf("cash is %d, want %d", got, want)
 	}
 	w.sound()
+}
+
+// TestABucketThatTakesTooLongIsServedAndTriedAgain has a mover that at first has no patience at all with a fenced
+// bucket: the move ends all the same, and the bucket was served in between.
+func TestABucketThatTakesTooLongIsServedAndTriedAgain(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	w := setup(t, func(c *Config) { c.Shards = 2; c.SweepEvery = time.Hour })
+	p := w.onShards(1)[0]
+	w.must(deposit("d", p, 10))
+	v := newMover(w.Service, Move{ID: "mov_slow", Buckets: []int{bucketOf(p)}, From: 0, To: 1})
+	v.fenced = time.Nanosecond
+	if err := v.resume(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.switchNow(ctx, bucketOf(p)); !errors.Is(err, errTooSlow) {
+		t.Fatalf("a bucket that could not change sides in time: %v, want %v", err, errTooSlow)
+	}
+	w.must(deposit("meanwhile", p, 1))
+	if err := v.switchBucket(ctx, bucketOf(p)); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.ShardOf(p); got != 1 {
+		t.Errorf("the player is on shard %d", got)
+	}
+	if got := w.posted(PlayerCash(p, nj)); got != 11 {
+		t.Errorf("cash is %d", got)
+	}
+	w.sound()
+}
+
+// TestACopyThatDoesNotGainHurries: it goes before what callers ask, unless its rate says that it may not; then
+// somebody is told.
+func TestACopyThatDoesNotGainHurries(t *testing.T) {
+	t.Parallel()
+	v := mover{}
+	v.gained(true)
+	if v.hurry {
+		t.Error("a copy that gains hurries")
+	}
+	v.gained(false)
+	if !v.hurry {
+		t.Error("a copy that does not gain does not hurry")
+	}
+	v = mover{Move: Move{Rate: 10}}
+	v.gained(false)
+	if v.hurry || v.Problem == "" {
+		t.Errorf("a copy with a rate: hurries %v, problem %q", v.hurry, v.Problem)
+	}
+	if v.gained(true); v.Problem != "" {
+		t.Errorf("a copy that gains has the problem %q", v.Problem)
+	}
+}
+
+// TestCopyRowsLooksNoFurtherThanItMust reads a log in which all, some or none are wanted.
+func TestCopyRowsLooksNoFurtherThanItMust(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.Shards = 1; c.SweepEvery = time.Hour })
+	for i := range 60 {
+		w.must(deposit(fmt.Sprintf("d%d", i), id.Player(fmt.Sprintf("p%d", i%2)), 1))
+	}
+	head := w.Head(0)
+	none, one := bucketOf("p7"), bucketOf("p1")
+	for _, tt := range []struct {
+		after  int64
+		limit  int
+		wanted map[int]int64
+		rows   int
+		upTo   int64
+	}{
+		{0, 5, map[int]int64{none: 0}, 0, head},
+		{0, 5, map[int]int64{one: 0}, 5, 10},
+		{0, 5, map[int]int64{one: 0, bucketOf("p0"): 0}, 5, 5},
+		{0, 5, map[int]int64{one: 50, bucketOf("p0"): 52}, 5, 56},
+		{58, 5, map[int]int64{one: 0}, 1, head},
+		{head, 5, map[int]int64{one: 0}, 0, head},
+	} {
+		rows, upTo, err := w.shards[0].store.copyRows(t.Context(), 0, tt.after, tt.limit, tt.wanted)
+		if err != nil || len(rows) != tt.rows || upTo != tt.upTo {
+			t.Errorf("after %d, at most %d of %v: %d rows up to %d, %v, want %d up to %d",
+				tt.after, tt.limit, tt.wanted, len(rows), upTo, err, tt.rows, tt.upTo)
+		}
+	}
 }

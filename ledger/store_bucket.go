@@ -51,48 +51,59 @@ func (l lookups) shares(ctx context.Context, bucket int) ([]share, error) {
 const copyScan = 20_000
 
 // copyRows implements moverStore. The players are looked at first, because most are not wanted; the
-// rows of those that are follow by their sequences.
-func (r tableReads) copyRows(ctx context.Context, shard int, after int64, limit int, wanted *[buckets]bool) ([]copiedRow, int64, error) {
-	const players = `
-		SELECT seq, player
-		FROM transfer
-		WHERE seq > ?
-		ORDER BY seq
-		LIMIT ?`
+// rows of those that are follow by their sequences. It looks no further than it has to: where most are
+// wanted, the rest of a long page would cost more than the rows, and a copy that is behind would fall
+// behind for ever.
+func (r tableReads) copyRows(ctx context.Context, shard int, after int64, limit int, wanted map[int]int64) ([]copiedRow, int64, error) {
 	var seqs []int64
 	upTo := after
-	full := false
-	err := eachRow(r.on.QueryContext(ctx, players, after, copyScan))(func(rows *sql.Rows) error {
-		var seq int64
-		var player sql.RawBytes
-		if err := rows.Scan(&seq, &player); err != nil {
-			return err
+	for looked, page := 0, 2*limit; looked < copyScan && len(seqs) < limit; page *= 2 {
+		page = min(page, copyScan-looked)
+		read, err := r.wantedSeqs(ctx, &upTo, page, limit, wanted, &seqs)
+		if err != nil {
+			return nil, 0, err
 		}
-		if full || len(player) == 0 {
-			if !full {
-				upTo = seq
-			}
-			return nil
+		if looked += read; read < page {
+			break
 		}
-		if wanted[bucketOf(player)] {
-			if full = len(seqs) == limit; full {
-				return nil
-			}
-			seqs = append(seqs, seq)
-		}
-		upTo = seq
-		return nil
-	})
-	if err != nil {
-		return nil, 0, sqldb.Wrap("read log to copy", err)
 	}
 	out := make([]copiedRow, 0, len(seqs))
-	err = eachChunk(seqs, func(args []any) error {
+	err := eachChunk(seqs, func(args []any) error {
 		list, err := r.copyOf(ctx, shard, args)
 		out = append(out, list...)
 		return err
 	})
 	return out, upTo, err
+}
+
+// wantedSeqs adds the sequences of wanted players in the next page of the log, until there are limit of
+// them, and moves upTo as far as it looked. It returns how many rows the page had.
+func (r tableReads) wantedSeqs(ctx context.Context, upTo *int64, page, limit int, wanted map[int]int64, into *[]int64) (int, error) {
+	const q = `
+		SELECT seq, player
+		FROM transfer
+		WHERE seq > ?
+		ORDER BY seq
+		LIMIT ?`
+	read := 0
+	err := eachRow(r.on.QueryContext(ctx, q, *upTo, page))(func(rows *sql.Rows) error {
+		read++
+		if len(*into) == limit {
+			return nil
+		}
+		var player sql.RawBytes
+		if err := rows.Scan(upTo, &player); err != nil {
+			return err
+		}
+		if len(player) == 0 {
+			return nil
+		}
+		if from, ok := wanted[bucketOf(player)]; ok && *upTo > from {
+			*into = append(*into, *upTo)
+		}
+		return nil
+	})
+	return read, sqldb.Wrap("read log to copy", err)
 }
 
 // copyOf reads transfers by sequence.
