@@ -553,7 +553,7 @@ func (b *builder) adopt(ctx context.Context, stored storedHold) (*holdEntry, err
 	}
 	h.source, h.target = b.cache.find(names[stored.account]), b.cache.find(names[stored.counter])
 	if h.source == nil || h.target == nil {
-		return nil, fmt.Errorf("hold %s names accounts %d and %d, which do not exist", stored.key, stored.account, stored.counter)
+		return nil, broken("hold %s names accounts %d and %d, which do not exist", stored.key, stored.account, stored.counter)
 	}
 	b.holds[h.key] = h
 	return h, nil
@@ -599,6 +599,12 @@ type answered struct{ err *errs.Error }
 func (a answered) Error() string { return a.err.Error() }
 
 func asRefusal(err *errs.Error) error { return answered{err} }
+
+// broken says that one job cannot be done because the books are not what they should be where it touches
+// them. It fails that job, never the others of its batch.
+func broken(format string, args ...any) error {
+	return asRefusal(errs.New(errs.CodeInternal, format, args...))
+}
 
 // seal computes the seal of the batch and sorts its postings for the table they go to.
 func (b *builder) seal() {

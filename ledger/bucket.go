@@ -72,11 +72,14 @@ func (s *bucketStates) put(r bucketRow) {
 func (s *bucketStates) begin() { s.undo = s.undo[:0] }
 
 // rollback restores what was before the batch.
-func (s *bucketStates) rollback() {
-	for i := len(s.undo) - 1; i >= 0; i-- {
+func (s *bucketStates) rollback() { s.rollbackTo(0) }
+
+// rollbackTo restores what was when the batch had replaced n rows.
+func (s *bucketStates) rollbackTo(n int) {
+	for i := len(s.undo) - 1; i >= n; i-- {
 		s.put(s.undo[i])
 	}
-	s.undo = s.undo[:0]
+	s.undo = s.undo[:n]
 }
 
 // replace sets a row for the batch being built, and returns it.
@@ -143,9 +146,10 @@ func ownedBuckets(ctx context.Context, st moverStore, shard int, place *placemen
 	return st.buckets(ctx)
 }
 
-// step is work of a move that a shard's writer does in the order of its log. It either changes
-// nothing and refuses with an answered error, or appends at least one row: so every change of a
-// bucket's state is in the log, sealed, and durable with the answer.
+// step is work of a move that a shard's writer does in the order of its log. It either refuses with an
+// answered error, and what it did before is taken back, or appends at least one row: so every change of
+// a bucket's state is in the log, sealed, and durable with the answer. Any other error is one of the
+// store, and fails the batch: what is wrong with a row or a share must not fail those who share it.
 type step interface {
 	apply(ctx context.Context, b *builder) error
 }
@@ -156,11 +160,14 @@ func (b *builder) take(ctx context.Context, j *job) error {
 	if j.step == nil {
 		return nil
 	}
+	b.mayUndo()
 	err := j.step.apply(ctx, b)
 	if refused, ok := asAnswer(err); ok {
+		b.takeBack()
 		j.refused = refused
 		return nil
 	}
+	b.keep()
 	return err
 }
 

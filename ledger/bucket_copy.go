@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -77,11 +76,7 @@ func (s *copyIn) apply(ctx context.Context, b *builder) error {
 			continue
 		}
 		if err := b.copyRow(ctx, c, keys[i]); err != nil {
-			err = fmt.Errorf("copy transfer %d-%d: %w", s.from, c.from, err)
-			if !b.checked { // it may be here already, from when the bucket lived here or on the way to a third shard
-				err = errors.Join(errDuplicate, err)
-			}
-			return err
+			return b.notCopied(s, c, err)
 		}
 		b.count(&t, c)
 	}
@@ -93,6 +88,19 @@ func (s *copyIn) apply(ctx context.Context, b *builder) error {
 	}
 	b.copiedTo(s)
 	return nil
+}
+
+// notCopied says why a row could not be copied. It may be here already, from when the bucket lived here or
+// on the way to a third shard: that is known only once its key was looked up.
+func (b *builder) notCopied(s *copyIn, c *copiedRow, err error) error {
+	own, ok := asAnswer(err)
+	switch {
+	case !ok:
+		return fmt.Errorf("copy transfer %d-%d: %w", s.from, c.from, err)
+	case !b.checked:
+		return fmt.Errorf("copy transfer %d-%d: %w: %s", s.from, c.from, errDuplicate, own.Detail)
+	}
+	return broken("copy transfer %d-%d: %s", s.from, c.from, own.Detail)
 }
 
 // copiedTo moves the cursor of every bucket of the move.
@@ -256,13 +264,13 @@ func (b *builder) copyRow(ctx context.Context, c *copiedRow, key string) error {
 			b.lines = append(b.lines, line{account: a.id, amount: l.amount, balance: l.balance, held: l.held})
 		case house:
 			if _, ok := money.AddMinor(a.posted, l.amount); !ok {
-				return fmt.Errorf("the share of %s is out of range", a.address)
+				return broken("the share of %s is out of range", a.address)
 			}
 			b.post(r, a, l.amount, 0)
 		default:
 			b.post(r, a, l.amount, l.held-a.held)
 			if a.posted != l.balance || a.held < 0 {
-				return fmt.Errorf("the copy of account %s has %d, the original %d", a.address, a.posted, l.balance)
+				return broken("the copy of account %s has %d, the original %d", a.address, a.posted, l.balance)
 			}
 		}
 	}
@@ -283,11 +291,14 @@ func (b *builder) copyExtra(r *row, c *copiedRow) error {
 		number = a.id
 	}
 	x, err := b.out.derive(r, number)
-	if err == nil && x.Limits != nil && c.code == "" {
+	if err != nil {
+		return broken("%s", err)
+	}
+	if x.Limits != nil && c.code == "" {
 		b.touch(a)
 		a.limits = x.Limits
 	}
-	return err
+	return nil
 }
 
 // copyHold makes or ends the hold that the row made or ended.
@@ -315,11 +326,12 @@ func (b *builder) copyHold(ctx context.Context, r *row, c *copiedRow) error {
 		h, err = b.findHold(ctx, originKey(c.holdOrigin))
 	}
 	if err != nil {
-		return fmt.Errorf("hold %s: %w", c.holdKey, asFailure(err))
+		return fmt.Errorf("hold %s: %w", c.holdKey, err)
 	}
 	if h.state != holdOpen {
-		return fmt.Errorf("hold %s has ended already: %s", h.key, h.state)
+		return broken("hold %s has ended already: %s", h.key, h.state)
 	}
+	b.saveHold(h)
 	switch c.kind {
 	case KindPost:
 		h.state, h.posted = holdPosted, c.lines[1].amount
@@ -332,12 +344,4 @@ func (b *builder) copyHold(ctx context.Context, r *row, c *copiedRow) error {
 	}
 	b.endHold(h, r)
 	return nil
-}
-
-// asFailure turns an answer to a caller into an error of the batch.
-func asFailure(err error) error {
-	if answer, ok := asAnswer(err); ok {
-		return answer
-	}
-	return err
 }

@@ -196,7 +196,7 @@ func (b *builder) shift(ctx context.Context, kind Kind, list []share, sign int64
 	}
 	for at, sum := range sums {
 		if sum != 0 {
-			return fmt.Errorf("the shares of a bucket in %s and %s add up to %d, not to zero", at.jurisdiction, at.currency, sum)
+			return broken("the shares of a bucket in %s and %s add up to %d, not to zero", at.jurisdiction, at.currency, sum)
 		}
 	}
 	if err := b.intern(ctx, want); err != nil {
@@ -245,7 +245,7 @@ func (b *builder) intern(ctx context.Context, list []share) error {
 		}
 		parts, ok := parseAddress(string(s.address))
 		if !ok {
-			return fmt.Errorf("account address %.40q", s.address)
+			return broken("account address %.40q", s.address)
 		}
 		b.open(s.address, parts, s.currency)
 	}

@@ -73,8 +73,8 @@ func (b *builder) refusedBefore(j *job, begun bool) *groupRefusal {
 func (b *builder) finishMembers(ctx context.Context, j *job, refusal *groupRefusal) error {
 	for n := range j.entries {
 		err := b.finishMember(ctx, j, n, refusal)
-		if broken, ok := asAnswer(err); ok {
-			j.group.reply.err = broken
+		if own, ok := asAnswer(err); ok {
+			j.group.reply.err = own
 		} else if err != nil {
 			return err
 		}
@@ -114,7 +114,7 @@ func (b *builder) complete(ctx context.Context, j *job, n int) error {
 	reserved, ok := b.reservation(j, n)
 	accounts := b.accountsOf(e)
 	if !ok || accounts == nil {
-		return asRefusal(errs.New(errs.CodeInternal, "transfer %d of group %s was never reserved", i, group))
+		return broken("transfer %d of group %s was never reserved", i, group)
 	}
 	var h *holdEntry
 	if reserved.holds {
@@ -123,7 +123,7 @@ func (b *builder) complete(ctx context.Context, j *job, n int) error {
 			return err
 		}
 		if h.state != holdOpen {
-			return asRefusal(errs.New(errs.CodeInternal, "the reservation of transfer %d of group %s is %s", i, group, h.state))
+			return broken("the reservation of transfer %d of group %s is %s", i, group, h.state)
 		}
 		b.saveHold(h)
 	}

@@ -7,10 +7,24 @@ import (
 	"matchday/errs"
 )
 
-// group does one step of a group on the builder's shard.
+// group does one step of a group on the builder's shard. A step that cannot be done is taken back and
+// answered; the others of its batch go on.
 func (b *builder) group(ctx context.Context, j *job) error {
+	j.group.reply = groupReply{}
+	err := b.groupStep(ctx, j)
+	own, ok := asAnswer(err)
+	if !ok {
+		return err
+	}
+	if b.undo != nil {
+		b.takeBack()
+	}
+	j.group.reply = groupReply{err: own}
+	return nil
+}
+
+func (b *builder) groupStep(ctx context.Context, j *job) error {
 	s := j.group
-	s.reply = groupReply{}
 	if !b.serves(s) {
 		s.reply.err = errElsewhere
 		return nil
@@ -122,7 +136,7 @@ func (b *builder) decideGroup(ctx context.Context, j *job) error {
 	}
 	failed, err := b.decideMembers(ctx, j, begun)
 	switch {
-	case err != nil || s.reply.err != nil:
+	case err != nil:
 		return err
 	case failed == nil:
 		b.outcome(j, nil)
@@ -163,20 +177,14 @@ func (b *builder) applyAll(ctx context.Context, j *job, begun bool) (*failedMemb
 	b.mayUndo()
 	for n := range j.entries {
 		if begun && b.reserved(j, n) {
-			err := b.complete(ctx, j, n)
-			if broken, ok := asAnswer(err); ok {
-				b.takeBack()
-				j.group.reply.err = broken
-				return nil, nil
-			}
-			if err != nil {
+			if err := b.complete(ctx, j, n); err != nil {
 				return nil, err
 			}
 			continue
 		}
 		err := b.decide(ctx, &j.entries[n])
 		failed, logged := asAnswer(err)
-		if err != nil && !logged {
+		if err != nil && !logged || failed != nil && failed.Code == errs.CodeInternal { // that is no reason to refuse
 			return nil, err
 		}
 		logged = failed == nil
@@ -195,16 +203,13 @@ func (b *builder) applyAll(ctx context.Context, j *job, begun bool) (*failedMemb
 // refuseGroup logs the refusal of a part's transfers and of the group, and gives back what was reserved
 // for them.
 func (b *builder) refuseGroup(ctx context.Context, j *job, why *groupRefusal) error {
+	b.mayUndo()
 	for n := range j.entries {
-		err := b.release(ctx, j, n)
-		if broken, ok := asAnswer(err); ok {
-			j.group.reply.err = broken
-			return nil
-		}
-		if err != nil {
+		if err := b.release(ctx, j, n); err != nil {
 			return err
 		}
 	}
+	b.keep()
 	for n := range j.entries {
 		b.refuseMember(j, n, why)
 	}

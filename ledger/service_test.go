@@ -31,6 +31,8 @@ type world struct {
 	timed  bool           // by the machine's clock instead: benchmarks
 	hook   func(*Service) // called between Open and Run; may be nil
 	stop   func() error   // ends Run and closes; may be called twice
+
+	batches int // of inOneBatch
 }
 
 // setup starts a ledger in a fresh folder.

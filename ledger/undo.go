@@ -1,15 +1,20 @@
 package ledger
 
 import (
+	"time"
+
 	"matchday/errs"
 )
 
-// undo is how far a batch was when something began that may be taken back: a dry run, or a group. It
-// notes what changes from then on. At most one is open at a time.
+// undo is how far a batch was when something began that may be taken back: a dry run, a step of a group or
+// of a move. It notes what changes from then on. At most one is open at a time.
 type undo struct {
 	last, accounts                                int64
+	at                                            time.Time
 	opened, rows, postings, fresh, ended, answers int
 	records                                       int
+	buckets, copied, shares, bucketRows           int
+	limits, notes, begunGroups, endedGroups       int
 
 	saved []savedAccount
 	holds []savedHold
@@ -19,6 +24,7 @@ type undo struct {
 type savedAccount struct {
 	account      *account
 	posted, held int64
+	limits       *limitsExtra
 }
 
 // savedHold is a hold as it was before it ended.
@@ -31,7 +37,7 @@ type savedHold struct {
 }
 
 func (u *undo) account(a *account) {
-	u.saved = append(u.saved, savedAccount{a, a.posted, a.held})
+	u.saved = append(u.saved, savedAccount{a, a.posted, a.held, a.limits})
 }
 
 // saveHold notes what a hold is before it ends.
@@ -47,8 +53,10 @@ func (b *builder) saveHold(h *holdEntry) {
 func (b *builder) mayUndo() {
 	o := &b.out
 	b.undo = &undo{
-		last: o.last, accounts: o.accounts, opened: len(o.opened), rows: len(o.rows), postings: len(o.postings),
+		last: o.last, accounts: o.accounts, at: o.at, opened: len(o.opened), rows: len(o.rows), postings: len(o.postings),
 		fresh: len(o.newHolds), ended: len(o.oldHolds), answers: len(b.answers), records: o.records,
+		buckets: len(o.buckets), copied: len(o.copied), shares: len(o.shares), bucketRows: len(b.buckets.undo),
+		limits: len(o.limits), notes: len(o.notes), begunGroups: len(o.begun), endedGroups: len(o.ended),
 	}
 }
 
@@ -62,7 +70,7 @@ func (b *builder) takeBack() {
 	b.undo = nil
 	for i := len(u.saved) - 1; i >= 0; i-- {
 		s := &u.saved[i]
-		s.account.posted, s.account.held = s.posted, s.held
+		s.account.posted, s.account.held, s.account.limits = s.posted, s.held, s.limits
 	}
 	for i := len(u.holds) - 1; i >= 0; i-- {
 		s := &u.holds[i]
@@ -77,9 +85,13 @@ func (b *builder) takeBack() {
 	for _, a := range o.opened[u.opened:] {
 		b.cache.remove(a)
 	}
-	o.last, o.accounts, o.records = u.last, u.accounts, u.records
+	b.buckets.rollbackTo(u.bucketRows)
+	o.last, o.accounts, o.at, o.records = u.last, u.accounts, u.at, u.records
 	o.opened, o.rows, o.postings = o.opened[:u.opened], o.rows[:u.rows], o.postings[:u.postings]
 	o.newHolds, o.oldHolds = o.newHolds[:u.fresh], o.oldHolds[:u.ended]
+	o.buckets, o.copied, o.shares = o.buckets[:u.buckets], o.copied[:u.copied], o.shares[:u.shares]
+	o.limits, o.notes = o.limits[:u.limits], o.notes[:u.notes]
+	o.begun, o.ended = o.begun[:u.begunGroups], o.ended[:u.endedGroups]
 	b.answers = b.answers[:u.answers]
 }
 
