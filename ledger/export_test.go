@@ -198,6 +198,9 @@ func swap(old, with string) func(string) string {
 // it says the same in other words.
 func TestEveryByteOfAnExportCounts(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("verifies thousands of files: left out with -short")
+	}
 	x := exportFixture(t)
 	header := bytes.IndexByte(x.whole, '\n')
 	for at := header + 1; at < len(x.whole); at += 7 {

@@ -198,11 +198,11 @@ func TestAnAbortedMoveLeavesTheBucketServed(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(c *Config) { c.Shards = 2 })
 	p := playersOn(t, w.Service, 2)[0]
-	for i := range 1500 {
+	for i := range 120 {
 		w.must(deposit(fmt.Sprintf("d%d", i), p, 1))
 	}
 	ctx := context.Background()
-	m, err := w.StartMove(ctx, MoveRequest{Buckets: []int{bucketOf(p)}, From: 0, To: 1, Rate: 100})
+	m, err := w.StartMove(ctx, MoveRequest{Buckets: []int{bucketOf(p)}, From: 0, To: 1, Rate: 1}) // copied for two minutes
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func TestAnAbortedMoveLeavesTheBucketServed(t *testing.T) {
 		t.Errorf("aborting it again: got %v, want conflict", err)
 	}
 	w.moved(0, 1, bucketOf(p))
-	if got := w.posted(PlayerCash(p, nj)); got != 1501 {
+	if got := w.posted(PlayerCash(p, nj)); got != 121 {
 		t.Errorf("cash is %d", got)
 	}
 	w.sound()

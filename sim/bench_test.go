@@ -82,6 +82,9 @@ func TestLedgerOnMariaDB(t *testing.T) {
 
 // TestScaleMeasuresEveryPoint runs two small points: the table names both, and so does the JSON.
 func TestScaleMeasuresEveryPoint(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures for seconds: left out with -short")
+	}
 	t.Parallel()
 	o, err := BenchOptions{Runs: 1, Seconds: 1, Dir: t.TempDir()}.withDefaults()
 	if err != nil {

@@ -3,6 +3,7 @@ package mariadb
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -37,9 +38,13 @@ func Shared(t T) *Server {
 }
 
 // New starts a server for a test; where MariaDB is missing the test is skipped, or fails if the
-// environment says CI=true. The caller stops it.
+// environment says CI=true. With -short the test is skipped: a server takes seconds of a slow machine.
+// The caller stops it.
 func New(t T, o Options) *Server {
 	t.Helper()
+	if short() {
+		t.Skipf("starts a MariaDB server: left out with -short")
+	}
 	s, err := Start(context.WithoutCancel(t.Context()), o)
 	switch {
 	case errors.Is(err, ErrMissing) && os.Getenv("CI") != "true":
@@ -48,6 +53,13 @@ func New(t T, o Options) *Server {
 		t.Fatalf("start MariaDB: %v", err)
 	}
 	return s
+}
+
+// short says whether go test runs with -short; package testing stays out of the binary of production,
+// which starts servers too.
+func short() bool {
+	f := flag.Lookup("test.short")
+	return f != nil && f.Value.String() == "true"
 }
 
 // Database returns a fresh name; the databases whose names begin with it and an underscore are
