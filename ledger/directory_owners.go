@@ -23,8 +23,30 @@ type process struct {
 // tenancy says who writes a shard; an empty owner is nobody.
 type tenancy struct {
 	owner     string
-	epoch     int64
 	changedUS int64
+	noted     mark   // how far its callers were answered when a writer last said so
+	lost      mark   // what its log lacked when it was quarantined
+	problem   string // why it is quarantined; "": it is not
+	problemUS int64  // since when
+	accepted  int64  // what epochs up to this answered beyond noted was given up by an operator
+}
+
+// tenancyColumns are what scanTenancy reads.
+const tenancyColumns = `
+		SELECT s.shard, s.owner, s.changed_us, s.epoch, s.seq, s.seal, s.lost_epoch, s.lost_seq, s.lost_seal,
+			s.problem, s.problem_us, COALESCE((
+				SELECT MAX(l.epoch)
+				FROM loss l
+				WHERE l.shard = s.shard), 0)
+		FROM shard s`
+
+func scanTenancy(rows *sql.Rows) (shard int, t tenancy, err error) {
+	var noted, lost []byte
+	err = rows.Scan(&shard, &t.owner, &t.changedUS, &t.noted.epoch, &t.noted.seq, &noted, &t.lost.epoch, &t.lost.seq, &lost,
+		&t.problem, &t.problemUS, &t.accepted)
+	copy(t.noted.seal[:], noted)
+	copy(t.lost.seal[:], lost)
+	return shard, t, err
 }
 
 // owners is who is there and who writes what, at one time.
@@ -119,10 +141,8 @@ func (d *directory) owners(ctx context.Context) (*owners, error) {
 	const processes = `
 		SELECT process, run, address, host, pid, beat, seen_us
 		FROM process`
-	const shards = `
-		SELECT shard, owner, epoch, changed_us
-		FROM shard
-		ORDER BY shard`
+	const shards = tenancyColumns + `
+		ORDER BY s.shard`
 	out := &owners{processes: map[string]process{}}
 	err := d.db.read(ctx, processes, nil, func(rows *sql.Rows) error {
 		var p process
@@ -134,9 +154,8 @@ func (d *directory) owners(ctx context.Context) (*owners, error) {
 		return nil, sqldb.Wrap("read processes", err)
 	}
 	err = d.db.read(ctx, shards, nil, func(rows *sql.Rows) error {
-		var shard int
-		var t tenancy
-		if err := rows.Scan(&shard, &t.owner, &t.epoch, &t.changedUS); err != nil {
+		shard, t, err := scanTenancy(rows)
+		if err != nil {
 			return err
 		}
 		if shard != len(out.shards) {
@@ -181,16 +200,4 @@ func (d *directory) claim(ctx context.Context, shard int, seen, owner string) (b
 		return sqldb.Wrap("claim shard", err)
 	})
 	return rows == 1, err
-}
-
-// noteEpoch writes down, for people, under which epoch the owner writes.
-func (d *directory) noteEpoch(ctx context.Context, shard int, owner string, epoch int64) error {
-	const q = `
-		UPDATE shard
-		SET epoch = ?
-		WHERE shard = ? AND owner = ?`
-	return d.db.inTx(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, q, epoch, shard, owner)
-		return sqldb.Wrap("note epoch", err)
-	})
 }

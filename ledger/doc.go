@@ -49,7 +49,7 @@
 //
 // A database that is lost is waited for (Config.FailoverWait) while the callers wait, and a commit
 // of unknown outcome is settled by what its log says. A log that lacks commits which were answered
-// stops its writer.
+// is written by nobody until it has them again or an operator gives them up, see [AcceptLoss].
 //
 // # Errors
 //

@@ -247,7 +247,7 @@ func (t *importTarget) learn(ctx context.Context, b *fileBatch) error {
 // least: epochs in the log only rise, and the shard's own is never below them.
 func (m *importer) take(shard int, t *importTarget, epoch int64) error {
 	if !t.taken {
-		state, err := t.store.takeOver(m.ctx, shard, madeFor(shard, m.config.shards()))
+		state, err := t.store.takeOver(m.ctx, takeover{shard: shard, shards: madeFor(shard, m.config.shards()), writer: "import"})
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	"matchday/errs"
@@ -86,8 +85,15 @@ func (k *keeper) run(ctx context.Context) error {
 // leave stops the writers and tells the others at once.
 func (k *keeper) leave(ctx context.Context) {
 	k.stopAll()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 	defer cancel()
+	for shard, t := range k.tenures {
+		if lost, ok := errors.AsType[*divergence](t.err); ok {
+			if err := k.service.quarantine(ctx, k.service.shards[shard], lost); !errors.Is(err, errQuarantined) {
+				k.log.ErrorContext(ctx, "shard not quarantined", "shard", shard, "lost", lost.Error(), "error", err)
+			}
+		}
+	}
 	if err := k.service.directory.leave(ctx, k.self); err != nil {
 		k.log.WarnContext(ctx, "shards not handed over: the others wait for the lease to run out", "error", err)
 	}
@@ -124,6 +130,9 @@ func (k *keeper) poll(ctx context.Context) error {
 	}
 	k.trouble = false
 	k.count(seen)
+	for _, one := range k.service.shards {
+		k.service.seeProblem(one, seen.shards[one.number].problem)
+	}
 	k.drop(limited, seen)
 	k.service.see(seen) // from here on it is read by others
 	k.share(ctx, limited, seen)
@@ -179,13 +188,17 @@ func (k *keeper) isAlive(name string) bool {
 // drop ends the tenures of shards that others own now, and clears away tenures that have ended.
 func (k *keeper) drop(ctx context.Context, seen *owners) {
 	for shard, t := range k.tenures {
-		mine := seen.shards[shard].owner == k.self.name
+		mine := seen.shards[shard].owner == k.self.name && seen.shards[shard].problem == ""
 		if !mine {
 			t.cancel() // its next commit would fail: stop before
 		}
 		select {
 		case <-t.ended:
 		default:
+			continue
+		}
+		if lost, ok := errors.AsType[*divergence](t.err); ok {
+			k.give(ctx, seen, shard, lost)
 			continue
 		}
 		delete(k.tenures, shard)
@@ -202,6 +215,18 @@ func (k *keeper) drop(ctx context.Context, seen *owners) {
 		}
 		seen.shards[shard].owner = ""
 	}
+}
+
+// give quarantines a shard that was written here. Until the directory says so the tenure stays: this
+// process may be the only one that knows what was answered.
+func (k *keeper) give(ctx context.Context, seen *owners, shard int, lost *divergence) {
+	err := k.service.quarantine(ctx, k.service.shards[shard], lost)
+	if !errors.Is(err, errQuarantined) {
+		k.log.WarnContext(ctx, "shard not quarantined yet", "shard", shard, "error", err)
+		return
+	}
+	delete(k.tenures, shard)
+	seen.shards[shard].owner, seen.shards[shard].problem = "", lost.Error()
 }
 
 // fair returns how many shards this process should write: as many as each other living process, one
@@ -250,7 +275,7 @@ func (k *keeper) share(ctx, limited context.Context, seen *owners) {
 			t.leaving = true
 			t.cancel()
 			held--
-		case t != nil || held >= fair || k.rests[shard] > 0:
+		case t != nil || held >= fair || k.rests[shard] > 0 || seen.shards[shard].problem != "":
 		case owner == "" || owner == k.self.name || !k.isAlive(owner):
 			if k.take(ctx, limited, shard, owner) {
 				held++
@@ -290,19 +315,14 @@ func (k *keeper) hold(ctx context.Context, one *shard) error {
 	}
 	one.reopen()
 	s.place.changes.raise()
-	epoch := one.epoch.Load()
-	var noted sync.WaitGroup
-	noted.Go(func() { // beside the writer: the directory may be slow
-		if err := s.directory.noteEpoch(ctx, one.number, k.self.name, epoch); err != nil && ctx.Err() == nil {
-			k.log.WarnContext(ctx, "epoch not noted", "shard", one.number, "error", err)
-		}
-	})
 	err = one.run(ctx)
-	noted.Wait()
 	s.place.changes.raise()
 	if err == nil && ctx.Err() != nil {
-		released, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		released, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 		defer cancel()
+		if err := s.directory.note(released, map[int]mark{one.number: *one.acked.Load()}); err != nil {
+			return err // kept until a poll has noted it and gives the shard free
+		}
 		_, err = s.directory.claim(released, one.number, k.self.name, "") // at once, not at the next poll
 	}
 	if errors.Is(err, errFenced) {

@@ -252,7 +252,7 @@ func TestAWriterThatWasReplacedHandsItsWorkOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = thief.close() }()
-	if _, err := thief.takeOver(ctx, 0, 1); err != nil {
+	if _, err := thief.takeOver(ctx, takeover{shards: 1, writer: "thief"}); err != nil {
 		t.Fatal(err)
 	}
 	before := m.shards[0].epoch.Load()

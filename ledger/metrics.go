@@ -27,6 +27,8 @@ type metrics struct {
 	lag       *prometheus.GaugeVec
 	pauses    prometheus.Histogram
 	copied    prometheus.Counter
+
+	quarantined prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer, shards int) (*metrics, error) {
@@ -82,9 +84,13 @@ func newMetrics(r prometheus.Registerer, shards int) (*metrics, error) {
 	m.copied = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "matchday_ledger_move_copied_rows_total", Help: "Transfers copied to other shards by moves of buckets.",
 	})
+	m.quarantined = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "matchday_ledger_quarantined_shards_count",
+		Help: "Shards that nobody writes because their databases lack commits that were answered; alarm from 1.",
+	})
 	all := []prometheus.Collector{
 		m.transfers, m.refusals, m.overloads, m.failures, m.rebuilds, m.retries, m.batches, m.rows, m.position, m.steps,
-		m.reads, m.freshness, m.lag, m.open, m.oldest, m.pauses, m.copied,
+		m.reads, m.freshness, m.lag, m.open, m.oldest, m.pauses, m.copied, m.quarantined,
 	}
 	for _, c := range all {
 		if err := r.Register(c); err != nil {
@@ -93,6 +99,9 @@ func newMetrics(r prometheus.Registerer, shards int) (*metrics, error) {
 	}
 	return m, nil
 }
+
+// countQuarantined shows how many shards are quarantined.
+func (m *metrics) countQuarantined(n int) { m.quarantined.Set(float64(n)) }
 
 // shardMetrics are the figures of one shard, looked up once.
 type shardMetrics struct {

@@ -141,6 +141,7 @@ type ShardStatus struct {
 	QueuedBulk        int
 	Committed         uint64 // transfers since Open, refusals included
 	LastCommit        time.Time
+	Quarantine        string // why nobody writes the shard: its database lacks commits that were answered; "" if it is not so
 }
 
 // Status returns the state of every shard.
@@ -151,6 +152,9 @@ func (s *Service) Status() []ShardStatus {
 			Shard: i, Position: one.head.Load(), Epoch: one.epoch.Load(),
 			QueuedInteractive: int(one.interactive.queued.Load()), QueuedBulk: int(one.bulk.queued.Load()),
 			Committed: one.transfers.Load(), LastCommit: fromMicros(one.lastUS.Load()),
+		}
+		if problem := one.problem.Load(); problem != nil {
+			out[i].Quarantine = *problem
 		}
 	}
 	return out

@@ -236,7 +236,19 @@ func (s *Service) takeAll(ctx context.Context) error {
 	if err := s.directory.refuseOthers(ctx); err != nil {
 		return err
 	}
-	return s.each(ctx, s.takeOver)
+	return s.each(ctx, func(ctx context.Context, one *shard) error {
+		err := s.takeOver(ctx, one)
+		if errors.Is(err, errQuarantined) && s.heal(ctx, one) == nil {
+			err = s.takeOver(ctx, one)
+		}
+		if lost, ok := errors.AsType[*divergence](err); ok {
+			err = s.quarantine(ctx, one, lost)
+		}
+		if errors.Is(err, errQuarantined) {
+			return s.leaveAlone(ctx, one)
+		}
+		return err
+	})
 }
 
 // openAtOnce bounds how many shards are opened at the same time.
@@ -306,9 +318,20 @@ func newShard(c Config, number int, d Deps, m *shardMetrics) *shard {
 }
 
 // takeOver raises the shard's epoch, so that no earlier writer can commit any more, and makes the
-// shard's writer go on from where the log stands.
+// shard's writer go on from where the log stands. A log that lacks what was answered, by the directory
+// or by this process's memory, is errDiverged and left as it is.
 func (s *Service) takeOver(ctx context.Context, one *shard) error {
-	state, err := one.store.takeOver(ctx, one.number, madeFor(one.number, s.directory.first))
+	t, err := s.directory.tenancy(ctx, one.number)
+	if err != nil {
+		return fmt.Errorf("take over ledger shard %d: %w", one.number, err)
+	}
+	if t.problem != "" {
+		return fmt.Errorf("take over ledger shard %d: %w: %s", one.number, errQuarantined, t.problem)
+	}
+	state, err := one.store.takeOver(ctx, takeover{
+		shard: one.number, shards: madeFor(one.number, s.directory.first),
+		writer: s.ids.New("wri"), above: t.accepted, marks: one.wanted(t),
+	})
 	if err != nil {
 		return fmt.Errorf("take over ledger shard %d: %w", one.number, err)
 	}
@@ -329,6 +352,7 @@ func (s *Service) takeOver(ctx context.Context, one *shard) error {
 // adopt makes the writer go on from where the log stands, as if it had never written before.
 func (s *shard) adopt(state shardState, owned []bucketRow) {
 	s.builder.state = state
+	s.answered()
 	s.builder.cache.clear()
 	s.builder.buckets.load(owned)
 	s.unsure, s.pending, s.ailing, s.checked = false, false, false, 0
@@ -350,8 +374,9 @@ func (l *lane) open(limit int) {
 }
 
 // Run writes until ctx is done; then it takes no more work, commits what it had taken, and returns.
-// It returns an error if another writer took a shard: this process may not write any more. Run may
-// be called once.
+// It returns an error if another writer took a shard, or the database of one has lost commits that
+// were answered: this process may not write any more. A shard of the latter kind is quarantined, and the
+// next process opens the others; see [AcceptLoss]. Run may be called once.
 //
 // When several processes share the shards, losing one stops that shard only. Run then returns an error
 // if another process was started under this one's name.
@@ -361,12 +386,16 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, one := range s.shards {
-		g.Go(func() error { return one.run(ctx) })
+		g.Go(func() error { return s.write(ctx, one) })
 	}
 	g.Go(func() error { return s.watchReplicas(ctx) })
 	g.Go(func() error { return s.sweepGroups(ctx) })
 	g.Go(func() error { return s.runMoves(ctx) })
-	return g.Wait()
+	g.Go(func() error { return s.watchMarks(ctx) })
+	g.Go(func() error { return s.watchQuarantines(ctx) })
+	err := g.Wait()
+	s.noteLast(ctx)
+	return err
 }
 
 // Close gives up the files. Call it after Run has returned; it may be called twice.

@@ -24,8 +24,12 @@ type ShardEntry struct {
 	Position   int64     `json:"position"`
 	LastCommit time.Time `json:"last_commit,omitzero"`
 	Buckets    int       `json:"buckets"`
-	Bytes      int64     `json:"bytes"`           // on disk
-	Error      string    `json:"error,omitempty"` // why the database could not be asked
+	Bytes      int64     `json:"bytes"`                      // on disk
+	Noted      int64     `json:"noted"`                      // how far callers were answered when a writer last said so, about each second
+	Quarantine string    `json:"quarantine,omitempty"`       // why nobody writes it: it lacks commits that were answered
+	Since      time.Time `json:"quarantined_since,omitzero"` // when that was noticed
+	Losses     []Loss    `json:"losses,omitempty"`           // of answered commits that operators accepted, newest first
+	Error      string    `json:"error,omitempty"`            // why the database could not be asked
 }
 
 // ListShards reads the directory and every shard's database, beside running processes or without any.
@@ -80,9 +84,22 @@ func listDirectory(ctx context.Context, c Config, f *fleet, clk clock.Clock) ([]
 	if err != nil {
 		return nil, err
 	}
+	losses, err := d.losses(ctx)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]ShardEntry, len(seen.shards))
 	for n := range out {
-		out[n] = ShardEntry{Shard: n, Owner: seen.shards[n].owner, Address: seen.address(n)}
+		t := &seen.shards[n]
+		out[n] = ShardEntry{Shard: n, Owner: t.owner, Address: seen.address(n), Noted: t.noted.seq, Quarantine: t.problem}
+		if t.problem != "" {
+			out[n].Since = fromMicros(t.problemUS)
+		}
+	}
+	for _, l := range losses {
+		if l.Shard < len(out) {
+			out[l.Shard].Losses = append(out[l.Shard].Losses, l)
+		}
 	}
 	for _, shard := range home.shards {
 		if int(shard) < len(out) {

@@ -57,6 +57,8 @@ func (s *Service) runShared(ctx context.Context) error {
 	defer stop()
 	g.Go(func() error { return s.server.serve(serving) })
 	g.Go(func() error { return s.watchReplicas(serving) })
+	g.Go(func() error { return s.watchMarks(serving) })
+	g.Go(func() error { return s.watchQuarantines(serving) })
 	g.Go(func() error {
 		defer stop()
 		own, cancel := context.WithCancel(ctx)
@@ -214,13 +216,13 @@ func headOf(ctx context.Context, r readerStore) (int64, error) {
 }
 
 // WhileOwned runs fn while this process writes the shard, again each time that it gets it back, until
-// ctx is done or fn fails. The context of fn ends when the shard is lost.
+// ctx is done or fn fails. The context of fn ends when the shard is lost. A quarantined shard is nobody's.
 func (s *Service) WhileOwned(ctx context.Context, shard int, fn func(ctx context.Context) error) error {
 	one, err := s.shard(shard)
 	if err != nil {
 		return err
 	}
-	if s.keeper == nil {
+	if s.keeper == nil && one.isOpen() {
 		return fn(ctx)
 	}
 	for ctx.Err() == nil {

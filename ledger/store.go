@@ -23,8 +23,9 @@ type store interface {
 type writerStore interface {
 	moverStore
 	// takeOver raises the epoch, which stops every earlier writer at its next commit, and returns
-	// where the log stands.
-	takeOver(ctx context.Context, shard, shards int) (shardState, error)
+	// where the log stands, all in one DBTx. A log that lacks one of the marks is left as it is:
+	// errDiverged.
+	takeOver(ctx context.Context, t takeover) (shardState, error)
 	// state returns where the log stands without raising the epoch; errs.CodeNotFound for a shard that
 	// nobody has taken over yet.
 	state(ctx context.Context) (shardState, error)
@@ -106,6 +107,7 @@ var (
 type shardState struct {
 	shards   int // see madeFor
 	epoch    int64
+	writer   string // who raised it; "" in books from before this was noted
 	seq      int64
 	accounts int64
 	at       time.Time

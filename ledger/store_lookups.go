@@ -35,14 +35,14 @@ type lookups struct {
 // state implements writerStore.
 func (l lookups) state(ctx context.Context) (shardState, error) {
 	const q = `
-		SELECT s.shards, s.epoch, s.seq, s.accounts, s.at_us, b.seal
+		SELECT s.shards, s.epoch, s.writer, s.seq, s.accounts, s.at_us, b.seal
 		FROM shard s
 		LEFT JOIN batch b ON b.last_seq = s.seq
 		WHERE s.id = 1`
 	var out shardState
 	var atUS int64
 	var sealed []byte
-	err := oneRow(l.on.QueryContext(ctx, q))(&out.shards, &out.epoch, &out.seq, &out.accounts, &atUS, &sealed)
+	err := oneRow(l.on.QueryContext(ctx, q))(&out.shards, &out.epoch, &out.writer, &out.seq, &out.accounts, &atUS, &sealed)
 	if err != nil {
 		return shardState{}, sqldb.Wrap("read shard state", err)
 	}

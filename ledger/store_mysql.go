@@ -10,7 +10,6 @@ import (
 
 	"matchday/errs"
 	"matchday/internal/mysqldb"
-	"matchday/internal/sqldb"
 )
 
 //go:embed migrations_mysql/*.sql
@@ -159,26 +158,43 @@ func (s *mysqlStore) exec(ctx context.Context, op, q string, args ...any) (int64
 }
 
 // takeOver implements writerStore.
-func (s *mysqlStore) takeOver(ctx context.Context, shard, shards int) (shardState, error) {
-	const raise = `
+func (s *mysqlStore) takeOver(ctx context.Context, t takeover) (state shardState, err error) {
+	const begin = `
 		INSERT INTO shard (id, shard, shards, epoch, seq, accounts, at_us)
-		VALUES (1, ?, ?, 1, 0, 0, 0)
-		ON DUPLICATE KEY UPDATE epoch = epoch + 1`
-	const placed = `
-		SELECT shard, shards
-		FROM shard
-		WHERE id = 1`
-	if _, err := s.exec(ctx, "raise epoch", raise, shard, shards); err != nil {
-		return shardState{}, err
+		VALUES (1, ?, ?, 0, 0, 0, 0)
+		ON DUPLICATE KEY UPDATE epoch = epoch`
+	err = s.inTx(ctx, "take-over", func(l lookups, exec func(op, q string, args ...any) error) error {
+		state, err = t.run(ctx, l, begin, exec)
+		return err
+	})
+	return state, err
+}
+
+// inTx runs fn in one DBTx on the primary, in the shard's database. After an error of the commit the
+// outcome is unknown.
+func (s *mysqlStore) inTx(ctx context.Context, what string, fn func(l lookups, exec func(op, q string, args ...any) error) error) error {
+	conn, node, err := s.cluster.Primary(ctx)
+	if err != nil {
+		return err
 	}
-	var isShard, ofShards int
-	if err := oneRow(s.lookups.on.QueryContext(ctx, placed))(&isShard, &ofShards); err != nil {
-		return shardState{}, sqldb.Wrap("read placement", err)
-	}
-	if isShard != shard || ofShards != shards {
-		return shardState{}, errs.New(errs.CodeInvalid, "the database is shard %d of %d, not %d of %d", isShard, ofShards, shard, shards)
-	}
-	return s.state(ctx)
+	err = func() error {
+		tx, err := conn.BeginTx(ctx, nil)
+		if err != nil {
+			return mysqldb.Wrap("begin "+what, err)
+		}
+		on := newInDatabase(tx, s.database)
+		err = fn(lookups{on: on, sql: &mysqlSQL}, func(op, q string, args ...any) error {
+			_, err := tx.ExecContext(ctx, on.use+q, args...)
+			return mysqldb.Wrap(op, err)
+		})
+		if err != nil {
+			return errors.Join(err, mysqldb.Wrap("roll back "+what, tx.Rollback()))
+		}
+		return mysqldb.Wrap("commit "+what, tx.Commit())
+	}()
+	mysqldb.Release(ctx, conn, err)
+	s.notice(node, err)
+	return err
 }
 
 // raiseEpoch implements writerStore.
@@ -300,10 +316,10 @@ func (s *mysqlStore) whyViolated(ctx context.Context, b *batch, cause error) err
 	if err != nil {
 		return errors.Join(err, mysqldb.Wrap("commit batch", cause))
 	}
-	if now.epoch != b.epoch {
+	if now.epoch > b.epoch {
 		return errFenced
 	}
-	if now.seq != b.first-1 {
+	if now.epoch < b.epoch || now.seq != b.first-1 { // it may have gone back: settling tells
 		return errs.Wrap(errMoved, errs.CodeUnavailable, "commit batch %d", b.first)
 	}
 	return fmt.Errorf("commit batch %d: %w", b.first, cause)

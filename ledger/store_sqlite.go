@@ -99,26 +99,29 @@ func (s *sqliteStore) raw(fn func(driver.Conn) error) error {
 }
 
 // takeOver implements writerStore.
-func (s *sqliteStore) takeOver(ctx context.Context, shard, shards int) (shardState, error) {
-	const raise = `
+func (s *sqliteStore) takeOver(ctx context.Context, t takeover) (shardState, error) {
+	const begin = `
 		INSERT INTO shard (id, shard, shards, epoch, seq, accounts, at_us)
-		VALUES (1, ?, ?, 1, 0, 0, 0)
-		ON CONFLICT (id) DO UPDATE SET epoch = epoch + 1`
-	const placed = `
-		SELECT shard, shards
-		FROM shard
-		WHERE id = 1`
-	if _, err := s.conn.ExecContext(ctx, raise, shard, shards); err != nil {
-		return shardState{}, sqldb.Wrap("raise epoch", err)
+		VALUES (1, ?, ?, 0, 0, 0, 0)
+		ON CONFLICT (id) DO NOTHING`
+	exec := func(op, q string, args ...any) error {
+		_, err := s.conn.ExecContext(ctx, q, args...)
+		return sqldb.Wrap(op, err)
 	}
-	var isShard, ofShards int
-	if err := s.conn.QueryRowContext(ctx, placed).Scan(&isShard, &ofShards); err != nil {
-		return shardState{}, sqldb.Wrap("read placement", err)
+	if err := exec("begin take-over", "BEGIN IMMEDIATE"); err != nil {
+		return shardState{}, err
 	}
-	if isShard != shard || ofShards != shards {
-		return shardState{}, errs.New(errs.CodeInvalid, "the file is shard %d of %d, not %d of %d", isShard, ofShards, shard, shards)
+	state, err := t.run(ctx, s.lookups, begin, exec)
+	if err == nil {
+		if err = exec("commit take-over", "COMMIT"); err == nil {
+			return state, nil
+		}
 	}
-	return s.state(ctx)
+	_, undone := s.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+	if undone != nil && !isNoTx(undone) {
+		err = errors.Join(err, sqldb.Wrap("roll back take-over", undone))
+	}
+	return shardState{}, err
 }
 
 // raiseEpoch implements writerStore.

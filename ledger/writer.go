@@ -118,6 +118,10 @@ type shard struct {
 	shared  bool        // with other processes
 	watched atomic.Bool // somebody asked where the log of this shard, written elsewhere, stands
 
+	acked   atomic.Pointer[mark]   // how far callers of this process were answered; nil: it never wrote the shard
+	noted   mark                   // what of it the directory has; the noting goroutine's
+	problem atomic.Pointer[string] // why the shard is quarantined; nil: it is not
+
 	groups    atomic.Bool // groups may be open that began here
 	head      atomic.Int64
 	came      atomic.Int64 // where the last bucket came that another shard had before
@@ -427,8 +431,15 @@ func (s *shard) attempt(ctx context.Context, jobs []*job, checked bool) error {
 // committed takes the batch in hand as committed, shows it and answers its callers.
 func (s *shard) committed() {
 	s.builder.committed()
+	s.answered()
 	s.publish()
 	s.builder.answer()
+}
+
+// answered notes that the log stands where callers are answered up to.
+func (s *shard) answered() {
+	m := s.builder.state.mark()
+	s.acked.Store(&m)
 }
 
 // publish lets readers and relays see the batch.

@@ -6,11 +6,6 @@ import (
 	"time"
 )
 
-// errDiverged ends a shard's writer: its database has lost commits that were answered. That is
-// what a fail-over to a replica that lagged does, when replication is not semi-synchronous. Writing
-// on would bury it.
-var errDiverged = errors.New("the database has lost commits that were answered")
-
 // commit applies the jobs and makes them durable; then, and only then, results are filled.
 //
 // A database that is not there, or that leaves open whether it has committed, is waited for while
@@ -95,7 +90,7 @@ func (s *shard) settle(ctx context.Context) (committed bool, err error) {
 	case now.epoch > b.state.epoch:
 		return false, errFenced
 	case now.epoch < b.state.epoch, now.seq < b.state.seq, now.seq == b.state.seq && now.seal != b.state.seal:
-		return false, errDiverged
+		return false, &divergence{lost: b.state.mark(), found: now.mark()}
 	case s.pending && now.seq == b.out.last && now.seal == b.out.seal:
 		s.unsure, s.pending = false, false
 		s.committed()
@@ -110,6 +105,7 @@ func (s *shard) settle(ctx context.Context) (committed bool, err error) {
 		b.cache.clear()
 		b.buckets.load(owned)
 		b.state = now
+		s.answered()
 		s.checked = checkedBatches
 		s.head.Store(now.seq)
 		s.ring.reset(now.seq)

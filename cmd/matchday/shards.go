@@ -9,5 +9,5 @@ func shardsCommand() *cobra.Command {
 		Short: "Look after the ledger's shards",
 		Long:  "Commands about single shards: who writes them, which players live on them, their replicas and logs.",
 	}
-	return group(c, shardsListCommand(), moveCommand(), movesCommand(), abortMoveCommand(), rebalanceCommand(), replicasCommand(), resnapshotCommand())
+	return group(c, shardsListCommand(), moveCommand(), movesCommand(), abortMoveCommand(), rebalanceCommand(), replicasCommand(), resnapshotCommand(), acceptLossCommand())
 }

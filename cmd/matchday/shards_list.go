@@ -60,8 +60,33 @@ func printShards(out io.Writer, list []ledger.ShardEntry) error {
 		if !s.LastCommit.IsZero() {
 			last = s.LastCommit.Format(time.RFC3339)
 		}
+		if s.Quarantine != "" && s.Error == "" {
+			s.Error = "quarantined, see below"
+		}
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%d\t%s\t%d\t%d\t%s\n",
 			s.Shard, s.Engine, dash(s.Owner), dash(s.Address), s.Epoch, s.Position, last, s.Buckets, s.Bytes>>20, dash(strings.ReplaceAll(s.Error, "\n", "; ")))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for i := range list {
+		printQuarantine(out, &list[i])
+	}
+	return nil
+}
+
+// printQuarantine says what a quarantined shard lacks and what can be done, and which losses were
+// accepted before.
+func printQuarantine(out io.Writer, s *ledger.ShardEntry) {
+	if s.Quarantine != "" {
+		fmt.Fprintf(out, "\nShard %d is quarantined since %s and written by nobody:\n%s.\n"+
+			"Make the node that has everything the primary: the shard is released by itself.\n",
+			s.Shard, s.Since.Format(time.RFC3339), s.Quarantine)
+		if s.Error == "" { // its position is known
+			fmt.Fprintf(out, "If it is gone for good: matchday shards accept-loss --shard %d --seq %d --reason \"...\"\n", s.Shard, s.Position)
+		}
+	}
+	for _, l := range s.Losses {
+		fmt.Fprintf(out, "\n%s", lossLine(l))
+	}
 }
