@@ -15,6 +15,8 @@ type pace struct {
 	rows  int       // rows that a batch with bulk work may have while interactive work is expected
 	share int       // of the writer's time for bulk work, in thousandths
 	from  time.Time // bulk work rests until then
+	calls int       // interactive calls of the last batch that had any
+	begun time.Time // when the last batch was begun
 }
 
 const (
@@ -30,6 +32,9 @@ const (
 	// shareStep is the part of itself by which the share grows for each batch that was quick enough. It
 	// falls by a quarter for one that was not, so about one batch in eighty may be slow.
 	shareStep = 256
+	// togetherFor is how far apart batches are begun while several interactive calls share them, and enoughRows ends the wait: a batch as large as that costs little more than its rows.
+	togetherFor = 4 * time.Millisecond
+	enoughRows  = 64
 	// maxRest bounds a rest: a machine that stood still says nothing of the next moment.
 	maxRest = 50 * time.Millisecond
 )
@@ -55,6 +60,22 @@ func (p *pace) rests(now time.Time) time.Duration {
 	left := p.from.Sub(now)
 	if left <= 0 || left > maxRest || !p.expects() { // more than ever asked for: the clock stepped back
 		p.from = time.Time{}
+		return 0
+	}
+	return left
+}
+
+// waits returns how long the writer should wait for more work than the interactive rows that are there.
+//
+// Every batch costs a sync here, a message, and a commit in each projection, whatever is in it. Where
+// calls come thick, small batches as fast as the disk takes them leave no processor time for the
+// calls themselves. So calls that come together share a batch; one that comes alone never waits.
+func (p *pace) waits(rows int, now time.Time) time.Duration {
+	if p.calls < 2 || rows >= enoughRows || !p.expects() {
+		return 0
+	}
+	left := p.begun.Add(togetherFor).Sub(now)
+	if left > togetherFor { // the clock stepped back
 		return 0
 	}
 	return left

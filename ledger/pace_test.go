@@ -83,3 +83,31 @@ func TestBatchesWithBulkWorkAreShortWhileDebitsAreExpected(t *testing.T) {
 		t.Errorf("all were slow: room %d, want a chunk, never less", got)
 	}
 }
+
+// TestCallsThatComeTogetherShareABatch: only where several calls shared the last batch, and until
+// enough rows are there.
+func TestCallsThatComeTogetherShareABatch(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	many := pace{calls: 3, begun: at}
+	for name, tt := range map[string]struct {
+		pace pace
+		rows int
+		now  time.Time
+		want time.Duration
+	}{
+		"right after the last batch":     {many, 1, at, togetherFor},
+		"some time after it":             {many, 1, at.Add(togetherFor / 4), togetherFor * 3 / 4},
+		"a call that comes alone":        {pace{calls: 1, begun: at}, 1, at, 0},
+		"a batch that is large as it is": {many, enoughRows, at, 0},
+		"nobody has called for long":     {pace{calls: 3, begun: at, since: recentBatches}, 0, at, 0},
+		"the clock stepped back":         {many, 1, at.Add(-time.Second), 0},
+	} {
+		if got := tt.pace.waits(tt.rows, tt.now); got != tt.want {
+			t.Errorf("%s: waits %v, want %v", name, got, tt.want)
+		}
+	}
+	if got := many.waits(1, at.Add(2*togetherFor)); got > 0 {
+		t.Errorf("long after the last batch: waits %v", got)
+	}
+}

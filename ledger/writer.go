@@ -173,8 +173,9 @@ var errStopped = errs.Wrap(ErrNotTaken, errs.CodeUnavailable, "the ledger is shu
 func (s *shard) run(ctx context.Context) error {
 	sweep := time.NewTicker(s.config.sweepEvery())
 	defer sweep.Stop()
-	rest := time.NewTimer(0)
+	rest, together := time.NewTimer(0), time.NewTimer(0)
 	defer rest.Stop()
+	defer together.Stop()
 	work := context.WithoutCancel(ctx) // a batch in hand is finished, whoever stops us
 	defer s.refuseQueued(s.leave)
 	for {
@@ -202,6 +203,7 @@ func (s *shard) run(ctx context.Context) error {
 				continue
 			case first = <-bulk:
 				s.bulk.queued.Add(-int64(len(first.entries)))
+				s.waitForMore(ctx, 0, together)
 				if err := s.write(work, s.gather(nil, first)); err != nil {
 					return err
 				}
@@ -216,9 +218,23 @@ func (s *shard) run(ctx context.Context) error {
 				return s.drain(work)
 			}
 		}
+		s.waitForMore(ctx, len(first.entries), together)
 		if err := s.write(work, s.gather(first, nil)); err != nil {
 			return err
 		}
+	}
+}
+
+// waitForMore lets calls that come together be committed together; see pace.waits.
+func (s *shard) waitForMore(ctx context.Context, rows int, timer *time.Timer) {
+	wait := s.pace.waits(rows+int(s.interactive.queued.Load()), s.clock.Now())
+	if wait <= 0 {
+		return
+	}
+	timer.Reset(wait)
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -287,6 +303,7 @@ func (s *shard) gather(interactive, bulk *job) []*job {
 		rows += len(j.entries) + j.weight
 		bytes += j.bytes
 	}
+	s.pace.begun = s.clock.Now()
 	if interactive != nil {
 		add(interactive)
 		s.pace.since = 0
@@ -302,6 +319,12 @@ func (s *shard) gather(interactive, bulk *job) []*job {
 		}
 		add(j)
 		s.pace.since = 0
+	}
+	if s.pace.since == 0 {
+		s.pace.calls = len(jobs)
+		if bulk != nil {
+			s.pace.calls--
+		}
 	}
 	if s.pace.rests(s.clock.Now()) > 0 {
 		return jobs
