@@ -85,11 +85,11 @@ func TestLiveOutlivesTheTimeoutsOfRequests(t *testing.T) {
 	s.url, s.http = web.URL, web.Client()
 	lines := s.events("/v1/live?jurisdiction=US-NJ", "")
 	next[map[string]bool](s, lines, "hello", nil)
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for beat := range 12 {
 		select {
 		case <-deadline:
-			t.Fatalf("only %d heartbeats in 20 s", beat)
+			t.Fatalf("only %d heartbeats in minutes", beat)
 		case _, open := <-lines:
 			if !open {
 				t.Fatalf("the live stream ended after %d heartbeats", beat)
@@ -112,7 +112,7 @@ func TestLiveEndsWhenTheProcessStops(t *testing.T) {
 // drain waits for the stream's end.
 func drain(t *testing.T, lines <-chan string) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		select {
 		case <-deadline:

@@ -28,8 +28,11 @@ func badOfProfiles(path, route string) []badValue {
 	}
 }
 
+// TestProfilesAreForWhomTheyWereGivenTo runs alone: the process has one profiler, which other tests reach too.
 func TestProfilesAreForWhomTheyWereGivenTo(t *testing.T) {
-	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes profiles for seconds: left out with -short")
+	}
 	var logged lockedBuffer
 	s := newServer(t, func(c *Config) { c.Keys[0].Profiles = true })
 	s.api.log = slog.New(slog.NewTextHandler(&logged, nil))

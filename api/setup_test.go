@@ -88,8 +88,8 @@ func newServer(t testing.TB, change ...func(*Config)) *server {
 	s.openEdge(ctx, change)
 	select {
 	case <-s.book.Ready():
-	case <-time.After(20 * time.Second):
-		t.Fatal("the sportsbook is not ready after 20 s")
+	case <-time.After(2 * time.Minute):
+		t.Fatal("the sportsbook is not ready after minutes")
 	}
 	return s
 }
@@ -398,11 +398,11 @@ func (s *server) poll(what string, done func() bool) {
 	s.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for !done() {
 		select {
 		case <-deadline:
-			s.t.Fatalf("%s has not come after 20 s", what)
+			s.t.Fatalf("%s has not come after minutes", what)
 		case <-tick.C:
 		}
 	}
@@ -519,11 +519,11 @@ func (s *server) events(path, token string, options ...option) <-chan string {
 // next returns the data of the next live event with the name that fits.
 func next[T any](s *server, lines <-chan string, event string, fits func(T) bool) T {
 	s.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(2 * time.Minute)
 	for {
 		select {
 		case <-deadline:
-			s.t.Fatalf("no live event %s after 20 s", event)
+			s.t.Fatalf("no live event %s after minutes", event)
 		case line, open := <-lines:
 			if !open {
 				s.t.Fatalf("the live stream ended before %s", event)

@@ -72,8 +72,8 @@ func TestStaffSubscribeAReceiverThatVerifies(t *testing.T) {
 		if event.Player != p.ID || event.Jurisdiction != "US-NJ" || !strings.HasPrefix(event.Type, "matchday.deposit.") {
 			t.Errorf("heard %+v, want the deposit of %s", event, p.ID)
 		}
-	case <-time.After(60 * time.Second):
-		t.Fatal("no delivery within a minute")
+	case <-time.After(5 * time.Minute):
+		t.Fatal("no delivery within minutes")
 	}
 	path := "/v1/operator/webhooks/" + created.Webhook.ID
 	var list List[WebhookDelivery]
@@ -86,8 +86,8 @@ func TestStaffSubscribeAReceiverThatVerifies(t *testing.T) {
 	for range 2 {
 		select {
 		case <-heard:
-		case <-time.After(60 * time.Second):
-			t.Fatal("the second delivery and the ping did not come within a minute")
+		case <-time.After(5 * time.Minute):
+			t.Fatal("the second delivery and the ping did not come within minutes")
 		}
 	}
 	s.do("POST", path+"/secret", trader, nil).want(http.StatusOK)

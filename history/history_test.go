@@ -104,7 +104,7 @@ func (w *world) commit(player id.Player, records ...stream.Record) stream.Positi
 	w.t.Helper()
 	b := w.log.Append(w.shardOf(player), clock.System{}.Now(), 0, records...)
 	at := stream.Position{Shard: b.Shard, Seq: b.Last}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := w.s.WaitFor(ctx, at); err != nil {
 		w.t.Fatalf("history did not catch up: %v", err)
@@ -336,7 +336,7 @@ func TestHistoryIsRebuiltFromTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.open()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	for n := range w.log.Shards() {
 		if err := w.s.WaitFor(ctx, stream.Position{Shard: n, Seq: w.log.Head(n)}); err != nil {

@@ -24,7 +24,7 @@ func TestBetIsReadAtThePositionOfItsStake(t *testing.T) {
 	t.Parallel()
 	const players, rounds = 8, 12
 	dir := t.TempDir()
-	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	books, err := ledger.Open(ctx, ledger.Config{Dir: filepath.Join(dir, "ledger"), Shards: 2},
 		ledger.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry()})
@@ -35,7 +35,7 @@ func TestBetIsReadAtThePositionOfItsStake(t *testing.T) {
 	if err != nil {
 		t.Fatalf("start streams: %v", err)
 	}
-	s, err := history.Open(ctx, history.Config{Dir: filepath.Join(dir, "history"), ReadWait: 20 * time.Second}, history.Deps{Clock: clock.System{},
+	s, err := history.Open(ctx, history.Config{Dir: filepath.Join(dir, "history"), ReadWait: 2 * time.Minute}, history.Deps{Clock: clock.System{},
 		Log: quiet(), Metrics: prometheus.NewRegistry(), Transport: emb.Transport(), Source: books, ShardOf: books.ShardOf, Since: books.Since})
 	if err != nil {
 		t.Fatalf("open history: %v", err)

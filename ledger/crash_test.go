@@ -75,7 +75,7 @@ func commitUntilKilled(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // should the parent die
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // should the parent die
 	defer cancel()
 	go func() { _ = s.Run(ctx) }()
 	first, err := strconv.Atoi(os.Getenv(crashDir + "_FROM"))

@@ -79,7 +79,7 @@ func commitGroupsUntilKilled(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // should the parent die
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // should the parent die
 	defer cancel()
 	go func() { _ = s.Run(ctx) }()
 	for i := range crashPlayers {

@@ -64,7 +64,7 @@ func (w *world) group(key string, list []Transfer, want ...errs.Code) []Result {
 // wantDrained waits until no group is open, and checks that nothing is in transit.
 func (w *world) wantDrained() {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()

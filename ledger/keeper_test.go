@@ -65,7 +65,7 @@ func (m *member) owned() []int {
 // eventually waits until fn is true.
 func eventually(t testing.TB, what string, fn func() bool) {
 	t.Helper()
-	for range 3000 {
+	for range 15_000 {
 		if fn() {
 			return
 		}

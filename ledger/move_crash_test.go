@@ -124,7 +124,7 @@ func moveUntilKilled(t *testing.T, dir string) {
 		one.store = &dying{one.store, os.Getenv(moveCrashDir + "_AFTER")}
 		one.builder.store = one.store
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Second) // should it survive
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // should it survive
 	defer cancel()
 	go func() { _ = s.Run(ctx) }()
 	i, err := strconv.Atoi(os.Getenv(moveCrashDir + "_FROM"))

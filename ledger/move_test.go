@@ -28,7 +28,7 @@ func (w *world) moved(from, to int, list ...int) Move {
 // until waits until the move has come to the step.
 func (w *world) until(moveID, step string) Move {
 	w.t.Helper()
-	limit := time.NewTimer(60 * time.Second)
+	limit := time.NewTimer(5 * time.Minute)
 	defer limit.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

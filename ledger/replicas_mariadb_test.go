@@ -113,7 +113,7 @@ func (w *replicated) reads() map[string]int {
 // until reads at the position until the source answers.
 func (w *replicated) until(source string, at stream.Position, want int64) {
 	w.t.Helper()
-	for range 600 {
+	for range 3000 {
 		minor, from := w.balance(at)
 		if at.Seq > 0 && minor != want {
 			w.t.Fatalf("balance at %s = %d, want %d", at, minor, want)

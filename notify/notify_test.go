@@ -151,13 +151,13 @@ func (w *world) until(what string, done func() bool) {
 	w.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(60 * time.Second)
+	limit := time.After(5 * time.Minute)
 	for !done() {
 		select {
 		case <-tick.C:
 			w.clock.Advance(100 * time.Millisecond)
 		case <-limit:
-			w.t.Fatalf("not within a minute: %s", what)
+			w.t.Fatalf("not within minutes: %s", what)
 		}
 	}
 }

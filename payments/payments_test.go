@@ -104,7 +104,7 @@ func (b *bench) fund(t testing.TB, p id.Player) {
 // await polls until the payment has ended.
 func (b *bench) await(t testing.TB, p Payment) Payment {
 	t.Helper()
-	deadline := time.NewTimer(20 * time.Second)
+	deadline := time.NewTimer(5 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

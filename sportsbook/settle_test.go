@@ -42,7 +42,7 @@ type book struct {
 // spread home -3 at -110, total 44.5 at -110.
 func openBook(t testing.TB, change ...func(*SettlementConfig)) *book {
 	t.Helper()
-	b := &book{t: t, dir: t.TempDir(), patience: 30 * time.Second, ids: id.NewSource(time.Now), config: SettlementConfig{RedriveAfter: 300 * time.Millisecond}}
+	b := &book{t: t, dir: t.TempDir(), patience: 5 * time.Minute, ids: id.NewSource(time.Now), config: SettlementConfig{RedriveAfter: 300 * time.Millisecond}}
 	for _, f := range change {
 		f(&b.config)
 	}
@@ -112,7 +112,7 @@ func (b *book) start() {
 	}
 	select {
 	case <-b.Ready():
-	case <-time.After(20 * time.Second):
+	case <-time.After(b.patience):
 		b.t.Fatal("the sportsbook does not get ready")
 	}
 }

@@ -26,7 +26,7 @@ func receive(t *testing.T, from <-chan string) string {
 	select {
 	case got := <-from:
 		return got
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("no command came")
 		return ""
 	}

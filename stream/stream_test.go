@@ -77,8 +77,8 @@ func (w *world) start(fn func(context.Context) error) (stop func() error) {
 			cancel()
 			select {
 			case result = <-done:
-			case <-time.After(20 * time.Second):
-				w.t.Error("did not stop within 20 s")
+			case <-time.After(2 * time.Minute):
+				w.t.Error("did not stop within minutes")
 			}
 		}
 		return result
@@ -139,7 +139,7 @@ func (w *world) sink(db *sqldb.DB, change func(*stream.SinkConfig)) *stream.Sink
 // caughtUp waits until the sink shows the whole log and checks that its table is the log.
 func (w *world) caughtUp(s *stream.Sink, db *sqldb.DB) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := s.WaitFor(ctx, w.log.Head(0)); err != nil {
 		w.t.Fatalf("sink did not catch up: %v", err)

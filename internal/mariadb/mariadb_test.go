@@ -38,7 +38,7 @@ func exec(t *testing.T, s *mariadb.Server, q string) {
 
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for range 3000 {
+	for range 15_000 {
 		if is() {
 			return
 		}

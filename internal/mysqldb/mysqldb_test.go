@@ -317,7 +317,7 @@ func TestReleaseLeavesNothingOpen(t *testing.T) {
 		"the caller gives up": func(conn *sql.Conn) error {
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
-			_, err := conn.ExecContext(ctx, "UPDATE "+table+" SET text = SLEEP(1)") // the server sleeps on
+			_, err := conn.ExecContext(ctx, "UPDATE "+table+" SET text = SLEEP(3)") // the server sleeps on
 			return err
 		},
 		"an error of the caller": func(*sql.Conn) error { return errors.New("ours") },

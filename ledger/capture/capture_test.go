@@ -353,8 +353,8 @@ func (w *tables) open(c capture.Config, nodes ...string) *world {
 			if err := errors.Join(err, cluster.Close()); err != nil {
 				w.t.Errorf("stop: %v", err)
 			}
-		case <-time.After(time.Minute):
-			w.t.Error("capture did not stop within a minute")
+		case <-time.After(5 * time.Minute):
+			w.t.Error("capture did not stop within minutes")
 		}
 	}
 	w.t.Cleanup(out.stop)

@@ -271,7 +271,7 @@ func TestTheBinlogOfAnOldPrimaryIsNotBelieved(t *testing.T) {
 
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for range 1200 {
+	for range 6000 {
 		if is() {
 			return
 		}
