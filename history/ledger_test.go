@@ -35,7 +35,7 @@ func TestBetIsReadAtThePositionOfItsStake(t *testing.T) {
 	if err != nil {
 		t.Fatalf("start streams: %v", err)
 	}
-	s, err := history.Open(ctx, history.Config{Dir: filepath.Join(dir, "history"), ReadWait: 2 * time.Minute}, history.Deps{Clock: clock.System{},
+	s, err := history.Open(ctx, history.Config{Dir: filepath.Join(dir, "history"), ReadWait: time.Minute}, history.Deps{Clock: clock.System{},
 		Log: quiet(), Metrics: prometheus.NewRegistry(), Transport: emb.Transport(), Source: books, ShardOf: books.ShardOf, Since: books.Since})
 	if err != nil {
 		t.Fatalf("open history: %v", err)

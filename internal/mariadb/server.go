@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -236,8 +237,40 @@ func (s *Server) DSN(database string) string {
 // it returns when the process is gone.
 func (s *Server) Kill() error { return s.end(syscall.SIGKILL) }
 
-// Pause stops the process from running, with its connections open.
-func (s *Server) Pause() error { return s.signal(syscall.SIGSTOP) }
+// Pause stops the process from running, with its connections open. It returns when all its threads have
+// stopped: after the signal those that are on a processor, or wait for one, may still answer.
+func (s *Server) Pause() error {
+	if err := s.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	look, limit := time.NewTicker(time.Millisecond), time.NewTimer(startTimeout)
+	defer look.Stop()
+	defer limit.Stop()
+	for !stopped(s.PID()) {
+		select {
+		case <-look.C:
+		case <-limit.C:
+			return errors.New("mariadbd does not stop")
+		}
+	}
+	return nil
+}
+
+// stopped reports whether each thread of a process is stopped or gone.
+func stopped(pid int) bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, name := range threads {
+		stat, err := os.ReadFile(name)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue
+		}
+		_, state, _ := strings.Cut(string(stat), ") ") // after the thread's name
+		if err != nil || !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return true
+}
 
 // Resume lets a paused process run on.
 func (s *Server) Resume() error { return s.signal(syscall.SIGCONT) }
