@@ -150,7 +150,7 @@ func (m *importer) open(shard int) (store, error) {
 	if cluster, ok := m.fleet.byShard[shard]; ok {
 		return openMySQL(m.ctx, cluster, shard, m.clock.Now())
 	}
-	return openSQLite(m.ctx, m.config, shard, m.clock.Now())
+	return openSQLite(m.ctx, m.config, shard, m.clock.Now(), nil)
 }
 
 // begin opens a shard and checks that the file can go on there.

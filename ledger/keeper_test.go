@@ -247,7 +247,7 @@ func TestAWriterThatWasReplacedHandsItsWorkOn(t *testing.T) {
 	if _, err := m.Commit(ctx, LaneInteractive, deposit("d1", "p", 100)); err != nil {
 		t.Fatal(err)
 	}
-	thief, err := openSQLite(ctx, c, 0, start)
+	thief, err := openSQLite(ctx, c, 0, start, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

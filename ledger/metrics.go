@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -27,6 +28,7 @@ type metrics struct {
 	lag       *prometheus.GaugeVec
 	pauses    prometheus.Histogram
 	copied    prometheus.Counter
+	wal       walMetrics
 
 	quarantined prometheus.Gauge
 }
@@ -42,6 +44,7 @@ func newMetrics(r prometheus.Registerer, shards int) (*metrics, error) {
 		overloads: counter("overloads_total", "Calls turned away because a queue was full.", "shard", "lane"),
 		failures:  counter("failed_batches_total", "Batches that could not be written.", "shard"),
 		retries:   counter("retried_batches_total", "Batches tried again because the database was gone for a while.", "shard"),
+		wal:       newWALMetrics(),
 		rebuilds:  counter("rebuilt_batches_total", "Batches built twice because a key was there already.", "shard"),
 		batches: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "matchday_ledger_batch_seconds", Help: "Time to build and commit a batch.",
@@ -90,7 +93,7 @@ func newMetrics(r prometheus.Registerer, shards int) (*metrics, error) {
 	})
 	all := []prometheus.Collector{
 		m.transfers, m.refusals, m.overloads, m.failures, m.rebuilds, m.retries, m.batches, m.rows, m.position, m.steps,
-		m.reads, m.freshness, m.lag, m.open, m.oldest, m.pauses, m.copied, m.quarantined,
+		m.reads, m.freshness, m.lag, m.open, m.oldest, m.pauses, m.copied, m.quarantined, m.wal.failed, m.wal.pages,
 	}
 	for _, c := range all {
 		if err := r.Register(c); err != nil {
@@ -102,6 +105,24 @@ func newMetrics(r prometheus.Registerer, shards int) (*metrics, error) {
 
 // countQuarantined shows how many shards are quarantined.
 func (m *metrics) countQuarantined(n int) { m.quarantined.Set(float64(n)) }
+
+// walMetrics are the figures of SQLite's write-ahead logs.
+type walMetrics struct {
+	failed *prometheus.CounterVec
+	pages  *prometheus.GaugeVec
+}
+
+func newWALMetrics() walMetrics {
+	return walMetrics{
+		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "matchday_ledger_failed_checkpoints_total", Help: "Checkpoints of SQLite's write-ahead log that failed.",
+		}, []string{"shard"}),
+		pages: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "matchday_ledger_wal_pages_count",
+			Help: "Pages of 4 KiB in SQLite's write-ahead log when it was last copied; alarm from 100,000.",
+		}, []string{"shard"}),
+	}
+}
 
 // shardMetrics are the figures of one shard, looked up once.
 type shardMetrics struct {
@@ -243,6 +264,22 @@ func (m *shardMetrics) openGroups(list []openGroup, now time.Time) {
 		return
 	}
 	m.oldest.Set(max(0, now.Sub(list[0].at).Seconds()))
+}
+
+// walFigures are those of one shard.
+type walFigures struct {
+	failed prometheus.Counter
+	pages  prometheus.Gauge
+}
+
+// long notes how many pages the log has.
+func (f walFigures) long(pages int) { f.pages.Set(float64(pages)) }
+
+// watchWAL returns what tells of a shard's write-ahead log.
+func (m *shardMetrics) watchWAL(shard int, log *slog.Logger) *walWatch {
+	return &walWatch{shard: shard, log: log, figures: walFigures{
+		failed: m.all.wal.failed.WithLabelValues(m.label), pages: m.all.wal.pages.WithLabelValues(strconv.Itoa(shard)),
+	}}
 }
 
 // copiedRows counts transfers that a move copied.

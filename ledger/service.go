@@ -270,7 +270,7 @@ func (s *Service) openShards(ctx context.Context, d Deps, m *metrics) error {
 		s.shards = append(s.shards, newShard(s.config, number, d, m.shard(number)))
 	}
 	err := s.each(ctx, func(ctx context.Context, one *shard) error {
-		opened, err := s.openStore(ctx, one.number, d.Clock.Now())
+		opened, err := s.openStore(ctx, one, d.Clock.Now())
 		if err != nil {
 			return fmt.Errorf("open ledger shard %d: %w", one.number, err)
 		}
@@ -284,11 +284,11 @@ func (s *Service) openShards(ctx context.Context, d Deps, m *metrics) error {
 }
 
 // openStore opens one shard's database, where the configuration says that it lives.
-func (s *Service) openStore(ctx context.Context, number int, now time.Time) (store, error) {
-	if cluster, ok := s.fleet.byShard[number]; ok {
-		return openMySQL(ctx, cluster, number, now)
+func (s *Service) openStore(ctx context.Context, one *shard, now time.Time) (store, error) {
+	if cluster, ok := s.fleet.byShard[one.number]; ok {
+		return openMySQL(ctx, cluster, one.number, now)
 	}
-	return openSQLite(ctx, s.config, number, now)
+	return openSQLite(ctx, s.config, one.number, now, one.metrics.watchWAL(one.number, one.log))
 }
 
 // first returns how many shards the books began with: new ones with what is configured.

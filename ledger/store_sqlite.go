@@ -37,7 +37,7 @@ func shardFile(dir string, shard int) string {
 }
 
 // openSQLite opens or creates the file and brings its schema up to date.
-func openSQLite(ctx context.Context, c Config, shard int, now time.Time) (*sqliteStore, error) {
+func openSQLite(ctx context.Context, c Config, shard int, now time.Time, watch *walWatch) (*sqliteStore, error) {
 	durability := sqldb.Durable
 	if c.relaxed {
 		durability = sqldb.Rebuildable
@@ -68,7 +68,7 @@ func openSQLite(ctx context.Context, c Config, shard int, now time.Time) (*sqlit
 	if err != nil {
 		return nil, errors.Join(err, conn.Close(), db.Close())
 	}
-	s.wal = keepWAL(ctx, db)
+	s.wal = keepWAL(ctx, db, watch)
 	return s, nil
 }
 

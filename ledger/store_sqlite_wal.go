@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 
@@ -24,10 +26,18 @@ const (
 // connection. Left to SQLite, one commit in a few hundred did it, and every debit of that moment
 // waited for thousands of page writes and the fsync of the file.
 //
+// A checkpoint that fails loses nothing and fails no commit: what is committed stays in the log, which is
+// on disk and is read with the file. SQLite takes the same view of its own checkpoints and says nothing. But
+// the log grows, until the disk is full, and is read at the next start; so the keeper tells of it, see
+// [walWatch], and tries again when as much has come together once more.
+//
 // A log that is written all the time is never copied to its end this way, and it starts again from
 // its beginning only then. So the writer copies what came meanwhile, a few hundred pages, when the
 // keeper says that there is not more.
 type walKeeper struct {
+	db      *sqldb.DB
+	watch   *walWatch
+	attempt func(ctx context.Context, on sqldb.Querier) (logged, copied int, err error)
 	due     chan struct{}
 	written atomic.Int64 // pages, roughly
 	asked   int64        // how many when the keeper was last asked; of the writer's goroutine
@@ -37,28 +47,27 @@ type walKeeper struct {
 }
 
 // keepWAL starts a keeper. It ends with close.
-func keepWAL(ctx context.Context, db *sqldb.DB) *walKeeper {
+func keepWAL(ctx context.Context, db *sqldb.DB, watch *walWatch) *walKeeper {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	k := &walKeeper{due: make(chan struct{}, 1), stop: stop}
+	k := &walKeeper{db: db, watch: watch, attempt: sqldb.Checkpoint, due: make(chan struct{}, 1), stop: stop}
 	k.ended.Go(func() {
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-k.due:
-				k.copy(ctx, db)
+				k.copy(ctx)
 			}
 		}
 	})
 	return k
 }
 
-// copy copies what is in the log, again if much was written meanwhile. An error is not the
-// keeper's to report: SQLite's own checkpoint meets it too, and fails the commit.
-func (k *walKeeper) copy(ctx context.Context, db *sqldb.DB) {
+// copy copies what is in the log, again if much was written meanwhile.
+func (k *walKeeper) copy(ctx context.Context) {
 	for range 3 {
 		before := k.written.Load()
-		if _, _, err := sqldb.Checkpoint(ctx, db.Read); err != nil {
+		if !k.checkpoint(ctx, k.db.Read) {
 			return
 		}
 		if k.written.Load()-before <= tailPages {
@@ -68,10 +77,23 @@ func (k *walKeeper) copy(ctx context.Context, db *sqldb.DB) {
 	k.nearly.Store(true)
 }
 
-// finish lets the writer copy the tail when its turn has come. It is called between commits.
+// checkpoint copies once and reports whether it could.
+func (k *walKeeper) checkpoint(ctx context.Context, on sqldb.Querier) bool {
+	logged, _, err := k.attempt(ctx, on)
+	switch {
+	case err == nil:
+		k.watch.works(ctx, logged)
+	case ctx.Err() == nil:
+		k.watch.fails(ctx, k.db.Path(), err)
+	}
+	return err == nil
+}
+
+// finish lets the writer copy the tail when its turn has come. It is called between commits. If it fails the
+// log goes on growing from where it is, and the commit that follows is as good as any.
 func (k *walKeeper) finish(ctx context.Context, on sqldb.Querier) {
 	if k.nearly.CompareAndSwap(true, false) {
-		_, _, _ = sqldb.Checkpoint(ctx, on) // what fails here fails the commit that follows
+		_ = k.checkpoint(ctx, on)
 		k.asked = k.written.Load()
 	}
 }
@@ -92,4 +114,49 @@ func (k *walKeeper) wrote(rows int) {
 func (k *walKeeper) close() {
 	k.stop()
 	k.ended.Wait()
+}
+
+// walWatch tells how a shard's write-ahead log fares: metrics, and a line in the log when checkpoints begin
+// to fail and when they work again. Nil tells nobody.
+type walWatch struct {
+	shard   int
+	log     *slog.Logger
+	figures walFigures
+
+	mu    sync.Mutex // keeper and writer both copy
+	inRow int        // failures since one worked
+}
+
+// works notes a checkpoint and how many pages the log has; 0 is not known.
+func (w *walWatch) works(ctx context.Context, logged int) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if logged > 0 {
+		w.figures.long(logged)
+	}
+	if w.inRow > 0 {
+		w.log.InfoContext(ctx, "checkpoints work again", "shard", w.shard, "failed", w.inRow, "pages", logged)
+		w.inRow = 0
+	}
+}
+
+// fails notes a checkpoint that failed. Then only the file says how long the log is.
+func (w *walWatch) fails(ctx context.Context, path string, err error) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.figures.failed.Inc()
+	pages := 0
+	if file, statErr := os.Stat(path + "-wal"); statErr == nil {
+		pages = int(file.Size() / pageSize)
+		w.figures.long(pages)
+	}
+	if w.inRow++; w.inRow == 1 {
+		w.log.ErrorContext(ctx, "checkpoint failed: the write-ahead log grows until one works", "shard", w.shard, "pages", pages, "error", err)
+	}
 }

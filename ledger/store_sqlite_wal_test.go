@@ -1,9 +1,16 @@
 package ledger
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"matchday/id"
 	"matchday/internal/sqldb"
@@ -17,6 +24,15 @@ func logPages(t *testing.T, s *sqliteStore) int {
 		t.Fatal(err)
 	}
 	return logged
+}
+
+// figure reads a counter or a gauge.
+func figure(m prometheus.Metric) float64 {
+	var out dto.Metric
+	if err := m.Write(&out); err != nil {
+		return -1
+	}
+	return out.GetCounter().GetValue() + out.GetGauge().GetValue()
 }
 
 func TestTheWriteAheadLogIsCopiedBesideTheWriterAndBeginsAgain(t *testing.T) {
@@ -51,4 +67,59 @@ func TestTheWriteAheadLogIsCopiedBesideTheWriterAndBeginsAgain(t *testing.T) {
 	if got := w.Head(0); got != int64(sent)+2 {
 		t.Errorf("head is %d, want %d", got, sent+2)
 	}
+}
+
+// TestCheckpointsThatFailAreToldOnce: the books go on, the log grows, and whoever runs them learns of it at
+// the beginning and at the end.
+func TestCheckpointsThatFailAreToldOnce(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.Shards, c.SweepEvery = 1, time.Hour })
+	store, ok := w.shards[0].store.(*sqliteStore)
+	if !ok {
+		t.Fatal("shard 0 is not in SQLite")
+	}
+	if err := w.stop(); err != nil { // neither writer nor keeper is at work, so that the test may be
+		t.Fatal(err)
+	}
+	var logged strings.Builder
+	full := errors.New("database or disk is full")
+	w.hook = func(s *Service) {
+		store, _ = s.shards[0].store.(*sqliteStore)
+		store.wal.watch.log = slog.New(slog.NewTextHandler(&logged, nil))
+		store.wal.attempt = func(context.Context, sqldb.Querier) (int, int, error) { return 0, 0, full }
+	}
+	w.open()
+	wal, figures := store.wal, store.wal.watch.figures
+	for i := range 3 {
+		w.must(deposit(fmt.Sprintf("d%d", i), "p1", 1))
+		wal.copy(t.Context())
+		if wal.nearly.Load() {
+			t.Fatal("a copy that failed sends the writer")
+		}
+	}
+	w.must(deposit("more", "p1", 1))
+	if n, pages := figure(figures.failed), figure(figures.pages); n != 3 || pages < 4 {
+		t.Errorf("%v failures and %v pages, want 3 and the file's", n, pages)
+	}
+	if got := logged.String(); strings.Count(got, "level=ERROR") != 1 || strings.Count(got, "\n") != 1 || !strings.Contains(got, full.Error()) {
+		t.Errorf("the log says %q, want one error", got)
+	}
+	wal.attempt = sqldb.Checkpoint
+	for range 2 {
+		wal.copy(t.Context())
+	}
+	if got := logged.String(); strings.Count(got, "checkpoints work again") != 1 || !strings.Contains(got, "failed=3") || strings.Count(got, "\n") != 2 {
+		t.Errorf("the log says %q, want one more line", got)
+	}
+	if pages := figure(figures.pages); !wal.nearly.Load() || pages < 4 || int(pages) != logPages(t, store) {
+		t.Errorf("%v pages after a copy, the log has %d", pages, logPages(t, store))
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	wal.attempt = func(ctx context.Context, _ sqldb.Querier) (int, int, error) { return 0, 0, ctx.Err() }
+	wal.copy(gone)
+	if n := figure(figures.failed); n != 3 {
+		t.Errorf("%v failures: the end of the process is none", n)
+	}
+	w.wantSound()
 }
