@@ -198,11 +198,15 @@ func TestAnAbortedMoveLeavesTheBucketServed(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(c *Config) { c.Shards = 2 })
 	p := playersOn(t, w.Service, 2)[0]
-	for i := range 120 {
-		w.must(deposit(fmt.Sprintf("d%d", i), p, 1))
-	}
 	ctx := context.Background()
-	m, err := w.StartMove(ctx, MoveRequest{Buckets: []int{bucketOf(p)}, From: 0, To: 1, Rate: 1}) // copied for two minutes
+	rows := make([]Transfer, closeEnough+120) // fewer would change sides at once, before it is aborted
+	for i := range rows {
+		rows[i] = deposit(fmt.Sprintf("d%d", i), p, 1)
+	}
+	if _, err := w.CommitBatch(ctx, LaneBulk, rows); err != nil {
+		t.Fatal(err)
+	}
+	m, err := w.StartMove(ctx, MoveRequest{Buckets: []int{bucketOf(p)}, From: 0, To: 1, Rate: 1}) // copied for many minutes
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +225,7 @@ func TestAnAbortedMoveLeavesTheBucketServed(t *testing.T) {
 		t.Errorf("aborting it again: got %v, want conflict", err)
 	}
 	w.moved(0, 1, bucketOf(p))
-	if got := w.posted(PlayerCash(p, nj)); got != 121 {
+	if got := w.posted(PlayerCash(p, nj)); got != int64(len(rows)+1) {
 		t.Errorf("cash is %d", got)
 	}
 	w.sound()
