@@ -206,6 +206,15 @@ func (j *job) refusal() error {
 	return j.refused
 }
 
+// cameWith notes where the buckets came that live here.
+func (s *shard) cameWith(owned []bucketRow) {
+	for _, r := range owned {
+		if r.state == bucketLive {
+			s.cameBy(r.seq)
+		}
+	}
+}
+
 // cameBy notes where a bucket came.
 func (s *shard) cameBy(seq int64) {
 	for {

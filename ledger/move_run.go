@@ -200,6 +200,8 @@ func (v *mover) resume(ctx context.Context) error {
 		a, b := here[bucket], there[bucket]
 		switch {
 		case b.state == bucketLive && b.move == v.ID:
+			v.to.cameBy(b.seq)
+			v.since[bucket].Store(b.seq)
 			if err := v.place(ctx, bucket); err != nil {
 				return err
 			}

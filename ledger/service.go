@@ -357,11 +357,7 @@ func (s *shard) adopt(state shardState, owned []bucketRow) {
 	s.builder.buckets.load(owned)
 	s.unsure, s.pending, s.ailing, s.checked = false, false, false, 0
 	s.groups.Store(true) // an earlier writer may have left some
-	for _, r := range owned {
-		if r.state == bucketLive {
-			s.cameBy(r.seq)
-		}
-	}
+	s.cameWith(owned)
 	s.head.Store(state.seq)
 	s.epoch.Store(state.epoch)
 	s.lastUS.Store(state.at.UnixMicro())

@@ -46,8 +46,9 @@ type writerStore interface {
 	// raiseEpoch changes the shard's epoch from one to a higher; errFenced if it is another by now.
 	raiseEpoch(ctx context.Context, from, to int64) error
 	// settled is state once every commit of this process has ended, also one of a connection that
-	// was lost.
-	settled(ctx context.Context) (shardState, error)
+	// was lost, or is still on its way: if the log ends where the writer left it, the epoch is raised, and
+	// stays the writer's. So what the answer says of the log holds for good.
+	settled(ctx context.Context, left shardState) (shardState, error)
 	// passing reports whether an error may be over soon: a node that fails over, a lock.
 	passing(err error) bool
 	// commit writes the batch in one DBTx, which checks the epoch: errFenced if another writer has

@@ -231,33 +231,35 @@ func (s *mysqlStore) claim(ctx context.Context, list []int) error {
 }
 
 // settled implements writerStore. The row lock waits for a commit of a lost connection that the
-// server still works on; one that arrives later fails, because the position has moved on or because
-// what it expects is what the next batch changes.
-func (s *mysqlStore) settled(ctx context.Context) (shardState, error) {
+// server works on. One that the server has not read yet, because it was stopped or the network holds it,
+// would find the log as it expects: so it gets another epoch. Whose a raised epoch is, when the answer to
+// the raising was lost too, is told by the writer's name beside it.
+func (s *mysqlStore) settled(ctx context.Context, left shardState) (shardState, error) {
 	const lock = `
 		SELECT epoch
 		FROM shard
 		WHERE id = 1
 		FOR UPDATE`
-	conn, node, err := s.cluster.Primary(ctx)
-	if err != nil {
-		return shardState{}, err
-	}
-	state, err := func() (state shardState, err error) {
-		tx, err := conn.BeginTx(ctx, nil)
-		if err != nil {
-			return shardState{}, mysqldb.Wrap("begin settling", err)
-		}
-		defer func() { err = errors.Join(err, mysqldb.Wrap("end settling", tx.Rollback())) }()
-		on := newInDatabase(tx, s.database)
+	const raise = `
+		UPDATE shard
+		SET epoch = ?
+		WHERE id = 1`
+	var state shardState
+	err := s.inTx(ctx, "settling", func(l lookups, exec func(op, q string, args ...any) error) error {
 		var epoch int64
-		if err := oneRow(on.QueryContext(ctx, lock))(&epoch); err != nil {
-			return shardState{}, mysqldb.Wrap("lock shard", err)
+		if err := oneRow(l.on.QueryContext(ctx, lock))(&epoch); err != nil {
+			return mysqldb.Wrap("lock shard", err)
 		}
-		return lookups{on: on, sql: &mysqlSQL}.state(ctx)
-	}()
-	mysqldb.Release(ctx, conn, err)
-	s.notice(node, err)
+		var err error
+		if state, err = l.state(ctx); err != nil {
+			return err
+		}
+		if state.writer != left.writer || state.epoch < left.epoch || state.seq != left.seq || state.seal != left.seal {
+			return nil
+		}
+		state.epoch++
+		return exec("raise epoch", raise, state.epoch)
+	})
 	return state, err
 }
 

@@ -141,7 +141,9 @@ func (s *sqliteStore) raiseEpoch(ctx context.Context, from, to int64) error {
 }
 
 // settled implements writerStore: a file has one writing connection, and it has ended when it answers.
-func (s *sqliteStore) settled(ctx context.Context) (shardState, error) { return s.state(ctx) }
+func (s *sqliteStore) settled(ctx context.Context, _ shardState) (shardState, error) {
+	return s.state(ctx)
+}
 
 // passing implements writerStore: a file that cannot be written says so at once.
 func (s *sqliteStore) passing(error) bool { return false }

@@ -77,19 +77,20 @@ func (s *shard) build(ctx context.Context, jobs []*job) error {
 
 // settle asks the store where the log stands after a commit whose outcome is unknown. If the log
 // ends with the batch in hand, by its seal, the batch is committed, and its callers are answered. If
-// it ends where the batch began, the batch was not written. Anything else of the same epoch is an
-// earlier batch of this writer that has come through after all: it becomes the state, and the keys
-// of what follows are looked up, because they may be in it.
+// it ends where the batch began, the batch was not written and never will be: the store has raised the
+// epoch. Anything else of this writer is an earlier batch that has come through after all: it becomes
+// the state, and the keys of what follows are looked up, because they may be in it.
 func (s *shard) settle(ctx context.Context) (committed bool, err error) {
-	now, err := s.store.settled(ctx)
+	b := s.builder
+	now, err := s.store.settled(ctx, b.state)
 	if err != nil {
 		return false, err
 	}
-	b := s.builder
+	isOurs := now.writer == b.state.writer
 	switch {
-	case now.epoch > b.state.epoch:
+	case !isOurs && now.epoch > b.state.epoch:
 		return false, errFenced
-	case now.epoch < b.state.epoch, now.seq < b.state.seq, now.seq == b.state.seq && now.seal != b.state.seal:
+	case !isOurs, now.epoch < b.state.epoch, now.seq < b.state.seq, now.seq == b.state.seq && now.seal != b.state.seal:
 		return false, &divergence{lost: b.state.mark(), found: now.mark()}
 	case s.pending && now.seq == b.out.last && now.seal == b.out.seal:
 		s.unsure, s.pending = false, false
@@ -98,20 +99,33 @@ func (s *shard) settle(ctx context.Context) (committed bool, err error) {
 	}
 	b.rollback()
 	if now.seq > b.state.seq {
-		owned, err := s.store.buckets(ctx) // the lost batch may have changed them
-		if err != nil {
+		if err := s.catchUp(ctx, now); err != nil {
 			return false, err
 		}
-		b.cache.clear()
-		b.buckets.load(owned)
-		b.state = now
-		s.answered()
-		s.checked = checkedBatches
-		s.head.Store(now.seq)
-		s.ring.reset(now.seq)
 	}
+	b.state.epoch = now.epoch
+	s.epoch.Store(now.epoch)
+	s.answered()
 	s.unsure, s.pending = false, false
 	return false, nil
+}
+
+// catchUp takes over what an earlier batch of this writer has changed that has come through after all.
+func (s *shard) catchUp(ctx context.Context, now shardState) error {
+	b := s.builder
+	owned, err := s.store.buckets(ctx) // the batch may have changed them
+	if err != nil {
+		return err
+	}
+	b.cache.clear()
+	b.buckets.load(owned)
+	s.cameWith(owned)
+	s.groups.Store(true) // it may have begun some
+	b.state = now
+	s.checked = checkedBatches
+	s.head.Store(now.seq)
+	s.ring.reset(now.seq)
+	return nil
 }
 
 // patience waits a little longer each time, and for a bounded time in all.
