@@ -28,7 +28,7 @@ sunday: build ## play a game day of the built-in slate, or SLATE=season.csv WEEK
 	bin/matchday sunday $(if $(SLATE),--slate $(SLATE)) $(if $(WEEK),--week $(WEEK)) --out $(OUT)
 
 test: setup verify check ## everything CI runs, on a new machine too
-	$(GO) test $(TESTFLAGS) -timeout 30m ./...
+	$(GO) test $(TESTFLAGS) -timeout 50m ./...
 
 check: fmt vet lint arch race ## the fast gate: format, vet, lint, house rules, race tests
 

@@ -25,9 +25,9 @@ func TestMain(m *testing.M) {
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
 	if !given {
-		checks := "25" // each opens files; more with -rapid.checks
+		checks := "12" // each opens files or databases; more with -rapid.checks
 		if testing.Short() {
-			checks = "8" // under the race detector an engine takes minutes for more
+			checks = "6"
 		}
 		_ = flag.Set("rapid.checks", checks)
 		_ = flag.Set("rapid.shrinktime", "5s")

@@ -206,7 +206,7 @@ func TestGroupsOverShardsOfOtherProcesses(t *testing.T) {
 		key := fmt.Sprintf("g%d", i)
 		g := Group{key, gift(key, players[from], players[1-from], int64(10+i))}
 		got, err := taker.CommitGroup(ctx, LaneInteractive, g)
-		if err != nil || len(got) != 2 || got[0].Replayed {
+		if err != nil || len(got) != 2 { // a sweep may have ended it before this call did
 			t.Fatalf("group %s: %+v, %v", key, got, err)
 		}
 		again, err := other.CommitGroup(ctx, LaneInteractive, g)

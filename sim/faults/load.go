@@ -18,7 +18,7 @@ const (
 	tryFor       = time.Second           // one try of a client
 	pauseBetween = 2 * time.Millisecond  // operations of one client
 	pauseRetry   = 20 * time.Millisecond // tries of one operation
-	resolveLimit = 2 * time.Minute       // for an answer to every operation, once the fault is over
+	resolveLimit = 10 * time.Minute      // for an answer to every operation, once the fault is over
 	maxPerPlayer = 1_500                 // operations: the checker's time grows with the square
 )
 

@@ -18,7 +18,7 @@ import (
 )
 
 // startLimit bounds the start of a writer process.
-const startLimit = time.Minute
+const startLimit = 5 * time.Minute
 
 // process is a writer process.
 type process struct {

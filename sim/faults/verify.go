@@ -16,7 +16,7 @@ import (
 )
 
 // checkLimit bounds the order search of one player.
-const checkLimit = time.Minute
+const checkLimit = 5 * time.Minute
 
 // proof is what the checks after a fault found.
 type proof struct {
