@@ -7,11 +7,11 @@ set -euo pipefail
 have() { PATH="$PATH:/usr/sbin" command -v "$1" >/dev/null 2>&1; }
 
 packages=()
-if ! have chromium && ! have chromium-browser && ! have google-chrome; then
+if ! have chromium; then
 	packages+=(chromium fonts-dejavu-core)
 fi
-if ! have mariadbd || ! have mariadb-install-db; then
-	packages+=(mariadb-server-core)
+if ! have mariadbd || ! have mariadb-install-db || ! have my_print_defaults; then
+	packages+=(mariadb-server-core mariadb-client-core) # the server's installer calls a program of the client's
 fi
 if [ ${#packages[@]} -eq 0 ]; then
 	exit 0
@@ -20,11 +20,25 @@ if ! have apt-get; then
 	echo "setup: the tests need Chromium, mariadbd and mariadb-install-db on the PATH; install them with your system's packages" >&2
 	exit 1
 fi
-sudo=""
+sudo=()
 if [ "$(id -u)" -ne 0 ]; then
-	sudo=sudo
+	if ! have sudo; then
+		echo "setup: the tests need ${packages[*]}: install them as root" >&2
+		exit 1
+	fi
+	sudo=(sudo)
 fi
+
+# apt runs apt-get, waiting for whoever else is installing, and again where a download fails.
+apt() { "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -qq "$@" >/dev/null; }
+install_packages() { apt update && apt install -y --no-install-recommends "${packages[@]}"; }
+
 echo "setup: installing ${packages[*]} from Debian's packages"
-export DEBIAN_FRONTEND=noninteractive
-$sudo apt-get update -qq
-$sudo apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+for pause in 5 15 45; do
+	if install_packages; then
+		exit 0
+	fi
+	echo "setup: that failed; again in $pause s" >&2
+	sleep "$pause"
+done
+install_packages

@@ -161,6 +161,9 @@ func (s *Server) launch(ctx context.Context, extra ...string) error {
 	defer s.mu.Unlock()
 	path, err := exec.LookPath("mariadbd")
 	if err != nil {
+		path, err = exec.LookPath("/usr/sbin/mariadbd") // no part of the path of everybody on Debian
+	}
+	if err != nil {
 		return errors.Join(ErrMissing, err)
 	}
 	args := append(append(append([]string{}, s.args...), s.role...), extra...)
