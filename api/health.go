@@ -4,12 +4,14 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"matchday/errs"
+	"matchday/ledger"
 )
 
 // buildHealth adds the paths that machines watch.
@@ -21,7 +23,9 @@ func (a *API) buildHealth(mux *http.ServeMux) {
 	}
 }
 
-// serveReady answers 200 if every part is ready, else 503; why is in the log, not in the answer.
+// serveReady answers 200 if every part is ready, else 503; why is in the log, not in the answer. As long
+// as some shard can be written the process is ready, because the others would serve no better from
+// elsewhere; those that cannot are named. Whether the process lives is another question: /healthz.
 func (a *API) serveReady(w http.ResponseWriter, r *http.Request) {
 	select {
 	case <-a.closing:
@@ -38,7 +42,23 @@ func (a *API) serveReady(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	plain(w, http.StatusOK, "ready")
+	status, lines := readiness(a.deps.Ledger.Status())
+	plain(w, status, lines)
+}
+
+// readiness is what the shards mean for requests: the first line is for machines, the others name the
+// shards that cannot be written.
+func readiness(shards []ledger.ShardStatus) (status int, text string) {
+	var down []string
+	for i := range shards {
+		if shards[i].Trouble != "" {
+			down = append(down, "shard "+strconv.Itoa(shards[i].Shard)+" cannot be written")
+		}
+	}
+	if len(down) > 0 && len(down) == len(shards) {
+		return http.StatusServiceUnavailable, "no shard can be written"
+	}
+	return http.StatusOK, strings.Join(append([]string{"ready"}, down...), "\n")
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

@@ -8,6 +8,7 @@ import (
 
 	"matchday/errs"
 	"matchday/id"
+	"matchday/ledger"
 	"matchday/player"
 	"matchday/sportsbook"
 )
@@ -95,13 +96,31 @@ func (a *API) staffJurisdictions(_ context.Context, c *call) (List[Jurisdiction]
 	return out, nil
 }
 
-func (a *API) shards(_ context.Context, _ *call) (List[Shard], error) {
+func (a *API) shards(ctx context.Context, _ *call) (List[Shard], error) {
 	out := List[Shard]{Items: []Shard{}}
-	for _, s := range a.deps.Ledger.Status() {
-		out.Items = append(out.Items, Shard{Shard: s.Shard, Position: s.Position, Epoch: s.Epoch, QueuedInteractive: s.QueuedInteractive,
-			QueuedBulk: s.QueuedBulk, Committed: s.Committed, LastCommit: optional(s.LastCommit)})
+	places := a.deps.Ledger.Places(ctx)
+	for i, s := range a.deps.Ledger.Status() {
+		out.Items = append(out.Items, shardOf(&s, places[i]))
 	}
 	return out, nil
+}
+
+func shardOf(s *ledger.ShardStatus, at ledger.ShardPlace) Shard {
+	out := Shard{Shard: s.Shard, Position: s.Position, Epoch: s.Epoch, QueuedInteractive: s.QueuedInteractive,
+		QueuedBulk: s.QueuedBulk, Committed: s.Committed, LastMinute: s.LastMinute, LastCommit: optional(s.LastCommit),
+		State: "writing", Trouble: s.Trouble, Owner: s.Owner, Engine: at.Engine, Bytes: at.Bytes, Buckets: at.Buckets}
+	if s.Relayed >= 0 {
+		out.StreamPosition = &s.Relayed
+	}
+	switch {
+	case s.Quarantine != "":
+		out.State = "quarantined"
+	case s.Trouble != "":
+		out.State = "trouble"
+	case !s.IsHere:
+		out.State = "elsewhere"
+	}
+	return out
 }
 
 func (a *API) lag(_ context.Context, _ *call) (List[Lag], error) {

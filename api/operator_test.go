@@ -73,6 +73,9 @@ func TestStaffSeeTheirBoard(t *testing.T) {
 	for _, shard := range shards {
 		committed += shard.Committed
 	}
+	if one := shards[0]; one.State != "writing" || one.Engine != "sqlite" || one.Bytes == 0 || one.Buckets != 512 || one.LastMinute > 2 {
+		t.Errorf("shard %+v, want it written here, with half of the buckets", one)
+	}
 	if len(shards) != 2 || committed != 2 {
 		t.Errorf("shards %+v, want two with two transfers", shards)
 	}

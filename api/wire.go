@@ -385,7 +385,15 @@ type Shard struct {
 	QueuedInteractive int        `json:"queued_interactive"`
 	QueuedBulk        int        `json:"queued_bulk"`
 	Committed         uint64     `json:"committed" doc:"Transfers since the process began"`
+	LastMinute        int64      `json:"transfers_last_minute" doc:"Committed within it"`
 	LastCommit        *time.Time `json:"last_commit"`
+	StreamPosition    *int64     `json:"stream_position" doc:"How far the shard's stream shows its log; null if it is not published here"`
+	State             string     `json:"state" enum:"writing,elsewhere,trouble,quarantined" doc:"writing: by this process; elsewhere: by another one; trouble: by nobody now, or its database does not take writes; quarantined: its database lacks commits that were answered, an operator must act"`
+	Trouble           string     `json:"trouble,omitempty" doc:"What is wrong, in states trouble and quarantined"`
+	Owner             string     `json:"owner,omitempty" doc:"Of several processes the one that writes it"`
+	Engine            string     `json:"engine" doc:"sqlite, or the name of the cluster"`
+	Bytes             int64      `json:"bytes" doc:"On disk, some seconds ago; 0 if it is not known"`
+	Buckets           int        `json:"buckets" doc:"Of 1,024 that the players are cut into"`
 }
 
 // Lag is how far history is behind one ledger shard.

@@ -156,6 +156,7 @@ func (a *App) claim() error {
 // unclaim gives the data folder free. It may be called twice.
 func (a *App) unclaim() {
 	if a.lock != nil {
+		_ = a.lock.Truncate(0) // nobody to ask any more
 		_ = a.lock.Close()
 		a.lock = nil
 	}
@@ -305,6 +306,7 @@ func (a *App) openHTTP(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("listen on %s (is another program using the port? choose one with --listen): %w", a.Config.Listen, err)
 	}
+	a.introduce()
 	return nil
 }
 

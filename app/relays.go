@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"matchday/errs"
+	"matchday/ledger"
 	"matchday/ledger/capture"
 	"matchday/stream"
 )
@@ -50,8 +52,9 @@ func (a *App) newCapture() (*capture.Capture, error) {
 // relay publishes one shard's log. Where the binlog was purged it stands still until an operator
 // allows a new snapshot: the process goes on, and so do the other shards.
 func (a *App) relay(ctx context.Context, source *capture.Capture, shard int, deps stream.Deps) error {
+	defer a.Ledger.NoteRelayed(shard, -1)
 	for {
-		relay, err := stream.NewRelay(source, shard, a.streams.Transport(), deps)
+		relay, err := stream.NewRelay(notedLog{source, a.Ledger}, shard, a.streams.Transport(), deps)
 		if err != nil {
 			return err
 		}
@@ -70,6 +73,18 @@ func (a *App) relay(ctx context.Context, source *capture.Capture, shard int, dep
 	}
 }
 
+// notedLog is a log that notes how far it was read: a relay reads on from what it has published.
+type notedLog struct {
+	stream.Log
+	books *ledger.Service
+}
+
+// ReadLog implements [stream.Log].
+func (l notedLog) ReadLog(ctx context.Context, shard int, after int64, maxRecords int) ([]stream.Batch, error) {
+	l.books.NoteRelayed(shard, after)
+	return l.Log.ReadLog(ctx, shard, after, maxRecords)
+}
+
 // resnapshotMarker is the file whose presence allows a new snapshot of a shard, once.
 func resnapshotMarker(dir string, shard int) string {
 	return filepath.Join(dir, "resnapshot-"+strconv.Itoa(shard))
@@ -77,9 +92,15 @@ func resnapshotMarker(dir string, shard int) string {
 
 // AllowResnapshot lets the relay of a shard whose binlog was purged go on from the shard's tables,
 // once. The process that runs the relay notices within a second, also one that is started later.
+//
+// Errors: invalid for a shard that does not exist, or is in a file: its relay reads no binlog.
 func AllowResnapshot(c Config, shard int) error {
-	if shard < 0 {
-		return fmt.Errorf("there is no shard %d", shard)
+	c = c.withDefaults()
+	if shards := c.Ledger.ShardCount(); shard < 0 || shard >= shards {
+		return errs.New(errs.CodeInvalid, "there is no shard %d: these books have shards 0 to %d", shard, shards-1)
+	}
+	if c.Ledger.EngineOf(shard) == ledger.EngineSQLite {
+		return errs.New(errs.CodeInvalid, "shard %d is in a file, not on a cluster: its relay reads no binlog", shard)
 	}
 	if err := os.WriteFile(resnapshotMarker(c.Ledger.Dir, shard), nil, 0o600); err != nil {
 		return fmt.Errorf("allow a new snapshot of shard %d: %w", shard, err)

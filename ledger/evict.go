@@ -40,6 +40,7 @@ func (k *keeper) evict(ctx context.Context, database any) bool {
 		k.log.ErrorContext(ctx, "a stopped process keeps a file locked and cannot be ended: end it", "pid", pid, "error", err)
 		return false
 	}
+	k.metrics.evicted.Inc()
 	k.log.WarnContext(ctx, "a stopped process kept a file locked and was ended", "pid", pid)
 	return true
 }

@@ -81,10 +81,11 @@ func (s *Service) endGroups(ctx context.Context) {
 		if err != nil {
 			one.groups.Store(true)
 			if ctx.Err() == nil {
-				s.log.ErrorContext(ctx, "open groups not read", "shard", one.number, "error", err)
+				one.troubles.groups.failed(ctx, one, err)
 			}
 			continue
 		}
+		one.troubles.groups.worked(ctx, one)
 		one.metrics.openGroups(list, s.clock.Now())
 		if len(list) > 0 {
 			one.groups.Store(true) // look again

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"matchday/errs"
@@ -24,6 +25,8 @@ type keeper struct {
 	log      *slog.Logger
 	self     *process
 	patience int // polls without a beat before a process is dead
+	metrics  keeperMetrics
+	beatUS   atomic.Int64 // when the last beat was written
 
 	peers   map[string]*peer
 	tenures map[int]*tenure
@@ -146,11 +149,15 @@ func (k *keeper) look(ctx context.Context) (*owners, error) {
 	if err := k.service.directory.beat(ctx, k.self); err != nil {
 		return nil, err
 	}
+	k.beatUS.Store(k.service.clock.Now().UnixMicro())
 	if err := k.service.refreshPlacement(ctx); err != nil {
 		return nil, err
 	}
 	return k.service.directory.owners(ctx)
 }
+
+// lastBeat returns when this process last showed that it lives.
+func (k *keeper) lastBeat() time.Time { return fromMicros(k.beatUS.Load()) }
 
 // count notes whose beat has changed since the last poll.
 func (k *keeper) count(seen *owners) {
@@ -202,6 +209,7 @@ func (k *keeper) drop(ctx context.Context, seen *owners) {
 			continue
 		}
 		delete(k.tenures, shard)
+		k.tell(ctx, shard, t, &seen.shards[shard])
 		if t.err != nil {
 			k.rests[shard] = restAfter
 			k.log.WarnContext(ctx, "shard not written here any more", "shard", shard, "error", t.err)
@@ -227,6 +235,20 @@ func (k *keeper) give(ctx context.Context, seen *owners, shard int, lost *diverg
 	}
 	delete(k.tenures, shard)
 	seen.shards[shard].owner, seen.shards[shard].problem = "", lost.Error()
+}
+
+// tell says that the shard is not written here any more, and by whom it is now.
+func (k *keeper) tell(ctx context.Context, shard int, t *tenure, now *tenancy) {
+	what, count := "shard lost", k.metrics.lost
+	if t.leaving {
+		what, count = "shard given back", k.metrics.given
+	}
+	count.Inc()
+	to := now.owner
+	if to == k.self.name {
+		to = ""
+	}
+	k.log.InfoContext(ctx, what, "shard", shard, "to", to, "epoch", now.noted.epoch)
 }
 
 // fair returns how many shards this process should write: as many as each other living process, one
@@ -293,6 +315,7 @@ func (k *keeper) take(ctx, limited context.Context, shard int, owner string) boo
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t := &tenure{cancel: cancel, ended: make(chan struct{})}
 	k.tenures[shard] = t
+	k.metrics.claimed.Inc()
 	k.log.InfoContext(ctx, "shard claimed", "shard", shard, "from", owner)
 	go func() {
 		defer cancel()

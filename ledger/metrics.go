@@ -282,5 +282,63 @@ func (m *shardMetrics) watchWAL(shard int, log *slog.Logger) *walWatch {
 	}}
 }
 
+// watchWritable registers how many shards can be written, as far as this process knows.
+func watchWritable(r prometheus.Registerer, s *Service) error {
+	return r.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "matchday_ledger_writable_shards_count",
+		Help: "Shards that can be written, here or by another process; alarm below their number.",
+	}, func() float64 {
+		writable := 0
+		for _, one := range s.Status() {
+			if one.Trouble == "" {
+				writable++
+			}
+		}
+		return float64(writable)
+	}))
+}
+
+// keeperMetrics are the figures of a process that shares the shards with others.
+type keeperMetrics struct {
+	claimed prometheus.Counter
+	lost    prometheus.Counter
+	given   prometheus.Counter
+	evicted prometheus.Counter
+}
+
+// newKeeperMetrics registers them; beat returns when this process last showed that it lives.
+func newKeeperMetrics(r prometheus.Registerer, s *Service, beat func() time.Time) (keeperMetrics, error) {
+	changes := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "matchday_ledger_shard_changes_total", Help: "Shards that this process took (claimed), lost to another, or gave back.",
+	}, []string{"change"})
+	m := keeperMetrics{
+		claimed: changes.WithLabelValues("claimed"), lost: changes.WithLabelValues("lost"), given: changes.WithLabelValues("given_back"),
+		evicted: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "matchday_ledger_evicted_processes_total", Help: "Stopped processes that kept a file locked and were ended.",
+		}),
+	}
+	owned := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "matchday_ledger_owned_shards_count", Help: "Shards that this process writes.",
+	}, func() float64 {
+		owned := 0
+		for _, one := range s.shards {
+			if one.isOpen() {
+				owned++
+			}
+		}
+		return float64(owned)
+	})
+	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "matchday_ledger_lease_age_seconds",
+		Help: "Since this process's last sign of life in the directory; others take over from ledger.lease on.",
+	}, func() float64 { return max(0, s.clock.Now().Sub(beat()).Seconds()) })
+	for _, c := range []prometheus.Collector{changes, m.evicted, owned, age} {
+		if err := r.Register(c); err != nil {
+			return keeperMetrics{}, err
+		}
+	}
+	return m, nil
+}
+
 // copiedRows counts transfers that a move copied.
 func (m *metrics) copiedRows(n int) { m.copied.Add(float64(n)) }

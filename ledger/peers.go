@@ -106,8 +106,7 @@ func (c Config) secretFile() string {
 
 // loadSecret reads the secret, or makes it. Of several processes that make it at once one wins.
 func loadSecret(path string) (string, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		raw := make([]byte, 32)
 		_, _ = rand.Read(raw) // never fails
 		own := fmt.Sprintf("%s.%d", path, os.Getpid())
@@ -121,8 +120,13 @@ func loadSecret(path string) (string, error) {
 		if linked != nil && !errors.Is(linked, fs.ErrExist) {
 			return "", fmt.Errorf("write internal secret: %w", linked)
 		}
-		text, err = os.ReadFile(path)
 	}
+	return readSecret(path)
+}
+
+// readSecret reads the secret, and makes none.
+func readSecret(path string) (string, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("read internal secret: %w", err)
 	}

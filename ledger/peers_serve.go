@@ -19,6 +19,7 @@ import (
 const (
 	opCommit  = "commit"
 	opBarrier = "barrier"
+	opStatus  = "status"
 )
 
 // operation does its part on one shard of this process. It must answer errNotHere, and have done
@@ -38,6 +39,7 @@ var operations = map[string]operation{
 		return &barrierAnswer{Done: true}, s.barrierHere(ctx, shard)
 	},
 	opLimits: limitsForPeer, opMetadata: metadataForPeer, opDryRun: dryRunForPeer, opGroup: groupForPeer,
+	opStatus: statusForPeer,
 }
 
 // commitHere commits what another process sent, if the shard is written here.

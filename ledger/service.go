@@ -164,6 +164,7 @@ type Service struct {
 	since     [buckets]atomic.Int64 // where each bucket came to its shard
 	asked     signal                // a move began, or is to stop
 	figures   *metrics
+	survey    survey
 
 	// Only when several processes share the shards.
 	keeper *keeper
@@ -222,6 +223,9 @@ func (s *Service) open(ctx context.Context, d Deps, m *metrics) error {
 	}
 	s.place = newPlaced(home)
 	s.reads.place = s.place
+	if err := watchWritable(d.Metrics, s); err != nil {
+		return fmt.Errorf("register ledger metrics: %w", err)
+	}
 	if s.config.isShared() {
 		if err := s.directory.refuseMoves(ctx); err != nil {
 			return err
@@ -310,8 +314,9 @@ func newShard(c Config, number int, d Deps, m *shardMetrics) *shard {
 		reads:   m.all.shardReads(number),
 		steps:   newStopwatch(d.Clock, m, number, c.slowBatch()),
 		builder: newBuilder(number, nil, c.CachedAccounts, c.knownKeys()),
-		ring:    newRing(0, c.ringBytes()), pace: newPace(c.batchRows()),
+		ring:    newRing(0, c.ringBytes()), pace: newPace(c.batchRows()), troubles: newTroubles(),
 	}
+	s.relayed.Store(-1)
 	s.interactive.open(c.QueuedInteractive)
 	s.bulk.open(c.QueuedBulk)
 	return s

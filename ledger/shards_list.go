@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"matchday/errs"
@@ -18,11 +17,13 @@ import (
 type ShardEntry struct {
 	Shard      int       `json:"shard"`
 	Engine     string    `json:"engine"`            // sqlite, or the name of the cluster
-	Owner      string    `json:"owner,omitempty"`   // of several processes the one that writes it
-	Address    string    `json:"address,omitempty"` // of the owner's internal listener
+	Owner      string    `json:"owner,omitempty"`   // the process that writes it
+	Address    string    `json:"address,omitempty"` // of the owner's internal listener; of a process alone, of its API
 	Epoch      int64     `json:"epoch"`
 	Position   int64     `json:"position"`
 	LastCommit time.Time `json:"last_commit,omitzero"`
+	LastMinute int64     `json:"transfers_last_minute"`
+	Stream     *int64    `json:"stream_position,omitempty"` // how far the stream shows the log, if the owner says so
 	Buckets    int       `json:"buckets"`
 	Bytes      int64     `json:"bytes"`                      // on disk
 	Noted      int64     `json:"noted"`                      // how far callers were answered when a writer last said so, about each second
@@ -62,9 +63,12 @@ func ListShards(ctx context.Context, c Config, clk clock.Clock) ([]ShardEntry, e
 		return nil, err
 	}
 	for n := range out {
-		if err := out[n].ask(ctx, c, f, down); err != nil {
+		if err := out[n].ask(ctx, c, f, clk, down); err != nil {
 			out[n].Error = err.Error()
 		}
+	}
+	if c.isShared() {
+		askOwners(ctx, c, clk, out)
 	}
 	return out, nil
 }
@@ -110,26 +114,16 @@ func listDirectory(ctx context.Context, c Config, f *fleet, clk clock.Clock) ([]
 }
 
 // ask fills in what the shard's own database says, unless its cluster is down.
-func (e *ShardEntry) ask(ctx context.Context, c Config, f *fleet, down map[*mysqldb.Cluster]error) error {
+func (e *ShardEntry) ask(ctx context.Context, c Config, f *fleet, clk clock.Clock, down map[*mysqldb.Cluster]error) error {
+	e.Engine = c.EngineOf(e.Shard)
 	if cluster := f.byShard[e.Shard]; cluster != nil {
-		for _, one := range c.Clusters {
-			if f.named(one.Name) == cluster {
-				e.Engine = one.Name
-			}
-		}
 		if err := down[cluster]; err != nil {
 			return err
 		}
-		return e.askCluster(ctx, cluster)
+		return e.askCluster(ctx, cluster, clk)
 	}
-	e.Engine = "sqlite"
 	name := shardFile(c.Dir, e.Shard)
-	for _, file := range []string{name, name + "-wal"} {
-		if info, err := os.Stat(file); err == nil {
-			e.Bytes += info.Size()
-		}
-	}
-	if e.Bytes == 0 {
+	if e.Bytes = fileBytes(c.Dir, e.Shard); e.Bytes == 0 {
 		return errs.New(errs.CodeNotFound, "%s is missing", name)
 	}
 	db, err := sqldb.Open(name, sqldb.Options{ReadOnly: true, Readers: 1})
@@ -137,18 +131,18 @@ func (e *ShardEntry) ask(ctx context.Context, c Config, f *fleet, down map[*mysq
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	return e.askOn(ctx, db.Read)
+	return e.askOn(ctx, db.Read, clk)
 }
 
 // askCluster asks a shard's database in a cluster, and how large it is.
-func (e *ShardEntry) askCluster(ctx context.Context, cluster *mysqldb.Cluster) error {
+func (e *ShardEntry) askCluster(ctx context.Context, cluster *mysqldb.Cluster, clk clock.Clock) error {
 	const size = `
 		SELECT COALESCE(SUM(data_length + index_length), 0)
 		FROM information_schema.tables
 		WHERE table_schema = ?`
 	database := cluster.Config().DatabaseOf(e.Shard)
 	reads := cluster.Reads()
-	if err := e.askOn(ctx, newInDatabase(reads, database)); err != nil {
+	if err := e.askOn(ctx, newInDatabase(reads, database), clk); err != nil {
 		return err
 	}
 	err := eachRow(reads.QueryContext(ctx, size, database))(func(rows *sql.Rows) error { return rows.Scan(&e.Bytes) })
@@ -156,14 +150,20 @@ func (e *ShardEntry) askCluster(ctx context.Context, cluster *mysqldb.Cluster) e
 }
 
 // askOn reads the shard's own row; a shard that nobody has written yet has none.
-func (e *ShardEntry) askOn(ctx context.Context, on querier) error {
+func (e *ShardEntry) askOn(ctx context.Context, on querier, clk clock.Clock) error {
 	const q = `
-		SELECT s.epoch, s.seq, s.at_us
+		SELECT s.epoch, s.seq, s.at_us, s.seq - COALESCE((
+				SELECT b.last_seq
+				FROM batch b
+				WHERE b.at_us <= ?
+				ORDER BY b.at_us DESC, b.last_seq DESC
+				LIMIT 1), 0)
 		FROM shard s
 		WHERE s.id = 1`
-	err := eachRow(on.QueryContext(ctx, q))(func(rows *sql.Rows) error {
+	minute := clk.Now().Add(-time.Minute).UnixMicro()
+	err := eachRow(on.QueryContext(ctx, q, minute))(func(rows *sql.Rows) error {
 		var atUS int64
-		err := rows.Scan(&e.Epoch, &e.Position, &atUS)
+		err := rows.Scan(&e.Epoch, &e.Position, &atUS, &e.LastMinute)
 		if atUS > 0 {
 			e.LastCommit = fromMicros(atUS)
 		}

@@ -43,6 +43,10 @@ func (s *Service) join(ctx context.Context, d Deps) error {
 		one.stop(errHandedOver)
 	}
 	s.keeper = newKeeper(s, d.Log, self)
+	s.keeper.beatUS.Store(d.Clock.Now().UnixMicro())
+	if s.keeper.metrics, err = newKeeperMetrics(d.Metrics, s, s.keeper.lastBeat); err != nil {
+		return fmt.Errorf("register ledger metrics: %w", err)
+	}
 	return s.refreshView(ctx)
 }
 

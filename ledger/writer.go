@@ -122,7 +122,9 @@ type shard struct {
 	noted   mark                   // what of it the directory has; the noting goroutine's
 	problem atomic.Pointer[string] // why the shard is quarantined; nil: it is not
 
-	groups    atomic.Bool // groups may be open that began here
+	troubles  troubles
+	groups    atomic.Bool  // groups may be open that began here
+	relayed   atomic.Int64 // how far the stream has come, -1: not from here
 	head      atomic.Int64
 	came      atomic.Int64 // where the last bucket came that another shard had before
 	epoch     atomic.Int64
@@ -352,9 +354,12 @@ const (
 // write builds, commits and answers one batch. Only the loss of the shard is an error; anything
 // else is the callers' answer.
 func (s *shard) write(ctx context.Context, jobs []*job) error {
-	started := s.steps.begin(jobs)
+	started, wasOpen := s.steps.begin(jobs), s.unsure
 	err := s.commit(ctx, jobs)
 	open := s.unsure // it may have been written
+	if err == nil && (wasOpen || len(s.builder.out.rows) > 0) {
+		s.troubles.writes.worked(ctx, s)
+	}
 	if err != nil {
 		s.builder.rollback()
 		s.pending = false
@@ -370,7 +375,7 @@ func (s *shard) write(ctx context.Context, jobs []*job) error {
 		s.stopFor(err)
 	case err != nil:
 		s.metrics.failures.Inc()
-		s.log.ErrorContext(ctx, "ledger batch not written", "shard", s.number, "error", err)
+		s.troubles.writes.failed(ctx, s, err)
 		err = errs.Wrap(err, errs.CodeUnavailable, "the ledger cannot write now")
 	}
 	for _, j := range jobs {
@@ -521,9 +526,10 @@ func (s *shard) sweep(ctx context.Context) error {
 	}
 	list, err := s.ranOut(ctx)
 	if err != nil {
-		s.log.ErrorContext(ctx, "expired holds not read", "shard", s.number, "error", err)
+		s.troubles.holds.failed(ctx, s, err)
 		return nil
 	}
+	s.troubles.holds.worked(ctx, s)
 	if len(list) == 0 {
 		return nil
 	}

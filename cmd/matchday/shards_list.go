@@ -4,13 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"matchday/internal/clock"
+	"matchday/app"
 	"matchday/ledger"
 )
 
@@ -19,16 +20,18 @@ func shardsListCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "list",
-		Short: "Each shard with its owner, position, size and buckets",
-		Long: "Reads the directory and each shard's database, beside running processes or without any, and changes\n" +
-			"nothing in the books. Queues and rates are in /metrics of the owner.",
+		Short: "Each shard with its owner, position, lag, rate, size and buckets",
+		Long: "Reads the directory and each shard's database, beside running processes or without any, asks the\n" +
+			"owners how far their streams are, and changes nothing in the books. A part that is down costs only its\n" +
+			"own rows, with the reason in ERROR. LAST MINUTE is committed transfers, BEHIND what the shard's stream\n" +
+			"does not show yet (- if nobody who publishes it answers).",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := f.load()
 			if err != nil {
 				return err
 			}
-			list, err := ledger.ListShards(cmd.Context(), config.Effective().Ledger, clock.System{})
+			list, err := app.ListShards(cmd.Context(), config)
 			if err != nil {
 				return err
 			}
@@ -45,10 +48,16 @@ func shardsListCommand() *cobra.Command {
 	return c
 }
 
+// mebibytes is a size in MiB with one digit after the point, rounded up: what is there is not nothing.
+func mebibytes(bytes int64) string {
+	tenths := (bytes*10 + 1<<20 - 1) >> 20
+	return fmt.Sprintf("%d.%d", tenths/10, tenths%10)
+}
+
 // printShards writes the list as a table.
 func printShards(out io.Writer, list []ledger.ShardEntry) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SHARD\tENGINE\tOWNER\tADDRESS\tEPOCH\tPOSITION\tLAST COMMIT\tBUCKETS\tMIB\tERROR")
+	fmt.Fprintln(w, "SHARD\tENGINE\tOWNER\tADDRESS\tEPOCH\tPOSITION\tBEHIND\tLAST MINUTE\tLAST COMMIT\tBUCKETS\tMIB\tERROR")
 	dash := func(text string) string {
 		if text == "" {
 			return "-"
@@ -63,8 +72,12 @@ func printShards(out io.Writer, list []ledger.ShardEntry) error {
 		if s.Quarantine != "" && s.Error == "" {
 			s.Error = "quarantined, see below"
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%d\t%s\t%d\t%d\t%s\n",
-			s.Shard, s.Engine, dash(s.Owner), dash(s.Address), s.Epoch, s.Position, last, s.Buckets, s.Bytes>>20, dash(strings.ReplaceAll(s.Error, "\n", "; ")))
+		behind := "-"
+		if s.Stream != nil {
+			behind = strconv.FormatInt(max(0, s.Position-*s.Stream), 10)
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%d\t%s\t%d\t%s\t%d\t%s\t%s\n",
+			s.Shard, s.Engine, dash(s.Owner), dash(s.Address), s.Epoch, s.Position, behind, s.LastMinute, last, s.Buckets, mebibytes(s.Bytes), dash(strings.ReplaceAll(s.Error, "\n", "; ")))
 	}
 	if err := w.Flush(); err != nil {
 		return err
