@@ -77,7 +77,12 @@ func install(ctx context.Context, dir string) error {
 	if os.Getuid() == 0 {
 		args = append(args, "--user=root")
 	}
-	out, err := exec.CommandContext(ctx, "mariadb-install-db", args...).CombinedOutput() // #nosec: fixed arguments
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make data folder: %w", err)
+	}
+	command := exec.CommandContext(ctx, "mariadb-install-db", args...) // #nosec: fixed arguments
+	command.Env = append(os.Environ(), "TMPDIR="+dir)                  // a server that starts removes the temporary tables of others
+	out, err := command.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("make data folder: %w: %s", err, last(string(out), 2000))
 	}
