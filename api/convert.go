@@ -174,8 +174,9 @@ func jurisdictionOf(j jurisdiction.Jurisdiction) Jurisdiction {
 		MinWithdrawal: minor(l.MinWithdrawalMinor, c)}
 }
 
-// statementOf turns lines into a page; one more than limit was asked for, to know if there is more.
-func statementOf(lines []ledger.StatementLine, limit int, c money.Currency, withKeys bool) List[StatementLine] {
+// statementOf turns lines into a page; one more than limit was asked for, to know if there is more. Keys are
+// shown as keyOf has them, if it is not nil.
+func statementOf(lines []ledger.StatementLine, limit int, c money.Currency, keyOf func(string) string) List[StatementLine] {
 	out := List[StatementLine]{Items: make([]StatementLine, 0, min(len(lines), limit))}
 	if len(lines) > limit {
 		lines = lines[:limit]
@@ -184,8 +185,8 @@ func statementOf(lines []ledger.StatementLine, limit int, c money.Currency, with
 	for _, l := range lines {
 		line := StatementLine{Position: l.Position.String(), Kind: l.Kind.String(), At: l.At, Amount: minor(l.AmountMinor, c),
 			Balance: minor(l.BalanceMinor, c), Subject: l.Subject}
-		if withKeys {
-			line.Key = l.Key
+		if keyOf != nil {
+			line.Key = keyOf(l.Key)
 		}
 		out.Items = append(out.Items, line)
 	}

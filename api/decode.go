@@ -26,7 +26,11 @@ var strict = json.JoinOptions(
 // decode reads data, one JSON object, into v. Everything that is wrong with it is errs.CodeInvalid
 // and names the place.
 func decode(data []byte, v any) error {
-	if kind := firstByte(data); kind != '{' {
+	switch firstByte(data) {
+	case '{':
+	case 0:
+		return errs.New(errs.CodeInvalid, "the body is empty: a JSON object is expected")
+	default:
 		return errs.New(errs.CodeInvalid, "the body is not a JSON object")
 	}
 	err := json.Unmarshal(data, v, strict)

@@ -49,7 +49,27 @@ func (a *API) document() *huma.OpenAPI {
 	for _, rt := range a.routes {
 		doc.AddOperation(rt.operation(registry, problem))
 	}
+	doc.Servers = []*huma.Server{{URL: "/", Description: "The process that serves this document"}}
+	describe(registry.Map())
 	return doc
+}
+
+// describe adds what the types of Go do not say: lists are never null, and which kinds and addresses there
+// are.
+func describe(schemas map[string]*huma.Schema) {
+	for _, s := range schemas {
+		for _, field := range s.Properties {
+			if field.Type == huma.TypeArray {
+				field.Nullable = false
+			}
+		}
+	}
+	kind := schemas["TransferRequest"].Properties["kind"]
+	for _, name := range kindNames() {
+		kind.Enum = append(kind.Enum, name)
+	}
+	kind.Description = kindsText()
+	schemas["PostingJSON"].Properties["account"].Description = "One of the forms " + addressForms
 }
 
 // operation documents one route.

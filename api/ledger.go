@@ -23,6 +23,10 @@ const (
 	maxSubject  = 100 // of a record's type and subject, as the ledger has it
 )
 
+// resolveDetail is said of both ways to end a hold.
+const resolveDetail = "The path names the hold by its key; the body's key is a new one, of this step. Player, jurisdiction and currency are " +
+	"the hold's: they say where to look for it."
+
 func (a *API) ledgerRoutes() []route {
 	return []route{
 		{method: "POST", path: "/v1/ledger/transfers", id: "transfer", tag: "Ledger", who: whoService, status: http.StatusCreated, writes: true,
@@ -34,10 +38,14 @@ func (a *API) ledgerRoutes() []route {
 			summary: "Move money many times", detail: "Up to 1,000 transfers, each for itself (in a dry run at most 128 of one player): the answer has a result or an error for each, " +
 				"in the order asked. They wait in the bulk lane, behind what customers wait for.", end: taking(a.transferBatch)},
 		{method: "POST", path: "/v1/ledger/holds", id: "hold", tag: "Ledger", who: whoService, status: http.StatusCreated, writes: true,
-			summary: "Reserve money", end: taking(a.hold)},
+			params:  []param{paramDryRun},
+			summary: "Reserve money", detail: "Two postings: a player's cash, and bets or withdrawing, where the money goes when the hold is posted. " +
+				"Until expires_at it can be posted or released under its key; then it ends by itself.", end: taking(a.hold)},
 		{method: "POST", path: "/v1/ledger/holds/{key}/post", id: "post-hold", tag: "Ledger", who: whoService, status: http.StatusCreated, writes: true,
+			params: []param{paramDryRun}, detail: resolveDetail,
 			summary: "Move reserved money, all or part; the rest is released", end: taking(a.resolve(ledger.KindPost))},
 		{method: "POST", path: "/v1/ledger/holds/{key}/release", id: "release-hold", tag: "Ledger", who: whoService, status: http.StatusCreated, writes: true,
+			params: []param{paramDryRun}, detail: resolveDetail,
 			summary: "Give reserved money back", end: taking(a.resolve(ledger.KindRelease))},
 		{method: "GET", path: "/v1/ledger/accounts/{address}", mux: "/v1/ledger/accounts/{address...}", id: "account", tag: "Ledger", who: whoService,
 			reads:   true,
@@ -67,7 +75,7 @@ func (a *API) transfer(ctx context.Context, c *call, in *TransferRequest) (*Tran
 func (c *call) commit(ctx context.Context, t ledger.Transfer, key string) (*TransferResult, error) {
 	r, err := c.a.deps.Ledger.Commit(ctx, ledger.LaneInteractive, t)
 	if err != nil {
-		return nil, fmt.Errorf("commit %s: %w", key, err)
+		return nil, fmt.Errorf("commit %s: %w", key, c.plain(err))
 	}
 	c.setPosition(r.Position)
 	out := resultOf(r, t.Currency)
@@ -136,7 +144,7 @@ func (c *call) fillBatch(ctx context.Context, out *BatchResult, transfers []ledg
 	for k, r := range results {
 		item := &out.Results[asked[k]]
 		if r.Err != nil {
-			item.Error = itemError(r.Err)
+			item.Error = itemError(c.plain(r.Err))
 			if errs.Is(r.Err, errs.CodeInternal) && !logged {
 				c.a.log.ErrorContext(ctx, "batch item failed", "request_id", c.requestID, "index", item.Index, "error", r.Err)
 				logged = true
@@ -153,7 +161,7 @@ func (c *call) transferOf(in *TransferRequest) (ledger.Transfer, error) {
 	var check errs.Check
 	kind, err := ledger.ParseKind(in.Kind)
 	if err != nil {
-		check.Add("kind", "is not a kind of transfer")
+		check.Add("kind", "is not one of %s", strings.Join(kindNames(), ", "))
 	}
 	switch kind {
 	case ledger.KindHold, ledger.KindPost, ledger.KindRelease, ledger.KindExpire:
@@ -199,7 +207,7 @@ func parsePostings(check *errs.Check, in []PostingJSON, currency money.Currency,
 	for i := range in {
 		account, err := ledger.ParseAddress(in[i].Account)
 		if err != nil {
-			check.Add("postings["+strconv.Itoa(i)+"].account", "is not an account address")
+			check.Add("postings["+strconv.Itoa(i)+"].account", "is not an account address: %s", addressForms)
 		}
 		m, err := money.Parse(in[i].Amount, currency)
 		if err != nil {
@@ -287,6 +295,9 @@ func (a *API) hold(ctx context.Context, c *call, in *HoldRequest) (*TransferResu
 		return nil, err
 	}
 	t.Hold = &ledger.HoldTerms{ExpiresAt: in.ExpiresAt.UTC().Truncate(time.Microsecond)}
+	if c.isDryRun() {
+		return c.tryOne(ctx, t, in.Key)
+	}
 	return c.commit(ctx, t, in.Key)
 }
 
@@ -297,7 +308,14 @@ func (a *API) resolve(kind ledger.Kind) func(context.Context, *call, *ResolveReq
 		hold := c.r.PathValue("key")
 		t := ledger.Transfer{Kind: kind, Key: c.scoped(in.Key), HoldKey: c.scoped(hold)}
 		checkKey(&check, "path.key", hold)
-		checkKey(&check, "key", in.Key)
+		switch in.Key {
+		case "":
+			check.Add("key", "is required: a new key for this step, besides the hold's in the path")
+		case hold:
+			check.Add("key", "is the hold's: this step needs a new one of its own")
+		default:
+			checkKey(&check, "key", in.Key)
+		}
 		c.fillWho(&check, &t, in.PlayerID, in.Jurisdiction, in.Currency)
 		t.Record = parseRecord(&check, in.Record)
 		switch {
@@ -311,6 +329,9 @@ func (a *API) resolve(kind ledger.Kind) func(context.Context, *call, *ResolveReq
 		}
 		if err := c.mayMove(&t); err != nil {
 			return nil, err
+		}
+		if c.isDryRun() {
+			return c.tryOne(ctx, t, in.Key)
 		}
 		return c.commit(ctx, t, in.Key)
 	}
@@ -425,5 +446,5 @@ func (a *API) postings(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("postings of %s: %w", address, err)
 	}
-	return statementOf(lines, limit, currency, true), nil
+	return statementOf(lines, limit, currency, c.ownKey), nil
 }

@@ -55,7 +55,7 @@ func (a *API) group(ctx context.Context, c *call, in *GroupRequest) (*GroupResul
 	}
 	results, err := a.deps.Ledger.CommitGroup(ctx, ledger.LaneInteractive, g)
 	if err != nil {
-		return nil, fmt.Errorf("commit group %s: %w", in.Key, groupProblem(err, results))
+		return nil, fmt.Errorf("commit group %s: %w", in.Key, c.plainGroup(err, results))
 	}
 	out := &GroupResult{Results: make([]GroupItem, len(results))}
 	for i, r := range results {
@@ -79,6 +79,14 @@ func inItem(err error, place string) error {
 		moved.Fields = append(moved.Fields, errs.Field{Location: place, Message: e.Detail})
 	}
 	return &moved
+}
+
+// plainGroup is groupProblem with the caller's keys as it sent them.
+func (c *call) plainGroup(err error, results []ledger.Result) error {
+	for i := range results {
+		results[i].Err = c.plain(results[i].Err)
+	}
+	return c.plain(groupProblem(err, results))
 }
 
 // groupProblem says which transfers of a refused group were refused for their own sake.
@@ -150,7 +158,7 @@ func (a *API) setLimits(ctx context.Context, c *call, in *LimitsRequest) (*Accou
 	}
 	l, err := a.deps.Ledger.SetLimits(ctx, change)
 	if err != nil {
-		return nil, fmt.Errorf("set limits of %s: %w", address, err)
+		return nil, fmt.Errorf("set limits of %s: %w", address, c.plain(err))
 	}
 	return limitsOf(l, currency), nil
 }
@@ -241,7 +249,7 @@ func (a *API) setMetadata(ctx context.Context, c *call, in *MetadataRequest) (*A
 	}
 	change := ledger.MetadataChange{Key: c.scoped(in.Key), Account: address, Currency: currency, Set: in.Set, Remove: in.Remove}
 	if err := a.deps.Ledger.SetMetadata(ctx, change); err != nil {
-		return nil, fmt.Errorf("set metadata of %s: %w", address, err)
+		return nil, fmt.Errorf("set metadata of %s: %w", address, c.plain(err))
 	}
 	return a.metadataOf(ctx, address)
 }
@@ -280,7 +288,7 @@ func (c *call) tryOne(ctx context.Context, t ledger.Transfer, key string) (*Tran
 		err = results[0].Err
 	}
 	if err != nil {
-		return nil, fmt.Errorf("try %s: %w", key, err)
+		return nil, fmt.Errorf("try %s: %w", key, c.plain(err))
 	}
 	c.status = http.StatusOK
 	out := resultOf(results[0], t.Currency)

@@ -128,7 +128,7 @@ func (a *API) holds(ctx context.Context, c *call) (any, error) {
 		next = strconv.FormatInt(list[limit-1].Position.Seq, 10)
 	}
 	return listOf(list, next, func(h ledger.OpenHold) HoldLine {
-		return HoldLine{Key: h.Key, Position: h.Position.String(), Amount: minor(h.AmountMinor, h.Currency), To: string(h.Counter), At: h.At, ExpiresAt: h.ExpiresAt}
+		return HoldLine{Key: c.ownKey(h.Key), Position: h.Position.String(), Amount: minor(h.AmountMinor, h.Currency), To: string(h.Counter), At: h.At, ExpiresAt: h.ExpiresAt}
 	}), nil
 }
 

@@ -43,7 +43,7 @@ func TestServicesMoveMoney(t *testing.T) {
 			t.Errorf("balance %+v, want 25.00 on %s", b, account)
 		}
 		lines := into[List[StatementLine]](s.do("GET", "/v1/ledger/accounts/"+path+"/postings?limit=5", testKey, nil).want(http.StatusOK))
-		if len(lines.Items) != 1 || lines.Items[0].Key != "api/tests/d-1" || lines.Items[0].Amount.Amount != "25.00" {
+		if len(lines.Items) != 1 || lines.Items[0].Key != "d-1" || lines.Items[0].Amount.Amount != "25.00" {
 			t.Errorf("postings %+v, want the deposit with its key", lines)
 		}
 	}

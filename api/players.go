@@ -142,7 +142,7 @@ func (a *API) statement(ctx context.Context, c *call) (List[StatementLine], erro
 	if err != nil {
 		return List[StatementLine]{}, fmt.Errorf("statement of player %s: %w", s.Player, err)
 	}
-	return statementOf(lines, limit, j.Currency, false), nil
+	return statementOf(lines, limit, j.Currency, nil), nil
 }
 
 func (a *API) jurisdictions(_ context.Context, _ *call) (List[Jurisdiction], error) {

@@ -115,12 +115,12 @@ func TestManyBalancesAndOpenHolds(t *testing.T) {
 	}
 	s.do("POST", "/v1/ledger/holds/h-2/release", testKey, ResolveRequest{Key: "r-2", PlayerID: player, Jurisdiction: "US-NJ", Currency: "USD"}).want(http.StatusCreated)
 	page := into[List[HoldLine]](s.do("GET", "/v1/ledger/accounts/"+cash+"/holds?limit=1", testKey, nil).want(http.StatusOK))
-	if len(page.Items) != 1 || page.Next == "" || page.Items[0].Key != "api/tests/h-1" || page.Items[0].Amount.Amount != "20.00" ||
+	if len(page.Items) != 1 || page.Next == "" || page.Items[0].Key != "h-1" || page.Items[0].Amount.Amount != "20.00" ||
 		page.Items[0].To != "bets/US-NJ/casino" || !page.Items[0].ExpiresAt.Equal(until) {
 		t.Errorf("first page %+v", page)
 	}
 	page = into[List[HoldLine]](s.do("GET", "/v1/ledger/accounts/"+cash+"/holds?limit=1&cursor="+page.Next, testKey, nil).want(http.StatusOK))
-	if len(page.Items) != 1 || page.Next != "" || page.Items[0].Key != "api/tests/h-3" {
+	if len(page.Items) != 1 || page.Next != "" || page.Items[0].Key != "h-3" {
 		t.Errorf("last page %+v, want h-3 alone", page)
 	}
 }

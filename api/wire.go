@@ -108,7 +108,7 @@ type StatementLine struct {
 	Amount   Amount    `json:"amount" doc:"Negative when money left the account"`
 	Balance  Amount    `json:"balance" doc:"Posted balance after it"`
 	Subject  string    `json:"subject,omitempty" doc:"What it was for, for example a bet id"`
-	Key      string    `json:"key,omitempty" doc:"The transfer's key; for services only"`
+	Key      string    `json:"key,omitempty" doc:"The transfer's key as the calling service sent it; absent for keys of others"`
 }
 
 // LegRequest is one selection of a bet with line and price as the player saw them.

@@ -24,7 +24,7 @@ type BalanceItem struct {
 
 // HoldLine is money reserved and not yet moved or given back.
 type HoldLine struct {
-	Key       string    `json:"key" doc:"The hold's key in the ledger: api/{service}/{key} for a service's own"`
+	Key       string    `json:"key,omitempty" doc:"The hold's key as the calling service sent it, to post or release it; absent for holds of others"`
 	Position  string    `json:"position"`
 	Amount    Amount    `json:"amount"`
 	To        string    `json:"to" doc:"The account it goes to when it is posted"`

@@ -32,12 +32,12 @@ type Line struct {
 	Amount   Amount    `json:"amount"`
 	Balance  Amount    `json:"balance"` // after it
 	Subject  string    `json:"subject"`
-	Key      string    `json:"key"` // of the ledger: api/{service}/{key} for a service's own
+	Key      string    `json:"key"` // as this service sent it; "" for keys of others
 }
 
 // OpenHold is money reserved and not yet moved or given back.
 type OpenHold struct {
-	Key       string    `json:"key"`
+	Key       string    `json:"key"` // as this service sent it; "" for holds of others
 	Position  string    `json:"position"`
 	Amount    Amount    `json:"amount"`
 	To        string    `json:"to"`

@@ -52,6 +52,9 @@ func (e *Error) Error() string {
 	for _, f := range e.Fields {
 		fmt.Fprintf(&out, "; %s %s", f.Location, f.Message)
 	}
+	if e.cause != nil {
+		out.WriteString(": " + e.cause.Error())
+	}
 	if e.RequestID != "" {
 		out.WriteString(" (request " + e.RequestID + ")")
 	}

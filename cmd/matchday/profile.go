@@ -147,12 +147,20 @@ func ask(ctx context.Context, method, path, token string, body io.Reader) (io.Re
 	var problem struct {
 		Code   string `json:"code"`
 		Detail string `json:"detail"`
+		Errors []struct {
+			Location string `json:"location"`
+			Message  string `json:"message"`
+		} `json:"errors"`
 	}
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer)) // what cannot be read cannot be shown
 	if json.Unmarshal(text, &problem) != nil || problem.Code == "" {
 		return nil, fmt.Errorf("%s answers %s", r.URL.Host, answer.Status)
 	}
-	return nil, fmt.Errorf("%s: %s", problem.Code, problem.Detail)
+	reason := problem.Code + ": " + problem.Detail
+	for _, f := range problem.Errors {
+		reason += "; " + f.Location + " " + f.Message
+	}
+	return nil, errors.New(reason)
 }
 
 // firstLine returns the first line of a secret's file.

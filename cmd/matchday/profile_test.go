@@ -55,7 +55,7 @@ func TestProfileOfARunningProcess(t *testing.T) {
 		{"a wrong password", []string{"--staff", app.StaffName, "--password-file", file("wrong", "wrong password")}, "unauthenticated"},
 		{"a key that is none", []string{"--key-file", file("none", "mdk_none")}, "unauthenticated"},
 		{"a kind that is none", []string{"--data", data, "--kind", "secrets"}, "not_found"},
-		{"too long", []string{"--data", data, "--seconds", "61"}, "invalid"},
+		{"too long", []string{"--data", data, "--seconds", "61"}, "query.seconds is not a number from 1 to 60"},
 		{"no key at all", []string{"--data", t.TempDir()}, "--key-file"},
 		{"an address that is none", []string{"--url", "nowhere"}, "--url"},
 	}
