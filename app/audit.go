@@ -115,7 +115,7 @@ func (r *AuditReport) projections(ctx context.Context, c Config, books *ledger.R
 	}
 	progress("history against log")
 	var err error
-	r.History, err = history.Audit(ctx, history.AuditOptions{Dir: c.History.Dir, Log: books})
+	r.History, err = history.Audit(ctx, history.AuditOptions{Dir: c.History.Dir, Clusters: c.History.Clusters, Log: books})
 	if difference, ok := errors.AsType[*errs.Error](err); ok && difference.Code == errs.CodeInternal {
 		r.findings = append(r.findings, err.Error())
 		return nil

@@ -7,22 +7,24 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"io/fs"
+	"log/slog"
 	"maps"
-	"os"
 	"slices"
 
 	"matchday/errs"
 	"matchday/id"
+	"matchday/internal/mysqldb"
 	"matchday/internal/sqldb"
+	"matchday/ledger"
 	"matchday/stream"
 )
 
 // AuditOptions say what to audit. The files may be in use meanwhile.
 type AuditOptions struct {
-	Dir    string
-	Shards int        // 0 takes it from the log
-	Log    stream.Log // the ledger's
+	Dir      string
+	Shards   int              // 0 takes it from the log
+	Log      stream.Log       // the ledger's
+	Clusters []ledger.Cluster // as in Config
 }
 
 // AuditReport is what was found equal.
@@ -56,8 +58,13 @@ func Audit(ctx context.Context, o AuditOptions) (AuditReport, error) {
 	if o.Shards == 0 {
 		o.Shards = o.Log.Shards()
 	}
+	clusters, err := openFleet(ctx, o.Clusters, mysqldb.Deps{Log: slog.New(slog.DiscardHandler), Reading: true})
+	if err != nil {
+		return report, fmt.Errorf("audit history: %w", err)
+	}
+	defer func() { _ = clusters.close() }()
 	for n := range o.Shards {
-		a, err := auditShard(ctx, o, n)
+		a, err := auditShard(ctx, o, clusters, n)
 		if err != nil {
 			return report, fmt.Errorf("audit history shard %d: %w", n, err)
 		}
@@ -66,40 +73,31 @@ func Audit(ctx context.Context, o AuditOptions) (AuditReport, error) {
 	return report, nil
 }
 
-// auditShard audits one file, in one snapshot.
-func auditShard(ctx context.Context, o AuditOptions, number int) (ShardAudit, error) {
-	a := ShardAudit{Shard: number, Head: o.Log.Head(number)}
-	path := filePath(o.Dir, number)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return a, nil
-	}
-	db, err := sqldb.Open(path, sqldb.Options{ReadOnly: true, Readers: 1})
-	if err != nil {
+// auditShard audits one database, in one snapshot.
+func auditShard(ctx context.Context, o AuditOptions, clusters fleet, number int) (a ShardAudit, err error) {
+	a = ShardAudit{Shard: number, Head: o.Log.Head(number)}
+	at, err := o.openSnapshot(ctx, clusters, number)
+	if err != nil || at == nil {
 		return a, err
 	}
-	defer func() { _ = db.Close() }()
-	tx, err := db.Read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return a, sqldb.Wrap("begin", err)
-	}
-	defer func() { _ = tx.Rollback() }()
+	defer func() { err = errors.Join(err, at.close()) }()
 	const q = `
-		SELECT (SELECT seq FROM sink_position WHERE name = ?),
-		       (SELECT COUNT(*) FROM bet),
+		SELECT (SELECT COUNT(*) FROM bet),
 		       (SELECT COUNT(*) FROM bet WHERE status = 1)`
-	if err := tx.QueryRowContext(ctx, q, sinkName).Scan(&a.Position, &a.Bets, &a.Open); err != nil {
-		return a, sqldb.Wrap("read position", err)
+	if err := at.on.QueryRowContext(ctx, q).Scan(&a.Bets, &a.Open); err != nil {
+		return a, sqldb.Wrap("count bets", err)
 	}
-	if head := o.Log.Head(number); a.Position > head {
-		return a, fmt.Errorf("history at %d, log at %d: %w", a.Position, head, stream.ErrAhead)
+	a.Position = slices.Min(at.positions)
+	if head := o.Log.Head(number); slices.Max(at.positions) > head {
+		return a, fmt.Errorf("history at %d, log at %d: %w", slices.Max(at.positions), head, stream.ErrAhead)
 	}
 	passes := uint64(a.Bets/auditPass + 1)
 	for pass := range passes {
-		p := auditor{seed: maphash.MakeSeed(), pass: pass, passes: passes, want: make(map[uint64]auditBet)}
-		if err := p.read(ctx, o.Log, number, a.Position); err != nil {
+		p := auditor{seed: maphash.MakeSeed(), pass: pass, passes: passes, want: make(map[uint64]auditBet), at: at}
+		if err := p.read(ctx, o.Log, number); err != nil {
 			return a, err
 		}
-		if err := p.compare(ctx, tx); err != nil {
+		if err := p.compare(ctx); err != nil {
 			return a, err
 		}
 	}
@@ -121,6 +119,7 @@ type auditor struct {
 	pass   uint64
 	passes uint64
 	want   map[uint64]auditBet
+	at     *snapshot
 
 	bucketOf func(id.Player) int // nil: the log has no buckets
 }
@@ -150,8 +149,9 @@ type settlementFacts struct {
 	legs              string
 }
 
-// read gathers what the log says up to the position.
-func (p *auditor) read(ctx context.Context, log stream.Log, shard int, position int64) error {
+// read gathers what the log says, of each player up to the position of their writer.
+func (p *auditor) read(ctx context.Context, log stream.Log, shard int) error {
+	position := slices.Max(p.at.positions)
 	for at := int64(0); at < position; {
 		batches, err := log.ReadLog(ctx, shard, at, auditRead)
 		if err != nil {
@@ -163,7 +163,7 @@ func (p *auditor) read(ctx context.Context, log stream.Log, shard int, position 
 		at = batches[len(batches)-1].Last
 		for i := range batches {
 			batches[i].Records = slices.DeleteFunc(slices.Clone(batches[i].Records), func(r stream.Record) bool {
-				return r.Position.Seq > position
+				return r.Position.Seq > position || !r.IsMove() && r.Position.Seq > p.at.position(r.Player)
 			})
 		}
 		if err := p.moves(ctx, log, shard).Each(batches); err != nil {
@@ -251,14 +251,14 @@ func (p *auditor) note(r *stream.Record) error {
 }
 
 // compare reads every bet of the file and takes it off the list.
-func (p *auditor) compare(ctx context.Context, tx *sql.Tx) error {
+func (p *auditor) compare(ctx context.Context) error {
 	const q = `
 		SELECT b.player_id, b.bet_id, b.jurisdiction, b.slip_seq, b.status, b.version, b.settled_us, b.payout_minor, b.outcomes,
 		       s.product, s.currency, s.placed_us, s.stake_minor, s.potential_minor, s.legs
 		FROM bet AS b
 		LEFT JOIN slip AS s ON s.seq = b.slip_seq AND s.jurisdiction = b.jurisdiction
 		ORDER BY b.player_id, b.bet_id`
-	rows, err := tx.QueryContext(ctx, q)
+	rows, err := p.at.on.QueryContext(ctx, q)
 	if err != nil {
 		return sqldb.Wrap("read bets", err)
 	}

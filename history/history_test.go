@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -19,7 +18,8 @@ import (
 	"matchday/history"
 	"matchday/id"
 	"matchday/internal/clock"
-	"matchday/internal/sqldb"
+	"matchday/internal/mysqldb"
+	"matchday/ledger"
 	"matchday/money"
 	"matchday/stream"
 	"matchday/stream/streamtest"
@@ -35,11 +35,20 @@ type world struct {
 	dir  string
 	s    *history.Service
 	stop func()
+
+	config history.Config
+	engine engine
+	prefix string // of the databases on the server
 }
 
-func setup(t testing.TB, shards int) *world {
+func setup(t testing.TB, e engine, shards int) *world {
 	t.Helper()
-	w := &world{t: t, log: streamtest.NewLog(shards), dir: t.TempDir()}
+	w := &world{t: t, log: streamtest.NewLog(shards), dir: t.TempDir(), engine: e}
+	w.config = history.Config{Dir: filepath.Join(w.dir, "history"), ReadWait: 100 * time.Millisecond}
+	if e.server != nil {
+		w.prefix = e.server.Database(t)
+		w.config.Clusters = e.clusters(w.prefix, shards)
+	}
 	emb, err := stream.StartEmbedded(stream.EmbeddedConfig{Dir: filepath.Join(w.dir, "streams")}, quiet())
 	if err != nil {
 		t.Fatalf("StartEmbedded: %v", err)
@@ -65,7 +74,7 @@ func (w *world) shardOf(p id.Player) int { return int(p[len(p)-1]-'0') % w.log.S
 // open opens the history and runs it until close or the end of the test.
 func (w *world) open() {
 	w.t.Helper()
-	s, err := history.Open(context.Background(), history.Config{Dir: filepath.Join(w.dir, "history"), ReadWait: 100 * time.Millisecond},
+	s, err := history.Open(context.Background(), w.config,
 		history.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry(), Transport: w.emb.Transport(), Source: w.log, ShardOf: w.shardOf})
 	if err != nil {
 		w.t.Fatalf("Open: %v", err)
@@ -155,9 +164,9 @@ func ids(bets []history.Bet) []id.Bet {
 	return out
 }
 
-func TestBetIsShownAsPlacedAndThenAsSettled(t *testing.T) {
+func testBetIsShownAsPlacedAndThenAsSettled(t *testing.T, e engine) {
 	t.Parallel()
-	w := setup(t, 1)
+	w := setup(t, e, 1)
 	at := w.commit("plr_0", placedRecord("plr_0", nj, "bet_1", 2500))
 	b, err := w.s.Find(context.Background(), "plr_0", nj, "bet_1", &at)
 	if err != nil {
@@ -187,9 +196,9 @@ func TestBetIsShownAsPlacedAndThenAsSettled(t *testing.T) {
 	}
 }
 
-func TestListPagesNewestFirstAndFilters(t *testing.T) {
+func testListPagesNewestFirstAndFilters(t *testing.T, e engine) {
 	t.Parallel()
-	w := setup(t, 1)
+	w := setup(t, e, 1)
 	for n := range 7 {
 		bet := id.Bet(fmt.Sprintf("bet_%d", n))
 		w.commit("plr_0", placedRecord("plr_0", nj, bet, 100))
@@ -229,9 +238,9 @@ func TestListPagesNewestFirstAndFilters(t *testing.T) {
 	}
 }
 
-func TestNothingOfAnotherPlayerOrJurisdictionIsFound(t *testing.T) {
+func testNothingOfAnotherPlayerOrJurisdictionIsFound(t *testing.T, e engine) {
 	t.Parallel()
-	w := setup(t, 2)
+	w := setup(t, e, 2)
 	w.commit("plr_0", placedRecord("plr_0", nj, "bet_1", 100))
 	w.commit("plr_1", placedRecord("plr_1", pa, "bet_2", 100))
 	tests := []struct {
@@ -263,9 +272,9 @@ func TestNothingOfAnotherPlayerOrJurisdictionIsFound(t *testing.T) {
 	}
 }
 
-func TestReadAtAPosition(t *testing.T) {
+func testReadAtAPosition(t *testing.T, e engine) {
 	t.Parallel()
-	w := setup(t, 2)
+	w := setup(t, e, 2)
 	at := w.commit("plr_0", placedRecord("plr_0", nj, "bet_1", 100))
 	page := w.list(history.Query{Player: "plr_0", Jurisdiction: nj, At: &at})
 	if len(page.Bets) != 1 || page.Position != at || page.FreshAt.IsZero() {
@@ -313,9 +322,9 @@ func TestQueriesAreChecked(t *testing.T) {
 	}
 }
 
-func TestHistoryIsRebuiltFromTheLog(t *testing.T) {
+func testHistoryIsRebuiltFromTheLog(t *testing.T, e engine) {
 	t.Parallel()
-	w := setup(t, 2)
+	w := setup(t, e, 2)
 	for n := range 30 {
 		player := id.Player(fmt.Sprintf("plr_%d", n%4))
 		bet := id.Bet(fmt.Sprintf("bet_%02d", n))
@@ -332,9 +341,7 @@ func TestHistoryIsRebuiltFromTheLog(t *testing.T) {
 		t.Fatalf("ForEach hands over %d bets, want 30", len(before))
 	}
 	w.stop()
-	if err := os.RemoveAll(filepath.Join(w.dir, "history")); err != nil {
-		t.Fatal(err)
-	}
+	w.wipe()
 	w.open()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -356,9 +363,9 @@ func stripPointers(bets []string) []string {
 	return bets
 }
 
-func TestLagIsZeroWhenAllIsShown(t *testing.T) {
+func testLagIsZeroWhenAllIsShown(t *testing.T, e engine) {
 	t.Parallel()
-	w := setup(t, 2)
+	w := setup(t, e, 2)
 	at := w.commit("plr_1", placedRecord("plr_1", nj, "bet_1", 100))
 	want := []history.ShardLag{{Shard: 0}, {Shard: 1, Position: at.Seq}}
 	if got := w.s.Lag(); !slices.Equal(got, want) {
@@ -366,9 +373,9 @@ func TestLagIsZeroWhenAllIsShown(t *testing.T) {
 	}
 }
 
-func TestSubscribersHearOfEachBatchUntilTheyCancel(t *testing.T) {
+func testSubscribersHearOfEachBatchUntilTheyCancel(t *testing.T, e engine) {
 	t.Parallel()
-	w := setup(t, 1)
+	w := setup(t, e, 1)
 	heard := make(chan stream.Batch, 10)
 	cancel := w.s.Subscribe(func(b stream.Batch) {
 		if page, err := w.s.List(context.Background(), history.Query{Player: "plr_0", Jurisdiction: nj}); err != nil || len(page.Bets) != 1 {
@@ -389,7 +396,7 @@ func TestSubscribersHearOfEachBatchUntilTheyCancel(t *testing.T) {
 
 func TestOpenRefusesWhatCannotWork(t *testing.T) {
 	t.Parallel()
-	w := setup(t, 2)
+	w := setup(t, engine{}, 2)
 	good := history.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry(), Transport: w.emb.Transport(), Source: w.log, ShardOf: w.shardOf}
 	noClock := good
 	noClock.Clock = nil
@@ -400,6 +407,9 @@ func TestOpenRefusesWhatCannotWork(t *testing.T) {
 	}{
 		{"no folder", history.Config{}, good},
 		{"another number of shards than the ledger", history.Config{Dir: t.TempDir(), Shards: 3}, good},
+		{"more writers than its bound", history.Config{Dir: t.TempDir(), Writers: 17}, good},
+		{"a cluster with a shard that is not there", history.Config{Dir: t.TempDir(), Clusters: []ledger.Cluster{{Name: "x", Shards: "2",
+			Config: mysqldb.Config{Nodes: []string{"127.0.0.1:1"}, Database: "x", User: "x"}}}}, good},
 		{"a negative wait", history.Config{Dir: t.TempDir(), ReadWait: -1}, good},
 		{"no clock", history.Config{Dir: t.TempDir()}, noClock},
 	}
@@ -413,7 +423,7 @@ func TestOpenRefusesWhatCannotWork(t *testing.T) {
 	}
 }
 
-func TestAuditFindsTheFirstDifference(t *testing.T) {
+func testAuditFindsTheFirstDifference(t *testing.T, e engine) {
 	t.Parallel()
 	tests := []struct{ name, damage, want string }{
 		{"nothing", `SELECT 1`, ""},
@@ -432,7 +442,7 @@ func TestAuditFindsTheFirstDifference(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			w := setup(t, 1)
+			w := setup(t, e, 1)
 			for n := range 6 {
 				bet := id.Bet(fmt.Sprintf("bet_%02d", n))
 				w.commit("plr_0", placedRecord("plr_0", nj, bet, 100))
@@ -442,17 +452,8 @@ func TestAuditFindsTheFirstDifference(t *testing.T) {
 			}
 			w.commit("plr_0", settledRecord("plr_0", nj, "bet_01", 2, "", 0))
 			w.stop()
-			db, err := sqldb.Open(filepath.Join(w.dir, "history", "history-000.db"), sqldb.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := db.Write.Exec(tt.damage); err != nil {
-				t.Fatal(err)
-			}
-			if err := db.Close(); err != nil {
-				t.Fatal(err)
-			}
-			report, err := history.Audit(context.Background(), history.AuditOptions{Dir: filepath.Join(w.dir, "history"), Log: w.log})
+			w.exec(tt.damage)
+			report, err := history.Audit(context.Background(), history.AuditOptions{Dir: w.config.Dir, Clusters: w.config.Clusters, Log: w.log})
 			switch {
 			case tt.want == "" && err != nil:
 				t.Errorf("Audit = %v, want nil", err)

@@ -18,9 +18,9 @@ import (
 	"matchday/stream"
 )
 
-// TestBetIsReadAtThePositionOfItsStake plays bets through the real ledger: each player reads at the
+// testBetIsReadAtThePositionOfItsStake plays bets through the real ledger: each player reads at the
 // position that the stake's transfer answered with, and then at the payout's.
-func TestBetIsReadAtThePositionOfItsStake(t *testing.T) {
+func testBetIsReadAtThePositionOfItsStake(t *testing.T, e engine) {
 	t.Parallel()
 	const players, rounds = 8, 12
 	dir := t.TempDir()
@@ -35,7 +35,11 @@ func TestBetIsReadAtThePositionOfItsStake(t *testing.T) {
 	if err != nil {
 		t.Fatalf("start streams: %v", err)
 	}
-	s, err := history.Open(ctx, history.Config{Dir: filepath.Join(dir, "history"), ReadWait: time.Minute}, history.Deps{Clock: clock.System{},
+	config := history.Config{Dir: filepath.Join(dir, "history"), ReadWait: time.Minute}
+	if e.server != nil {
+		config.Clusters = e.clusters(e.server.Database(t), 2)
+	}
+	s, err := history.Open(ctx, config, history.Deps{Clock: clock.System{},
 		Log: quiet(), Metrics: prometheus.NewRegistry(), Transport: emb.Transport(), Source: books, ShardOf: books.ShardOf, Since: books.Since})
 	if err != nil {
 		t.Fatalf("open history: %v", err)
@@ -62,7 +66,7 @@ func TestBetIsReadAtThePositionOfItsStake(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	report, err := history.Audit(ctx, history.AuditOptions{Dir: filepath.Join(dir, "history"), Log: books})
+	report, err := history.Audit(ctx, history.AuditOptions{Dir: config.Dir, Clusters: config.Clusters, Log: books})
 	if err != nil {
 		t.Errorf("Audit: %v", err)
 	}

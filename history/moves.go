@@ -15,28 +15,26 @@ import (
 // projector turns records into bets on a store's tables.
 type projector struct {
 	shard int
-	moves stream.BucketLog // nil: no bucket can come or go
+	moves stream.BucketLog     // nil: no bucket can come or go
+	mine  func(id.Player) bool // whose records count; nil is everybody's
 }
 
 // apply writes bets as records make them, and whole buckets of players that leave for another shard or
 // come from one.
 func (p *projector) apply(ctx context.Context, on tables, batches []stream.Batch) error {
 	if !stream.AnyMove(batches) {
-		return project(ctx, on, batches)
+		return p.project(ctx, on, batches)
 	}
 	if p.moves == nil {
 		return errs.New(errs.CodeInternal, "history: buckets move, and the log cannot list a bucket's records")
 	}
-	write := func(list []stream.Record) error { return project(ctx, on, []stream.Batch{{Records: list}}) }
+	write := func(list []stream.Record) error { return p.project(ctx, on, []stream.Batch{{Records: list}}) }
 	m := stream.Moves{
 		Records: write,
 		Left:    func(bucket int) error { return p.left(ctx, on, bucket) },
 		Came: func(bucket int, seq int64) error {
-			const q = `
-				DELETE FROM left_bucket
-				WHERE bucket = ?`
-			if _, err := on.ExecContext(ctx, q, bucket); err != nil {
-				return sqldb.Wrap("note bucket", err)
+			if err := on.noteBucket(ctx, bucket, false); err != nil {
+				return err
 			}
 			return p.moves.BucketRecords(ctx, p.shard, bucket, seq, write)
 		},
@@ -47,29 +45,14 @@ func (p *projector) apply(ctx context.Context, on tables, batches []stream.Batch
 // left deletes the bets of a bucket's players: they are on another shard now, and come back from the
 // log if the bucket does.
 func (p *projector) left(ctx context.Context, on tables, bucket int) error {
-	const (
-		note = `
-			INSERT INTO left_bucket (bucket)
-			VALUES (?)
-			ON CONFLICT (bucket) DO NOTHING`
-		next = `
-			SELECT player_id
-			FROM bet
-			WHERE player_id > ?
-			ORDER BY player_id
-			LIMIT 1`
-		slips = `
-			DELETE FROM slip
-			WHERE seq IN (
-				SELECT slip_seq
-				FROM bet
-				WHERE player_id = ?)`
-		bets = `
-			DELETE FROM bet
-			WHERE player_id = ?`
-	)
-	if _, err := on.ExecContext(ctx, note, bucket); err != nil {
-		return sqldb.Wrap("note bucket", err)
+	const next = `
+		SELECT player_id
+		FROM bet
+		WHERE player_id > ?
+		ORDER BY player_id
+		LIMIT 1`
+	if err := on.noteBucket(ctx, bucket, true); err != nil {
+		return err
 	}
 	for last := ""; ; {
 		err := on.QueryRowContext(ctx, next, last).Scan(&last)
@@ -79,13 +62,12 @@ func (p *projector) left(ctx context.Context, on tables, bucket int) error {
 		if err != nil {
 			return sqldb.Wrap("find players of a bucket", err)
 		}
-		if p.moves.BucketOf(id.Player(last)) != bucket {
+		player := id.Player(last)
+		if p.moves.BucketOf(player) != bucket || p.mine != nil && !p.mine(player) {
 			continue
 		}
-		for _, q := range []string{slips, bets} {
-			if _, err := on.ExecContext(ctx, q, last); err != nil {
-				return sqldb.Wrap("delete bets of a bucket", err)
-			}
+		if err := on.forgetPlayer(ctx, player); err != nil {
+			return err
 		}
 	}
 }
@@ -99,16 +81,9 @@ func (s *Service) hasLeft(ctx context.Context, h *shard, player id.Player) (bool
 	if h.moves == nil {
 		return false, nil
 	}
-	const q = `
-		SELECT COUNT(*)
-		FROM left_bucket
-		WHERE bucket = ?`
-	var n int
-	if err := scanOne(ctx, h.store, &n, q, h.moves.BucketOf(player)); err != nil {
+	left, err := h.store.hasLeft(ctx, player, h.moves.BucketOf(player))
+	if err != nil || !left {
 		return false, sqldb.Wrap("look for a bucket", err)
-	}
-	if n == 0 {
-		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.config.ReadWait)
 	defer cancel()

@@ -57,8 +57,8 @@ func (c *change) shown() settlement {
 }
 
 // project writes what the batches say.
-func project(ctx context.Context, on tables, batches []stream.Batch) error {
-	changes, err := gather(batches)
+func (p *projector) project(ctx context.Context, on tables, batches []stream.Batch) error {
+	changes, err := p.gather(batches)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func explain(ctx context.Context, on tables, changes []*change) error {
 	const q = `
 		SELECT COUNT(*)
 		FROM bet
-		WHERE player_id = ? AND bet_id = ? AND jurisdiction = ?`
+		WHERE player_id = ? AND bet_id = ? AND jurisdiction = ? AND slip_seq > 0`
 	for _, c := range changes {
 		var n int
 		if err := on.QueryRowContext(ctx, q, string(c.player), string(c.bet), string(c.jurisdiction)).Scan(&n); err != nil {
@@ -106,7 +106,7 @@ func explain(ctx context.Context, on tables, changes []*change) error {
 }
 
 // gather merges the records per bet, in order of first mention.
-func gather(batches []stream.Batch) ([]*change, error) {
+func (p *projector) gather(batches []stream.Batch) ([]*change, error) {
 	records := 0
 	for i := range batches {
 		records += len(batches[i].Records)
@@ -126,6 +126,9 @@ func gather(batches []stream.Batch) ([]*change, error) {
 	for i := range batches {
 		for j := range batches[i].Records {
 			r := &batches[i].Records[j]
+			if p.mine != nil && !p.mine(r.Player) {
+				continue
+			}
 			var err error
 			switch r.Type {
 			case stream.TypeBetPlaced:

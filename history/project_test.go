@@ -2,8 +2,10 @@ package history
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"path/filepath"
 	"reflect"
@@ -16,7 +18,10 @@ import (
 	"matchday/errs"
 	"matchday/id"
 	"matchday/internal/clock"
+	"matchday/internal/mariadb"
+	"matchday/internal/mysqldb"
 	"matchday/internal/sqldb"
+	"matchday/ledger"
 	"matchday/money"
 	"matchday/stream"
 )
@@ -34,11 +39,74 @@ func newFile(t testing.TB, dir string) *Service {
 	return &Service{shards: []*shard{{store: store}}}
 }
 
+// newOnServer is newFile with the shard on the shared server, written by two.
+func newOnServer(t testing.TB) *Service {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("short mode: starts a database server")
+	}
+	server := mariadb.Shared(t)
+	list := []ledger.Cluster{{Shards: "0", Config: mysqldb.Config{Nodes: []string{server.Addr()}, Database: server.Database(t),
+		User: mariadb.User, PasswordEnv: "MATCHDAY_TEST_PASSWORD"}}}
+	clusters, err := openFleet(context.Background(), list, mysqldb.Deps{Log: slog.New(slog.DiscardHandler), Rebuildable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := openMySQL(clusters[0], clock.System{}, projector{}, 2)
+	if err := store.prepare(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	s := &Service{fleet: clusters, shards: []*shard{{store: store}}}
+	t.Cleanup(func() { _ = s.Close() })
+	if _, _, err := store.Load(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// applyForTest applies batches without a position, in one DBTx of each writer.
 func (s *Service) applyForTest(batches ...stream.Batch) error {
-	store := s.shards[0].store.(*sqliteStore)
-	return store.inTx(context.Background(), func(tx *sqliteTx) error {
-		return store.projector.apply(context.Background(), tx, batches)
-	})
+	ctx := context.Background()
+	switch store := s.shards[0].store.(type) {
+	case *sqliteStore:
+		return store.inTx(ctx, func(tx *sqliteTx) error { return store.projector.apply(ctx, tx, batches) })
+	case *mysqlStore:
+		for _, p := range store.parts {
+			err := store.on(ctx, func(conn *sql.Conn) error {
+				return inDBTx(ctx, conn, func() error { return p.projector.apply(ctx, &mysqlTx{Conn: conn, part: p.number}, batches) })
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// fresh makes one empty shard after the other on each engine.
+var fresh = map[string]func(t *testing.T) func() *Service{
+	"SQLite": func(t *testing.T) func() *Service {
+		return func() *Service {
+			s := newFile(t, t.TempDir())
+			t.Cleanup(func() { _ = s.Close() })
+			return s
+		}
+	},
+	"MariaDB": func(t *testing.T) func() *Service {
+		s := newOnServer(t)
+		store := s.shards[0].store.(*mysqlStore)
+		return func() *Service {
+			const empty = "DELETE FROM slip; DELETE FROM bet; UPDATE sink_position SET seq = 0, at_us = 0"
+			err := store.on(context.Background(), func(conn *sql.Conn) error {
+				_, err := conn.ExecContext(context.Background(), empty)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+	},
 }
 
 // model is the history as a map that is changed record by record.
@@ -71,10 +139,14 @@ func recordOf(seq int64, at time.Time, k betKey, kind string, payload any) strea
 }
 
 func TestProjectionEqualsAMap(t *testing.T) {
-	t.Parallel()
+	for name, on := range fresh {
+		t.Run(name, func(t *testing.T) { projectionEqualsAMap(t, on(t)) })
+	}
+}
+
+func projectionEqualsAMap(t *testing.T, fresh func() *Service) {
 	rapid.Check(t, func(rt *rapid.T) {
-		s := newFile(t, t.TempDir())
-		defer s.Close()
+		s := fresh()
 		want := model{}
 		var keys []betKey
 		var waiting []stream.Batch
@@ -162,26 +234,33 @@ func TestProjectionRefusesWhatALogCannotSay(t *testing.T) {
 		{"a settlement without a version", []stream.Record{good, settle(func(p *stream.BetSettled) { p.Version = 0 })}},
 		{"a settlement of another player", []stream.Record{good, settle(func(p *stream.BetSettled) { p.PlayerID = "plr_2" })}},
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			s := newFile(t, t.TempDir())
-			defer s.Close()
-			if err := s.applyForTest(stream.Batch{Records: tt.records}); err == nil {
-				t.Error("project = nil, want an error")
-			}
-			err := s.ForEach(context.Background(), func(b Bet) error { return errs.New(errs.CodeInternal, "bet %s", b.ID) })
-			if err != nil {
-				t.Errorf("after a refusal the history has %v, want nothing", err)
+	for engine, on := range fresh {
+		t.Run(engine, func(t *testing.T) {
+			fresh := on(t)
+			for _, tt := range tests {
+				t.Run(tt.name, func(t *testing.T) { refuses(t, fresh(), tt.records) })
 			}
 		})
 	}
 }
 
+func refuses(t *testing.T, s *Service, records []stream.Record) {
+	if err := s.applyForTest(stream.Batch{Records: records}); err == nil {
+		t.Error("project = nil, want an error")
+	}
+	err := s.ForEach(context.Background(), func(b Bet) error { return errs.New(errs.CodeInternal, "bet %s", b.ID) })
+	if err != nil {
+		t.Errorf("after a refusal the history has %v, want nothing", err)
+	}
+}
+
 func TestSettlementOfAnotherJurisdictionFindsNoBet(t *testing.T) {
-	t.Parallel()
-	s := newFile(t, t.TempDir())
-	defer s.Close()
+	for engine, on := range fresh {
+		t.Run(engine, func(t *testing.T) { otherJurisdiction(t, on(t)()) })
+	}
+}
+
+func otherJurisdiction(t *testing.T, s *Service) {
 	m, at := model{}, time.UnixMicro(1_600_000_000_000_000).UTC()
 	k := betKey{"plr_1", "bet_1"}
 	if err := s.applyForTest(stream.Batch{Records: []stream.Record{m.place(1, at, k, 5)}}); err != nil {

@@ -17,16 +17,26 @@ import (
 	"matchday/errs"
 	"matchday/id"
 	"matchday/internal/clock"
+	"matchday/internal/mysqldb"
+	"matchday/ledger"
 	"matchday/stream"
 )
 
-// Config places the projection's files. Shards must be the ledger's number; 0 takes it from there.
+// Config places the projection's databases. Shards must be the ledger's number; 0 takes it from there.
 type Config struct {
 	Dir      string        `yaml:"dir"`
 	Shards   int           `yaml:"shards"`
 	ReadWait time.Duration `yaml:"read_wait"` // how long a read waits for its position; 0 is 2 s
-	CacheKiB int           `yaml:"cache_kib"` // page cache of each shard's writer; 0 is 16 MiB
+	CacheKiB int           `yaml:"cache_kib"` // page cache of each file's writer; 0 is 16 MiB
+
+	// Clusters keep the shards that they name, as those of the ledger do; the others are files. Which
+	// shards the two rooms have there need not be the same.
+	Clusters []ledger.Cluster `yaml:"clusters"`
+	Writers  int              `yaml:"writers"` // connections that write a shard of a cluster; 0 is 2
 }
+
+// maxWriters bounds Config.Writers.
+const maxWriters = 16
 
 // Validate reports every setting that cannot work.
 func (c Config) Validate() error {
@@ -42,6 +52,27 @@ func (c Config) Validate() error {
 	}
 	if c.CacheKiB < 0 {
 		check.Add("cache_kib", "must not be negative")
+	}
+	if c.Writers < 0 || c.Writers > maxWriters {
+		check.Add("writers", "must be 0 to %d", maxWriters)
+	}
+	owner := map[int]string{}
+	for i, one := range c.Clusters {
+		field := fmt.Sprintf("clusters[%d]", i)
+		numbers, err := one.Shards.Numbers()
+		if err != nil {
+			check.Add(field+".shards", "must be a list such as 0-3,7")
+		}
+		for _, n := range numbers {
+			if other, ok := owner[n]; ok {
+				check.Add(field+".shards", "shard %d is on %s already", n, other)
+			}
+			owner[n] = one.Name
+			if c.Shards > 0 && n >= c.Shards {
+				check.Add(field+".shards", "there is no shard %d of %d", n, c.Shards)
+			}
+		}
+		one.Config.Validate(&check, field)
 	}
 	return check.Err()
 }
@@ -73,6 +104,7 @@ type Service struct {
 	config Config
 	deps   Deps
 	shards []*shard
+	fleet  fleet
 
 	mu          sync.Mutex
 	subscribers map[int]func(stream.Batch)
@@ -95,10 +127,11 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	if err := d.check(); err != nil {
 		return nil, err
 	}
+	c.Shards = cmp.Or(c.Shards, d.Source.Shards())
+	c.Writers = cmp.Or(c.Writers, 2)
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
-	c.Shards = cmp.Or(c.Shards, d.Source.Shards())
 	c.ReadWait = cmp.Or(c.ReadWait, 2*time.Second)
 	c.CacheKiB = cmp.Or(c.CacheKiB, 16<<10)
 	if c.Shards != d.Source.Shards() {
@@ -108,6 +141,10 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
 	s := &Service{config: c, deps: d, subscribers: make(map[int]func(stream.Batch))}
+	var err error
+	if s.fleet, err = openFleet(ctx, c.Clusters, mysqldb.Deps{Log: d.Log, Rebuildable: true}); err != nil {
+		return nil, fmt.Errorf("open history: %w", err)
+	}
 	for n := range c.Shards {
 		h, err := s.openShard(ctx, n)
 		if err != nil {
@@ -122,10 +159,15 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 func (s *Service) openShard(ctx context.Context, number int) (*shard, error) {
 	h := &shard{number: number}
 	h.moves, _ = s.deps.Source.(stream.BucketLog) // a log of one shard for ever need not be one
-	var err error
-	h.store, err = openSQLite(filePath(s.config.Dir, number), fileOptions(s.config.CacheKiB), s.deps.Clock, projector{number, h.moves})
-	if err != nil {
-		return nil, err
+	p := projector{shard: number, moves: h.moves}
+	if cluster := s.fleet[number]; cluster != nil {
+		h.store = openMySQL(cluster, s.deps.Clock, p, s.config.Writers)
+	} else {
+		file, err := openSQLite(filePath(s.config.Dir, number), fileOptions(s.config.CacheKiB), s.deps.Clock, p)
+		if err != nil {
+			return nil, err
+		}
+		h.store = file
 	}
 	if err := s.prepare(ctx, h); err != nil {
 		return nil, errors.Join(err, h.close())
@@ -166,13 +208,13 @@ func (s *Service) Run(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the files. It may be called twice; Run should have returned before.
+// Close closes the databases. It may be called twice; Run should have returned before.
 func (s *Service) Close() error {
 	var err error
 	for _, h := range s.shards {
 		err = errors.Join(err, h.close())
 	}
-	return err
+	return errors.Join(err, s.fleet.close())
 }
 
 // ShardLag says how far one shard's history is, and how far behind.

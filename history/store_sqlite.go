@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"matchday/errs"
+	"matchday/id"
 	"matchday/internal/clock"
 	"matchday/internal/sqldb"
 	"matchday/internal/sqltime"
@@ -189,4 +190,55 @@ func (t *sqliteTx) settleBets(ctx context.Context, list []*change) (changed int6
 		return err
 	})
 	return changed, err
+}
+
+// noteBucket implements tables.
+func (t *sqliteTx) noteBucket(ctx context.Context, bucket int, left bool) error {
+	const (
+		note = `
+			INSERT INTO left_bucket (bucket)
+			VALUES (?)
+			ON CONFLICT (bucket) DO NOTHING`
+		forget = `
+			DELETE FROM left_bucket
+			WHERE bucket = ?`
+	)
+	q := forget
+	if left {
+		q = note
+	}
+	_, err := t.ExecContext(ctx, q, bucket)
+	return sqldb.Wrap("note bucket", err)
+}
+
+// forgetPlayer implements tables.
+func (t *sqliteTx) forgetPlayer(ctx context.Context, player id.Player) error {
+	const (
+		slips = `
+			DELETE FROM slip
+			WHERE seq IN (
+				SELECT slip_seq
+				FROM bet
+				WHERE player_id = ?)`
+		bets = `
+			DELETE FROM bet
+			WHERE player_id = ?`
+	)
+	for _, q := range []string{slips, bets} {
+		if _, err := t.ExecContext(ctx, q, string(player)); err != nil {
+			return sqldb.Wrap("delete bets of a player", err)
+		}
+	}
+	return nil
+}
+
+// hasLeft implements store.
+func (s *sqliteStore) hasLeft(ctx context.Context, _ id.Player, bucket int) (bool, error) {
+	const q = `
+		SELECT COUNT(*)
+		FROM left_bucket
+		WHERE bucket = ?`
+	var n int
+	err := scanOne(ctx, s, &n, q, bucket)
+	return n > 0, err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -14,10 +15,15 @@ import (
 
 	"matchday/history"
 	"matchday/internal/clock"
+	"matchday/internal/mariadb"
+	"matchday/internal/mysqldb"
 	"matchday/ledger"
 	"matchday/sim/workload"
 	"matchday/stream"
 )
+
+// historyWriters is how many connections write a shard on a server.
+const historyWriters = 2
 
 // historyLimit bounds each wait for the history.
 const historyLimit = time.Hour
@@ -31,13 +37,14 @@ func BenchHistory(ctx context.Context, o BenchOptions, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if o.Engine != engineSQLite {
-		return fmt.Errorf("bench history: engine %s: the history is kept on %s", o.Engine, engineSQLite)
-	}
-	r := newBenchReport("history", o.Commit, map[string]any{
+	settings := map[string]any{
 		"engine": o.Engine, "shards": o.Shards, "players": o.Accounts, "bets": o.Bets, "runs": o.Runs, "seed": o.Seed,
-		"durability": "rebuildable: synchronous=NORMAL", "ledger": "sqlite",
-	})
+		"durability": "rebuildable: synchronous=NORMAL", "ledger": engineSQLite,
+	}
+	if o.Engine == engineMySQL {
+		settings["durability"], settings["writers"] = durability(engineMySQL), historyWriters
+	}
+	r := newBenchReport("history", o.Commit, settings)
 	r.Data = "workload.History: singles and parlays of two legs, placed and then settled game after game; an update is a placement or a settlement"
 	r.Excluded = "committing to the log; raw upserts begin with rows that are ready in memory, and one DBTx holds as many as a full one of the sink"
 	return bench(ctx, o, r, out, func(ctx context.Context, dir string, run int) error {
@@ -53,6 +60,8 @@ type historyBench struct {
 	books   *ledger.Service
 	streams *stream.Embedded
 	source  *workload.History
+	server  *mariadb.Server // nil: files
+	cpu     cpuClock
 }
 
 func measureHistory(ctx context.Context, o BenchOptions, r *BenchReport, dir string) (err error) {
@@ -63,11 +72,18 @@ func measureHistory(ctx context.Context, o BenchOptions, r *BenchReport, dir str
 	}
 	defer func() { err = errors.Join(err, streams.Close()) }()
 	return withBooks(ctx, c, clock.System{}, func(books *ledger.Service) error {
-		b := &historyBench{o: o, r: r, dir: dir, books: books, streams: streams, source: workload.NewHistory(o.Accounts, o.Bets, o.Seed)}
+		b := &historyBench{o: o, r: r, dir: dir, books: books, streams: streams, cpu: cpuTime,
+			source: workload.NewHistory(o.Accounts, o.Bets, o.Seed)}
 		if err := b.commit(ctx); err != nil {
 			return err
 		}
-		return r.measured(o, func() error { return b.measure(ctx) })
+		if o.Engine == engineSQLite {
+			return r.measured(o, func() error { return b.measure(ctx) })
+		}
+		return onMariaDB(ctx, func(s *mariadb.Server, cpu cpuClock) error {
+			b.server, b.cpu = s, cpu
+			return r.measured(o, func() error { return b.measure(ctx) })
+		})
 	})
 }
 
@@ -155,10 +171,10 @@ func (b *historyBench) fill(ctx context.Context, name string, relays bool) (spen
 			g.Go(func() error { return relay.Run(load) })
 		}
 	}
-	start, used := time.Now(), cpuTime()
+	start, used := time.Now(), b.cpu()
 	g.Go(func() error { return h.Run(load) })
 	err = b.shown(load, h)
-	spent, cpu = time.Since(start), cpuTime()-used
+	spent, cpu = time.Since(start), b.cpu()-used
 	stop()
 	if err := errors.Join(err, g.Wait()); err != nil {
 		return 0, 0, err
@@ -172,11 +188,23 @@ func (b *historyBench) deps() stream.Deps {
 
 // open opens the history of that name.
 func (b *historyBench) open(ctx context.Context, name string) (*history.Service, error) {
-	return history.Open(ctx, history.Config{Dir: b.folder(name)}, history.Deps{
+	c := history.Config{Dir: b.folder(name), Writers: historyWriters}
+	if b.server != nil {
+		secret := filepath.Join(b.dir, "password")
+		if err := os.WriteFile(secret, []byte(mariadb.Password), 0o600); err != nil {
+			return nil, fmt.Errorf("bench: %w", err)
+		}
+		c.Clusters = []ledger.Cluster{{Name: "bench", Shards: ledger.ShardSet(fmt.Sprintf("0-%d", b.o.Shards-1)), Config: mysqldb.Config{
+			Nodes: []string{b.server.Addr()}, Database: historyDatabase(name), User: mariadb.User, PasswordFile: secret}}}
+	}
+	return history.Open(ctx, c, history.Deps{
 		Clock: clock.System{}, Log: quietLog(), Metrics: prometheus.NewRegistry(),
 		Transport: b.streams.Transport(), Source: b.books, ShardOf: b.books.ShardOf, Since: b.books.Since,
 	})
 }
+
+// historyDatabase is the prefix of the databases of the history of that name.
+func historyDatabase(name string) string { return "history_" + name }
 
 func (b *historyBench) folder(name string) string { return filepath.Join(b.dir, "history-"+name) }
 
@@ -219,19 +247,21 @@ func (b *historyBench) raw(ctx context.Context) (spent, cpu time.Duration, err e
 	if err != nil {
 		return 0, 0, err
 	}
-	list := make([]*rawHistory, b.books.Shards())
-	for n := range list {
-		if list[n], err = openRawHistory(ctx, b, n); err != nil {
+	var list []*rawHistory
+	for n := range b.books.Shards() {
+		of, err := openRawHistory(ctx, b, n)
+		if err != nil {
 			return 0, 0, err
 		}
-		defer func() { err = errors.Join(err, list[n].db.Close()) }()
+		list = append(list, of...)
+		defer func() { err = errors.Join(err, of[0].close()) }()
 	}
-	start, used := time.Now(), cpuTime()
+	start, used := time.Now(), b.cpu()
 	var wg sync.WaitGroup
 	var failed firstError
 	for _, one := range list {
 		wg.Go(func() { failed.note(one.write(ctx)) })
 	}
 	wg.Wait()
-	return time.Since(start), cpuTime() - used, failed.err()
+	return time.Since(start), b.cpu() - used, failed.err()
 }

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -12,26 +13,32 @@ import (
 	"matchday/stream"
 )
 
-// rawRows is how many rows one statement of the yardstick writes.
-const rawRows = 64
-
-// rawHistory writes the rows of one shard as quickly as its database takes them: no record is read, no
-// bet is looked for, nothing is compared.
+// rawHistory writes the rows of one shard, or on a server of one writer's players, as quickly as the database
+// takes them: no record is read, no bet is looked for, nothing is compared.
 type rawHistory struct {
-	db              *sqldb.DB
-	slips, placed   [][]any
-	settled         [][]any
-	rowsOfStatement int
+	db                     *sql.DB
+	close                  func() error
+	upsert                 string
+	statementRows          int
+	slips, placed, settled [][]any
 }
 
-// openRawHistory reads what the log says of a shard and keeps the rows that follow from it.
-func openRawHistory(ctx context.Context, b *historyBench, shard int) (*rawHistory, error) {
-	path := filepath.Join(b.folder("raw"), fmt.Sprintf("history-%03d.db", shard))
-	db, err := sqldb.Open(path, sqldb.Options{Durability: sqldb.Rebuildable, CacheKiB: 16 << 10, WALPages: 16_000})
+const (
+	rawOnSQLite = `
+		ON CONFLICT (player_id, bet_id) DO UPDATE SET seq = excluded.seq, status = excluded.status, version = excluded.version,
+			settled_us = excluded.settled_us, payout_minor = excluded.payout_minor, outcomes = excluded.outcomes`
+	rawOnMySQL = `
+		ON DUPLICATE KEY UPDATE seq = VALUES(seq), status = VALUES(status), version = VALUES(version),
+			settled_us = VALUES(settled_us), payout_minor = VALUES(payout_minor), outcomes = VALUES(outcomes)`
+)
+
+// openRawHistory reads what the log says of a shard and keeps the rows that follow from it, for each writer
+// of the shard.
+func openRawHistory(ctx context.Context, b *historyBench, shard int) ([]*rawHistory, error) {
+	list, err := connectRaw(b, shard)
 	if err != nil {
 		return nil, err
 	}
-	raw := &rawHistory{db: db, rowsOfStatement: rawRows}
 	placements := make(map[string][]any)
 	for at, head := int64(0), b.books.Head(shard); at < head; {
 		batches, err := b.books.ReadLog(ctx, shard, at, ledgerBatch)
@@ -41,13 +48,39 @@ func openRawHistory(ctx context.Context, b *historyBench, shard int) (*rawHistor
 		for _, batch := range batches {
 			at = batch.Last
 			for i := range batch.Records {
-				if err := raw.keep(&batch.Records[i], placements); err != nil {
+				r := &batch.Records[i]
+				n := 0
+				for _, c := range []byte(r.Player) {
+					n += int(c)
+				}
+				if err := list[n%len(list)].keep(r, placements); err != nil {
 					return nil, err
 				}
 			}
 		}
 	}
-	return raw, nil
+	return list, nil
+}
+
+// connectRaw opens a shard's database for each writer; the first one closes it for all.
+func connectRaw(b *historyBench, shard int) ([]*rawHistory, error) {
+	if b.server == nil {
+		path := filepath.Join(b.folder("raw"), fmt.Sprintf("history-%03d.db", shard))
+		db, err := sqldb.Open(path, sqldb.Options{Durability: sqldb.Rebuildable, CacheKiB: 16 << 10, WALPages: 16_000})
+		if err != nil {
+			return nil, err
+		}
+		return []*rawHistory{{db: db.Write, close: db.Close, upsert: rawOnSQLite, statementRows: 64}}, nil
+	}
+	db, err := sql.Open("mysql", b.server.DSN(fmt.Sprintf("%s_%d", historyDatabase("raw"), shard))+"?interpolateParams=true&charset=binary")
+	if err != nil {
+		return nil, err
+	}
+	list := make([]*rawHistory, historyWriters)
+	for n := range list {
+		list[n] = &rawHistory{db: db, close: db.Close, upsert: rawOnMySQL, statementRows: 1_000}
+	}
+	return list, nil
 }
 
 // keep adds the rows of a record.
@@ -85,29 +118,38 @@ func (w *rawHistory) write(ctx context.Context) error {
 		bet = `
 			INSERT INTO bet (player_id, bet_id, jurisdiction, slip_seq, seq, status, version, settled_us, payout_minor, outcomes)
 			VALUES `
-		upsert = `
-			ON CONFLICT (player_id, bet_id) DO UPDATE SET seq = excluded.seq, status = excluded.status, version = excluded.version,
-				settled_us = excluded.settled_us, payout_minor = excluded.payout_minor, outcomes = excluded.outcomes`
 	)
 	for from := 0; from < len(w.placed); from += stream.SinkRecords {
 		upTo := min(from+stream.SinkRecords, len(w.placed))
-		err := w.db.InTx(ctx, func(tx *sql.Tx) error {
+		err := w.inTx(ctx, func(tx *sql.Tx) error {
 			if err := w.rows(ctx, tx, slip, "", w.slips[from:upTo]); err != nil {
 				return err
 			}
-			return w.rows(ctx, tx, bet, upsert, byKey(w.placed[from:upTo]))
+			return w.rows(ctx, tx, bet, w.upsert, byKey(w.placed[from:upTo]))
 		})
 		if err != nil {
 			return err
 		}
 	}
 	for chunk := range slices.Chunk(w.settled, stream.SinkRecords) {
-		err := w.db.InTx(ctx, func(tx *sql.Tx) error { return w.rows(ctx, tx, bet, upsert, byKey(chunk)) })
+		err := w.inTx(ctx, func(tx *sql.Tx) error { return w.rows(ctx, tx, bet, w.upsert, byKey(chunk)) })
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// inTx runs fn in one DBTx.
+func (w *rawHistory) inTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	tx, err := w.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := fn(tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
 }
 
 // byKey sorts rows by player and bet, as the tree has them.
@@ -128,14 +170,17 @@ func (w *rawHistory) rows(ctx context.Context, tx *sql.Tx, head, tail string, ro
 	}
 	mark := "(" + strings.TrimSuffix(strings.Repeat("?,", len(rows[0])), ",") + ")"
 	text := func(n int) string { return head + mark + strings.Repeat(","+mark, n-1) + tail }
-	full, err := tx.PrepareContext(ctx, text(w.rowsOfStatement))
-	if err != nil {
-		return err
+	var full *sql.Stmt // a server gets texts: preparing would be a round trip more
+	var err error
+	if w.upsert == rawOnSQLite {
+		if full, err = tx.PrepareContext(ctx, text(w.statementRows)); err != nil {
+			return err
+		}
+		defer full.Close() //nolint:errcheck // the DBTx ends with it
 	}
-	defer full.Close() //nolint:errcheck // the DBTx ends with it
-	for chunk := range slices.Chunk(rows, w.rowsOfStatement) {
+	for chunk := range slices.Chunk(rows, w.statementRows) {
 		args := slices.Concat(chunk...)
-		if len(chunk) == w.rowsOfStatement {
+		if full != nil && len(chunk) == w.statementRows {
 			_, err = full.ExecContext(ctx, args...)
 		} else {
 			_, err = tx.ExecContext(ctx, text(len(chunk)), args...)

@@ -59,7 +59,7 @@ func TestBenchmarksPrintTheirFigures(t *testing.T) {
 	}
 }
 
-// TestLedgerOnMariaDB runs the figures of the ledger in process with its shards on a server.
+// TestLedgerOnMariaDB runs the figures of the ledger in process, and of the history, with their shards on a server.
 func TestLedgerOnMariaDB(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short mode: starts a database server")
@@ -74,6 +74,13 @@ func TestLedgerOnMariaDB(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), `"transfers_per_min"`) || !strings.Contains(out.String(), "sync_binlog=1") {
 		t.Errorf("the report lacks the figure or the settings:\n%s", &out)
+	}
+	out.Reset()
+	if err := BenchHistory(t.Context(), BenchOptions{Engine: "mysql", Runs: 1, Accounts: 90, Bets: 900, JSON: true, Dir: t.TempDir()}, &out); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(out.String(), `"raw_upsert_ratio"`) {
+		t.Errorf("the report lacks the ratio:\n%s", &out)
 	}
 	if err := BenchBets(t.Context(), BenchOptions{Engine: "mysql", Dir: t.TempDir()}, io.Discard); err == nil {
 		t.Error("bench bets takes an engine that it does not measure")

@@ -165,7 +165,8 @@ func (s *Sink) advance(position int64, at time.Time) {
 }
 
 // Run applies what the log has and then what comes, until ctx is done, when it returns nil. It
-// stops with an error when another writer moves its position, or when it is ahead of the log.
+// stops with an error when another writer moves its position, or when it is ahead of the log. When its
+// database has lost commits it goes back to what is there.
 func (s *Sink) Run(ctx context.Context) error {
 	if err := s.Load(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -173,11 +174,44 @@ func (s *Sink) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	for {
+		err := s.run(ctx)
+		if !errors.Is(err, ErrRewound) {
+			return err
+		}
+		s.metrics.errors.Inc()
+		s.log.Error("sink goes back to what its database has", "position", s.Position(), "err", err)
+		if err := s.rewind(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// run is Run from the position on.
+func (s *Sink) run(ctx context.Context) error {
+	s.held, s.silent, s.behind = nil, 0, false
 	feed := make(chan Message, sinkFeed)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { s.receive(ctx, feed); return nil })
 	g.Go(func() error { return s.applyAll(ctx, feed) })
 	return g.Wait()
+}
+
+// rewind makes the position what the store says, trying until it answers or ctx is done.
+func (s *Sink) rewind(ctx context.Context) error {
+	for wait := (backoff{}); ; {
+		seq, at, err := s.store.Load(ctx)
+		if err == nil {
+			s.mu.Lock()
+			s.position, s.shown = seq, at
+			s.mu.Unlock()
+			return nil
+		}
+		s.log.Error("sink cannot read its position", "err", err)
+		if !wait.wait(ctx) {
+			return nil
+		}
+	}
 }
 
 // receive moves messages from the stream into the feed. When the stream breaks it begins again
@@ -216,7 +250,7 @@ func (s *Sink) applyAll(ctx context.Context, feed <-chan Message) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, ErrFenced), errors.Is(err, ErrAhead):
+		case errors.Is(err, ErrFenced), errors.Is(err, ErrAhead), errors.Is(err, ErrRewound):
 			return err
 		case err != nil:
 			s.metrics.errors.Inc()
@@ -332,7 +366,7 @@ func (s *Sink) apply(ctx context.Context, batches []Batch, wait *backoff) error 
 			s.announce(batches)
 			return nil
 		}
-		if ctx.Err() != nil || errors.Is(err, ErrFenced) {
+		if ctx.Err() != nil || errors.Is(err, ErrFenced) || errors.Is(err, ErrRewound) {
 			return err
 		}
 		s.metrics.errors.Inc()

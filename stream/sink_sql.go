@@ -14,6 +14,10 @@ import (
 // undo each other's work, so the one that notices stops.
 var ErrFenced = errors.New("another writer moves this sink")
 
+// ErrRewound means that the sink's database has lost commits that it had answered: a server came back from a
+// power loss, or another node without them took over. The sink goes back and applies the records again.
+var ErrRewound = errors.New("the sink's database has lost commits")
+
 // Store is where a sink keeps what it projects, and its position with it.
 type Store interface {
 	// Load makes a place for the position if there is none and returns the position; the time is zero if
@@ -21,7 +25,7 @@ type Store interface {
 	Load(ctx context.Context) (seq int64, at time.Time, err error)
 	// Commit applies batches that follow the sequence from without a hole, and moves the position to
 	// their end, both or neither. What has failed may come again, perhaps with more. ErrFenced means
-	// that the position was not at from.
+	// that the position was beyond from, ErrRewound that it was before.
 	Commit(ctx context.Context, from int64, batches []Batch) error
 }
 
@@ -105,6 +109,8 @@ func (r PositionRow) Verdict(ctx context.Context, on Conn, cause error, from, to
 		return errors.Join(cause, err)
 	case seq == to && !errors.Is(cause, ErrFenced):
 		return nil
+	case seq < from:
+		return fmt.Errorf("sink %s expects %d, its row says %d: %w", r.Name, from, seq, ErrRewound)
 	case seq != from:
 		return fmt.Errorf("sink %s expects %d, its row says %d: %w", r.Name, from, seq, ErrFenced)
 	}

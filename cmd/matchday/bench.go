@@ -51,7 +51,7 @@ func benchmarkCommand(name, short string, measure func(context.Context, sim.Benc
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&o.Engine, "engine", "sqlite", "storage engine of the shards: sqlite; ledger and month also mysql, on a throw-away MariaDB")
+	flags.StringVar(&o.Engine, "engine", "sqlite", "storage engine of the shards: sqlite; ledger, history and month also mysql, on a throw-away MariaDB")
 	flags.IntVar(&o.Shards, "shards", 2, "ledger shards")
 	flags.IntVar(&o.Runs, "runs", 0, "measurements; the median is printed (default 3, payout 1)")
 	flags.IntVar(&o.Seconds, "seconds", 0, "length of one measurement (default 10)")

@@ -22,6 +22,9 @@ type Deps struct {
 	Log     *slog.Logger // required
 	Reading bool         // nothing will be written: no setting is refused
 	Absent  bool         // the cluster may be down: Open finds no fault with that, each use does
+
+	// Rebuildable says that the databases hold projections only: see [RebuildableRefusals].
+	Rebuildable bool
 }
 
 // Cluster is the pools to the nodes of a cluster. It is safe for concurrent use, and shared by all
@@ -30,6 +33,7 @@ type Cluster struct {
 	config  Config
 	log     *slog.Logger
 	reading bool
+	rebuild bool
 	nodes   map[string]*node
 
 	readers map[string]*node // nodes added while running; under mu
@@ -67,7 +71,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Cluster, error) {
 	if d.Log == nil {
 		return nil, errs.New(errs.CodeInternal, "a cluster needs a log")
 	}
-	out := &Cluster{config: c, log: d.Log, reading: d.Reading, nodes: map[string]*node{}}
+	out := &Cluster{config: c, log: d.Log, reading: d.Reading, rebuild: d.Rebuildable, nodes: map[string]*node{}}
 	for _, addr := range c.Nodes {
 		n, err := c.pools(addr)
 		if err != nil {
@@ -315,20 +319,30 @@ func (c *Cluster) check(ctx context.Context, n *node) error {
 	if err != nil {
 		return err
 	}
-	if err := refuse(n.addr, Refusals(have, ReplicationNone)); err != nil {
+	if err := c.refuse(ctx, n, have); err != nil {
 		return err
-	}
-	if err := refuse(n.addr, Refusals(have, c.config.Replication)); err != nil {
-		if !c.failedOver() {
-			return err
-		}
-		c.log.ErrorContext(ctx, "the new primary does not wait for a replica", "node", n.addr, "error", err)
 	}
 	if _, err := fmt.Sscan(have["max_allowed_packet"], &n.packet); err != nil {
 		return fmt.Errorf("read max_allowed_packet: %w", err)
 	}
 	n.checked = true
 	return nil
+}
+
+// refuse returns an error for a node with settings that it may not be used with.
+func (c *Cluster) refuse(ctx context.Context, n *node, have map[string]string) error {
+	if c.rebuild {
+		return refuse(n.addr, RebuildableRefusals(have))
+	}
+	if err := refuse(n.addr, Refusals(have, ReplicationNone)); err != nil {
+		return err
+	}
+	err := refuse(n.addr, Refusals(have, c.config.Replication))
+	if err != nil && c.failedOver() {
+		c.log.ErrorContext(ctx, "the new primary does not wait for a replica", "node", n.addr, "error", err)
+		return nil
+	}
+	return err
 }
 
 // failedOver reports whether another node was the primary before.

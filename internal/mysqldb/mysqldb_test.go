@@ -145,6 +145,17 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+func TestProjectionsNeedWholePagesAndNoMore(t *testing.T) {
+	t.Parallel()
+	have := mysql8()
+	for name, value := range map[string]string{"innodb_flush_log_at_trx_commit": "2", "sync_binlog": "0", "log_bin": "OFF", "innodb_doublewrite": "OFF"} {
+		have[name] = value
+	}
+	if got := mysqldb.RebuildableRefusals(have); len(got) != 1 || got[0].Setting != "innodb_doublewrite" {
+		t.Errorf("refused %v, want innodb_doublewrite alone", got)
+	}
+}
+
 func TestThePrimaryIsFoundAndFollowed(t *testing.T) {
 	t.Parallel()
 	a, b := server(t, mariadb.Options{}), server(t, mariadb.Options{})

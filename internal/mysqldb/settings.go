@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -87,6 +88,16 @@ var rules = []rule{
 	{[]string{"rpl_semi_sync_master_wait_point", "rpl_semi_sync_source_wait_point"}, "AFTER_SYNC", is("AFTER_SYNC"), "a commit is seen before a replica has it, and is gone after a fail-over", waitsForReplica},
 	{[]string{"rpl_semi_sync_master_timeout", "rpl_semi_sync_source_timeout"}, "at least 86400000 (a day, in ms)", atLeast(86_400_000), "when the replica is slow the primary goes on without it, and its loss loses commits", waitsForReplica},
 	{[]string{"rpl_semi_sync_master_wait_no_slave", "rpl_semi_sync_source_wait_no_replica"}, "ON", is("ON", "1"), "a primary without replicas goes on alone, and its loss loses commits", waitsForReplica},
+}
+
+// rebuildable are the settings that count where everything is made again from elsewhere after a loss: the
+// last commits may be gone, but what is there must be whole.
+var rebuildable = []string{"innodb_doublewrite", "innodb_force_recovery", "max_allowed_packet"}
+
+// RebuildableRefusals is [Refusals] for databases of projections only. They keep their position in the
+// DBTx of their data, so a server that loses its last commits makes them read the same records again.
+func RebuildableRefusals(variables map[string]string) []Refusal {
+	return slices.DeleteFunc(Refusals(variables, ReplicationNone), func(r Refusal) bool { return !slices.Contains(rebuildable, r.Setting) })
 }
 
 // Refusals returns what is wrong with a server's variables, by their names in small letters.

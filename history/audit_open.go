@@ -1,0 +1,103 @@
+package history
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"matchday/id"
+	"matchday/internal/mysqldb"
+	"matchday/internal/sqldb"
+)
+
+// snapshot is a shard's database at one moment.
+type snapshot struct {
+	on interface {
+		QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error)
+		QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row
+	}
+	positions []int64 // of each writer
+	close     func() error
+}
+
+// position returns how far the history of a player is.
+func (s *snapshot) position(p id.Player) int64 { return s.positions[partOf(p, len(s.positions))] }
+
+// openSnapshot returns nil where the shard has no database yet.
+func (o AuditOptions) openSnapshot(ctx context.Context, clusters fleet, number int) (*snapshot, error) {
+	if cluster := clusters[number]; cluster != nil {
+		return clusterSnapshot(ctx, cluster, number)
+	}
+	path := filePath(o.Dir, number)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // said above
+	}
+	db, err := sqldb.Open(path, sqldb.Options{ReadOnly: true, Readers: 1})
+	if err != nil {
+		return nil, err
+	}
+	tx, err := db.Read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, errors.Join(sqldb.Wrap("begin", err), db.Close())
+	}
+	const q = `
+		SELECT seq
+		FROM sink_position
+		WHERE name = ?`
+	s := &snapshot{on: tx, positions: make([]int64, 1), close: func() error {
+		_ = tx.Rollback()
+		return db.Close()
+	}}
+	if err := tx.QueryRowContext(ctx, q, sinkName).Scan(&s.positions[0]); err != nil {
+		return nil, errors.Join(sqldb.Wrap("read position", err), s.close())
+	}
+	return s, nil
+}
+
+// clusterSnapshot is openSnapshot of a shard on a cluster.
+func clusterSnapshot(ctx context.Context, cluster *mysqldb.Cluster, number int) (*snapshot, error) {
+	const q = `
+		SELECT seq
+		FROM sink_position
+		ORDER BY part`
+	store := &mysqlStore{cluster: cluster, database: cluster.Config().DatabaseOf(number)}
+	if there, err := store.exists(ctx); err != nil || !there {
+		return nil, err
+	}
+	pool, _, err := cluster.PrimaryReads(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return nil, mysqldb.Wrap("connect", err)
+	}
+	s := &snapshot{on: conn, close: func() error {
+		mysqldb.Release(ctx, conn, errors.New("read to its end")) // the snapshot ends with a roll-back
+		return nil
+	}}
+	begin := fmt.Sprintf("USE %s;SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+		mysqldb.Quote(store.database))
+	if _, err := conn.ExecContext(ctx, begin); err != nil {
+		return nil, errors.Join(mysqldb.Wrap("begin", err), s.close())
+	}
+	rows, err := conn.QueryContext(ctx, q)
+	if err != nil {
+		return nil, errors.Join(mysqldb.Wrap("read positions", err), s.close())
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq); err != nil {
+			return nil, errors.Join(mysqldb.Wrap("read positions", err), s.close())
+		}
+		s.positions = append(s.positions, seq)
+	}
+	if err := rows.Err(); err != nil || len(s.positions) == 0 {
+		return nil, errors.Join(mysqldb.Wrap("read positions", err), s.close())
+	}
+	return s, nil
+}

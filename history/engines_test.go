@@ -1,0 +1,108 @@
+package history_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"matchday/internal/mariadb"
+	"matchday/internal/mysqldb"
+	"matchday/internal/sqldb"
+	"matchday/ledger"
+)
+
+// passwordEnv names the variable with the password of the test servers.
+const passwordEnv = "MATCHDAY_TEST_PASSWORD"
+
+func TestMain(m *testing.M) {
+	if err := os.Setenv(passwordEnv, mariadb.Password); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	if err := mariadb.Cleanup(); err != nil {
+		panic(err)
+	}
+	os.Exit(code)
+}
+
+// engine is what the shards are kept on: files, or one server.
+type engine struct{ server *mariadb.Server }
+
+// clusters puts so many shards on the server.
+func (e engine) clusters(prefix string, shards int) []ledger.Cluster {
+	return []ledger.Cluster{{Name: "test", Shards: ledger.ShardSet(fmt.Sprintf("0-%d", shards-1)), Config: mysqldb.Config{
+		Nodes: []string{e.server.Addr()}, Database: prefix, User: mariadb.User, PasswordEnv: passwordEnv,
+	}}}
+}
+
+// suite is what every engine must do.
+var suite = map[string]func(t *testing.T, e engine){
+	"BetIsReadAtThePositionOfItsStake":            testBetIsReadAtThePositionOfItsStake,
+	"BetIsShownAsPlacedAndThenAsSettled":          testBetIsShownAsPlacedAndThenAsSettled,
+	"ListPagesNewestFirstAndFilters":              testListPagesNewestFirstAndFilters,
+	"NothingOfAnotherPlayerOrJurisdictionIsFound": testNothingOfAnotherPlayerOrJurisdictionIsFound,
+	"ReadAtAPosition":                             testReadAtAPosition,
+	"HistoryIsRebuiltFromTheLog":                  testHistoryIsRebuiltFromTheLog,
+	"LagIsZeroWhenAllIsShown":                     testLagIsZeroWhenAllIsShown,
+	"SubscribersHearOfEachBatchUntilTheyCancel":   testSubscribersHearOfEachBatchUntilTheyCancel,
+	"AuditFindsTheFirstDifference":                testAuditFindsTheFirstDifference,
+}
+
+// TestEngines runs the conformance suite on each.
+func TestEngines(t *testing.T) {
+	t.Run("SQLite", func(t *testing.T) { runSuite(t, engine{}) })
+	t.Run("MariaDB", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("short mode: starts a database server")
+		}
+		runSuite(t, engine{mariadb.Shared(t)})
+	})
+}
+
+func runSuite(t *testing.T, e engine) {
+	for name, test := range suite {
+		t.Run(name, func(t *testing.T) { test(t, e) })
+	}
+}
+
+// wipe deletes the history's databases.
+func (w *world) wipe() {
+	w.t.Helper()
+	if w.engine.server == nil {
+		if err := os.RemoveAll(w.config.Dir); err != nil {
+			w.t.Fatal(err)
+		}
+		return
+	}
+	for n := range w.log.Shards() {
+		w.admin("DROP DATABASE " + w.config.Clusters[0].DatabaseOf(n))
+	}
+}
+
+// exec runs a statement on shard 0.
+func (w *world) exec(q string) {
+	w.t.Helper()
+	if w.engine.server != nil {
+		w.admin("USE " + w.config.Clusters[0].DatabaseOf(0) + ";" + q)
+		return
+	}
+	db, err := sqldb.Open(filepath.Join(w.config.Dir, "history-000.db"), sqldb.Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := db.Write.Exec(q); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// admin runs statements on the server as its administrator.
+func (w *world) admin(q string) {
+	w.t.Helper()
+	if _, err := w.engine.server.Admin().ExecContext(w.t.Context(), q); err != nil {
+		w.t.Fatalf("%s: %v", q, err)
+	}
+}
