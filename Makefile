@@ -59,11 +59,8 @@ gen: ## generate code from its sources (templ pages)
 verify: ## fail if generated code is not what its sources say
 	scripts/verify.sh
 
-bench: build ## the benchmarks behind the figures of docs/bench
-	bin/matchday bench ledger --json
-	bin/matchday bench bets --json
-	bin/matchday bench payout --json
-	bin/matchday bench reads --json
+bench: build ## measure the figures of docs/bench into out/bench (an hour; FIGURES="ledger payout" for some)
+	scripts/bench.sh out/bench $(FIGURES)
 
 fuzz: ## fuzz every parser for FUZZTIME each (10s)
 	@for target in $$(grep -rlE '^func Fuzz' --include=*_test.go . | xargs -n1 dirname | sort -u); do \
