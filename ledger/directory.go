@@ -22,8 +22,8 @@ var directoryMigrations embed.FS
 
 // directory is the small database that says where each bucket lives, which process writes each
 // shard, and which processes are alive. Nothing in it is trusted with money: a writer's right to
-// commit is the epoch in its shard, and a bucket's home can be told from the shards. So a directory
-// that cannot be reached stops nobody from writing, and one that is lost is made again.
+// commit is the epoch in its shard, and a bucket's home is told by the shards' own tables. So a directory
+// that cannot be reached stops nobody from writing, and one that is lost is made again from the shards.
 type directory struct {
 	db    directoryDB
 	clock clock.Clock
@@ -80,23 +80,36 @@ type DirectoryConfig struct {
 	Cluster string `yaml:"cluster"`
 }
 
-// openDirectory opens the directory of the books. If it is new or lost it is filled: with an even
-// spread over as many shards as the books began with.
-func openDirectory(ctx context.Context, c Config, f *fleet, first int, clk clock.Clock) (*directory, error) {
+// openDirectory opens the directory of the books. If it is new or lost it is filled with what fresh
+// returns.
+func openDirectory(ctx context.Context, c Config, f *fleet, clk clock.Clock, fresh func(context.Context) (*layout, error)) (*directory, error) {
 	db, err := openDirectoryDB(ctx, c, f, clk.Now())
 	if err != nil {
 		return nil, err
 	}
 	d := &directory{db: db, clock: clk}
-	err = d.fill(ctx, first, c.shards())
+	var l *layout
+	if err = d.readFirst(ctx); err == nil && d.first == 0 {
+		l, err = fresh(ctx)
+	}
+	if err == nil {
+		err = d.fill(ctx, l, c.shards())
+	}
 	if mysqldb.IsDuplicate(err) { // another process was filling it
-		err = d.fill(ctx, first, c.shards())
+		err = d.fill(ctx, l, c.shards())
 	}
 	if err != nil {
 		_ = db.close()
 		return nil, fmt.Errorf("fill directory: %w", err)
 	}
 	return d, nil
+}
+
+// readFirst reads how many shards the books began with; 0 if the directory is empty.
+func (d *directory) readFirst(ctx context.Context) error {
+	const filled = `SELECT COALESCE(MAX(first), 0) FROM placement`
+	err := d.db.read(ctx, filled, nil, func(rows *sql.Rows) error { return rows.Scan(&d.first) })
+	return sqldb.Wrap("read placement", err)
 }
 
 // openDirectoryDB opens the database where the configuration says that it is.
@@ -115,7 +128,6 @@ func openDirectoryDB(ctx context.Context, c Config, f *fleet, now time.Time) (db
 // openDirectoryAsIs opens the directory for a tool: one that is lost or empty is not_found and stays
 // so. Only a process that opens the shards too knows what to fill it with.
 func openDirectoryAsIs(ctx context.Context, c Config, f *fleet, clk clock.Clock) (*directory, error) {
-	const filled = `SELECT COALESCE(MAX(first), 0) FROM placement`
 	if _, err := os.Stat(directoryFile(c.Dir)); c.Directory.Cluster == "" && err != nil {
 		return nil, errs.New(errs.CodeNotFound, "there is no directory in %s: start a process on the books", c.Dir)
 	}
@@ -124,12 +136,12 @@ func openDirectoryAsIs(ctx context.Context, c Config, f *fleet, clk clock.Clock)
 		return nil, err
 	}
 	d := &directory{db: db, clock: clk}
-	err = db.read(ctx, filled, nil, func(rows *sql.Rows) error { return rows.Scan(&d.first) })
+	err = d.readFirst(ctx)
 	if err == nil && d.first == 0 {
 		err = errs.New(errs.CodeNotFound, "the directory is empty: start a process on the books")
 	}
 	if err != nil {
-		return nil, errors.Join(sqldb.Wrap("read directory", err), db.close())
+		return nil, errors.Join(err, db.close())
 	}
 	return d, nil
 }
@@ -137,12 +149,12 @@ func openDirectoryAsIs(ctx context.Context, c Config, f *fleet, clk clock.Clock)
 func (d *directory) close() error { return d.db.close() }
 
 // fill makes the bucket table if there is none yet, and adds shards that are new.
-func (d *directory) fill(ctx context.Context, first, shards int) error {
+func (d *directory) fill(ctx context.Context, l *layout, shards int) error {
 	const known = `SELECT COUNT(*) FROM shard`
 	const add = `INSERT INTO shard (shard, owner, epoch, changed_us) VALUES (?, '', 0, ?)`
 	return d.db.inTx(ctx, func(tx *sql.Tx) error {
 		var err error
-		if d.first, err = fillBuckets(ctx, tx, first); err != nil {
+		if d.first, err = fillBuckets(ctx, tx, l); err != nil {
 			return err
 		}
 		var have int
@@ -161,9 +173,9 @@ func (d *directory) fill(ctx context.Context, first, shards int) error {
 	})
 }
 
-// fillBuckets writes every bucket's home as version 1, once. It returns how many shards the books
-// began with.
-func fillBuckets(ctx context.Context, tx *sql.Tx, first int) (int, error) {
+// fillBuckets writes every bucket's home as version 1, and the moves that must go on, once. It returns how
+// many shards the books began with.
+func fillBuckets(ctx context.Context, tx *sql.Tx, l *layout) (int, error) {
 	const filled = `SELECT COALESCE(MAX(first), 0) FROM placement`
 	const begin = `INSERT INTO placement (id, first, version) VALUES (1, ?, 1)`
 	const add = `INSERT INTO bucket (bucket, shard, version) VALUES (?, ?, 1)`
@@ -174,15 +186,23 @@ func fillBuckets(ctx context.Context, tx *sql.Tx, first int) (int, error) {
 	if have > 0 {
 		return have, nil
 	}
-	if _, err := tx.ExecContext(ctx, begin, first); err != nil {
+	if l == nil {
+		return 0, errs.New(errs.CodeUnavailable, "the directory was emptied while it was opened")
+	}
+	if _, err := tx.ExecContext(ctx, begin, l.first); err != nil {
 		return 0, sqldb.Wrap("begin placement", err)
 	}
-	for b, shard := range newPlacement(first).shards {
+	for b, shard := range l.home.shards {
 		if _, err := tx.ExecContext(ctx, add, b, int(shard)); err != nil {
 			return 0, sqldb.Wrap("place bucket", err)
 		}
 	}
-	return first, nil
+	for i := range l.moves {
+		if err := insertMove(ctx, tx, &l.moves[i]); err != nil {
+			return 0, err
+		}
+	}
+	return l.first, nil
 }
 
 // placement returns where every bucket lives if that has changed since the version, else nil.

@@ -120,13 +120,6 @@ func (d *directory) move(ctx context.Context, id string) (Move, error) {
 func (d *directory) addMove(ctx context.Context, m *Move) error {
 	const locked = `UPDATE placement SET version = version WHERE id = 1` // moves begin one after the other
 	const open = `SELECT id, buckets FROM move WHERE step NOT IN ('done', 'aborted')`
-	const add = `
-		INSERT INTO move (id, from_shard, to_shard, buckets, step, detail, rate, created_by, created_us, updated_us, version)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)`
-	detail, err := m.detail()
-	if err != nil {
-		return err
-	}
 	return d.db.inTx(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, locked); err != nil {
 			return sqldb.Wrap("lock placement", err)
@@ -151,11 +144,23 @@ func (d *directory) addMove(ctx context.Context, m *Move) error {
 				return errs.New(errs.CodeConflict, "bucket %d is being moved already, by %s", b, id)
 			}
 		}
-		us := m.CreatedAt.UnixMicro()
-		_, err = tx.ExecContext(ctx, add, m.ID, m.From, m.To, FormatBuckets(m.Buckets), m.Step, detail, m.Rate, m.By, us, us)
-		m.version = 1
-		return sqldb.Wrap("add move", err)
+		return insertMove(ctx, tx, m)
 	})
+}
+
+// insertMove writes the row of a move that is new to the directory.
+func insertMove(ctx context.Context, tx *sql.Tx, m *Move) error {
+	const add = `
+		INSERT INTO move (id, from_shard, to_shard, buckets, step, detail, rate, created_by, created_us, updated_us, version)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)`
+	detail, err := m.detail()
+	if err != nil {
+		return err
+	}
+	us := m.CreatedAt.UnixMicro()
+	_, err = tx.ExecContext(ctx, add, m.ID, m.From, m.To, FormatBuckets(m.Buckets), m.Step, detail, m.Rate, m.By, us, us)
+	m.version = 1
+	return sqldb.Wrap("add move", err)
 }
 
 // saveMove stores step and progress: errs.CodeConflict if somebody changed the move since it was read.

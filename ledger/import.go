@@ -122,7 +122,8 @@ func (m *importer) place(h *exportHeader) error {
 			return err
 		}
 	}
-	d, err := openDirectory(m.ctx, m.config, m.fleet, h.Shards, m.clock)
+	even := func(context.Context) (*layout, error) { return evenLayout(h.Shards), nil }
+	d, err := openDirectory(m.ctx, m.config, m.fleet, m.clock, even)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"os"
 	"slices"
 	"time"
 
@@ -42,14 +41,11 @@ func OpenMoveDesk(ctx context.Context, c Config, clk clock.Clock) (*MoveDesk, er
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(directoryFile(c.Dir)); c.Directory.Cluster == "" && err != nil {
-		return nil, errs.New(errs.CodeNotFound, "there is no directory in %s", c.Dir)
-	}
 	f, err := openFleet(ctx, c.Clusters, mysqldb.Deps{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, err
 	}
-	d, err := openDirectory(ctx, c, f, c.shards(), clk)
+	d, err := openDirectoryAsIs(ctx, c, f, clk)
 	if err != nil {
 		return nil, errors.Join(err, f.close())
 	}

@@ -210,11 +210,7 @@ func (s *Service) open(ctx context.Context, d Deps, m *metrics) error {
 	if err := s.openShards(ctx, d, m); err != nil {
 		return err
 	}
-	first, err := s.first(ctx)
-	if err != nil {
-		return err
-	}
-	if s.directory, err = openDirectory(ctx, s.config, s.fleet, first, d.Clock); err != nil {
+	if s.directory, err = openDirectory(ctx, s.config, s.fleet, d.Clock, s.layout); err != nil {
 		return err
 	}
 	home, err := s.directory.placement(ctx, 0)
