@@ -21,6 +21,9 @@ const (
 	// are mostly a few milliseconds behind, and the writer's side is the costlier place to ask.
 	replicaTries = 3
 	replicaPause = 2 * time.Millisecond
+
+	aheadTries = 5
+	aheadPause = 50 * time.Millisecond
 )
 
 // replica is a copy of one shard that follows its writer, open for reading.
@@ -28,6 +31,8 @@ type replica struct {
 	node  string
 	store readerStore
 	stop  func() error // gives up what store holds; nil: nothing
+
+	ours mark // where its log was last found to be the writer's; the prober's
 
 	seq  atomic.Int64 // the newest position it has shown
 	good atomic.Bool  // reads may go to it
@@ -122,13 +127,18 @@ func (r *replicas) close() error {
 func (s *shard) probe(ctx context.Context, r *replica, maxLag time.Duration) {
 	asking, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	seq, epoch, err := r.store.standing(asking)
+	at, err := r.store.standing(asking)
 	wanted := s.epoch.Load()
 	if err == nil && s.isElsewhere() {
-		var head int64
-		if head, wanted, err = s.store.standing(asking); err == nil {
-			s.advance(head)
+		var head mark
+		if head, err = s.store.standing(asking); err == nil {
+			wanted = head.epoch
+			s.advance(head.seq)
 		}
+	}
+	isOurs := true
+	if err == nil && at.epoch == wanted && at != r.ours {
+		isOurs, err = s.has(asking, at)
 	}
 	if ctx.Err() != nil {
 		return
@@ -137,14 +147,41 @@ func (s *shard) probe(ctx context.Context, r *replica, maxLag time.Duration) {
 		s.judge(r, false, "unreachable", err)
 		return
 	}
-	r.saw(seq)
-	behind := s.behind(seq)
+	r.saw(at.seq)
+	behind := s.behind(at.seq)
 	s.reads.lag(r.node, behind)
-	if epoch != wanted { // it has not seen the last take-over: it may be a primary of old, with commits nobody knows
+	switch {
+	case at.epoch != wanted: // it has not seen the last take-over: it may be a primary of old, with commits nobody knows
 		s.judge(r, false, "of another epoch", nil)
-		return
+	case !isOurs: // a primary of old, or one that nobody follows
+		s.judge(r, false, "with commits that the primary has not", nil)
+	default:
+		r.ours = at
+		s.judge(r, behind <= maxLag, "too far behind", nil)
 	}
-	s.judge(r, behind <= maxLag, "too far behind", nil)
+}
+
+// has reports whether the writer's database has the commit that a reader's log ends with. A replica can
+// have one a moment before its primary has finished it; one that stays ahead follows another primary.
+func (s *shard) has(ctx context.Context, m mark) (bool, error) {
+	for try := range aheadTries {
+		if try > 0 {
+			if err := pause(ctx, aheadPause); err != nil {
+				return false, err
+			}
+		}
+		if own := s.acked.Load(); own != nil && !s.isElsewhere() && own.seq == m.seq {
+			return own.seal == m.seal, nil
+		}
+		at, err := s.store.sealAt(ctx, m.seq)
+		if err != nil {
+			return false, err
+		}
+		if at.last == m.seq {
+			return at.seal == m.seal, nil
+		}
+	}
+	return false, nil
 }
 
 // judge lets reads go to the replica or not, and says so when that changes.

@@ -196,3 +196,24 @@ func TestANodeOfAnOlderEpochTakesNoReads(t *testing.T) {
 		t.Errorf("got %d by %s, want 100 by the primary", minor, from)
 	}
 }
+
+func TestANodeWithCommitsOfItsOwnTakesNoReads(t *testing.T) {
+	w := newReplicated(t)
+	at := w.deposit(100)
+	w.until("replica", at, 100)
+	// As a primary of old would be that came back alone after a fail-over: the epoch is the same.
+	if _, err := w.second.Admin().ExecContext(t.Context(), `
+		STOP SLAVE;
+		INSERT INTO ledger_0.batch (last_seq, first_seq, at_us, epoch, accounts, records, seal)
+		SELECT last_seq + 1, last_seq + 1, at_us, epoch, accounts, records, REPEAT('x', 32)
+		FROM ledger_0.batch
+		ORDER BY last_seq DESC
+		LIMIT 1;
+		UPDATE ledger_0.shard SET seq = seq + 1`); err != nil {
+		t.Fatal(err)
+	}
+	w.until("primary", at, 100)
+	if minor, from := w.balance(stream.Position{}); minor != 100 || from != "primary" {
+		t.Errorf("got %d by %s, want 100 by the primary", minor, from)
+	}
+}

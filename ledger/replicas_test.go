@@ -167,6 +167,46 @@ func TestAReplicaTooFarBehindGetsNoReads(t *testing.T) {
 	}
 }
 
+// TestAReplicaThatIsNotAPrefixGetsNoReads probes copies of the log with a commit that the writer does not
+// have, of the same epoch: as a primary of old would be that came back beside the new one.
+func TestAReplicaThatIsNotAPrefixGetsNoReads(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	n := w.ShardOf("p1")
+	w.must(deposit("d1", "p1", 100))
+	prefix, ahead := w.copyShard(n), w.copyShard(n)
+	const commit = `
+		INSERT INTO batch (last_seq, first_seq, at_us, epoch, accounts, records, seal)
+		SELECT last_seq + 1, last_seq + 1, at_us, epoch, accounts, records, zeroblob(32)
+		FROM batch;
+		UPDATE shard SET seq = seq + 1`
+	other, err := sqldb.Open(ahead.db.Path(), sqldb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Write.ExecContext(t.Context(), commit); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.replicate(n, prefix, ahead)
+	want := func(when string) {
+		t.Helper()
+		list := w.shards[n].replicas.all()
+		if !list[0].good.Load() || list[1].good.Load() {
+			t.Errorf("%s: the copy takes reads: %v, the other log: %v; want true and false", when, list[0].good.Load(), list[1].good.Load())
+		}
+	}
+	want("ahead of the writer")
+	w.must(deposit("d2", "p1", 50))
+	w.probeReplicas(context.Background())
+	want("as long as the writer's log")
+	w.must(deposit("d3", "p1", 50))
+	w.probeReplicas(context.Background())
+	want("shorter than the writer's log")
+}
+
 func TestReplicasComeAndGoWhileReadsRun(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

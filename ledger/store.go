@@ -61,8 +61,8 @@ type writerStore interface {
 type readerStore interface {
 	// position returns the last committed sequence that a read here sees.
 	position(ctx context.Context) (int64, error)
-	// standing returns the same with the epoch of the writer that a read here sees.
-	standing(ctx context.Context) (seq, epoch int64, err error)
+	// standing returns the same with the epoch of the writer and the seal there that a read here sees.
+	standing(ctx context.Context) (mark, error)
 	balance(ctx context.Context, a Address) (balanceRow, error)
 	// balances returns the balances of the addresses, in their order, the zero row for one that
 	// nobody has used. All show everything up to the sequence that it returns, or more.

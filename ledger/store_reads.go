@@ -38,13 +38,17 @@ func (r tableReads) position(ctx context.Context) (int64, error) {
 }
 
 // standing implements readerStore.
-func (r tableReads) standing(ctx context.Context) (seq, epoch int64, err error) {
+func (r tableReads) standing(ctx context.Context) (mark, error) {
 	const q = `
-		SELECT seq, epoch
-		FROM shard
-		WHERE id = 1`
-	err = oneRow(r.on.QueryContext(ctx, q))(&seq, &epoch)
-	return seq, epoch, sqldb.Wrap("read position and epoch", err)
+		SELECT s.epoch, s.seq, b.seal
+		FROM shard s
+		LEFT JOIN batch b ON b.last_seq = s.seq
+		WHERE s.id = 1`
+	var out mark
+	var sealed []byte
+	err := oneRow(r.on.QueryContext(ctx, q))(&out.epoch, &out.seq, &sealed)
+	copy(out.seal[:], sealed)
+	return out, sqldb.Wrap("read position and epoch", err)
 }
 
 // balances implements readerStore, with one statement for each chunk of addresses, which sees one
