@@ -19,7 +19,7 @@ func (a *API) moveRoutes() []route {
 		{method: "POST", path: "/v1/operator/moves", id: "start-move", tag: tag, who: whoStaff, role: player.RoleOperator, status: http.StatusAccepted,
 			summary: "Begin to move buckets of players to another shard", end: taking(a.startMove),
 			detail: "The log of the buckets is copied beside the load; then one bucket after the other changes sides, and its players wait " +
-				"for less than a second. Refused with `conflict` where several processes share the shards. " + cleared},
+				"for less than a second as a rule. " + cleared},
 		{method: "GET", path: "/v1/operator/moves", id: "moves", tag: tag, who: whoStaff, params: paged,
 			summary: "Moves of buckets, newest first", detail: cleared, end: reading(a.listMoves)},
 		{method: "POST", path: "/v1/operator/moves/rebalance", id: "rebalance", tag: tag, who: whoStaff, role: player.RoleOperator, status: http.StatusAccepted,

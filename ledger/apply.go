@@ -26,6 +26,7 @@ type builder struct {
 
 	state   shardState // as committed
 	buckets bucketStates
+	tenure  int64  // how often this process has taken the shard over
 	number  uint64 // of the batch being built
 	checked bool   // every key of the batch was looked up
 	tried   int    // transfers of dry runs in the batch

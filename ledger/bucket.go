@@ -121,10 +121,10 @@ type moverStore interface {
 	claim(ctx context.Context, list []int) error
 	// shares returns what the bucket's copied rows add up to.
 	shares(ctx context.Context, bucket int) ([]share, error)
-	// copyRows returns the transfers after a sequence of players of wanted buckets, of each bucket those
-	// after its own sequence, in order, at most limit of them, and the sequence up to which the log was
-	// looked at. It reads beside the writer.
-	copyRows(ctx context.Context, shard int, after int64, limit int, wanted map[int]int64) ([]copiedRow, int64, error)
+	// copyRows returns the transfers after one sequence and up to another of players of wanted buckets,
+	// of each bucket those after its own sequence, in order, at most limit of them, and the sequence up to
+	// which the log was looked at. It reads beside the writer.
+	copyRows(ctx context.Context, shard int, after, end int64, limit int, wanted map[int]int64) ([]copiedRow, int64, error)
 }
 
 // ownedBuckets returns what the shard has of buckets. Books from before buckets could move say

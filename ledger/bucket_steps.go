@@ -28,8 +28,11 @@ type copyStart struct {
 
 func (s *receive) apply(_ context.Context, b *builder) error {
 	for _, start := range s.buckets {
-		if now := b.buckets.rows[start.bucket]; now.state == bucketLive || now.state == bucketFenced {
+		switch now := b.buckets.rows[start.bucket]; {
+		case now.state == bucketLive || now.state == bucketFenced:
 			return asRefusal(errs.New(errs.CodeConflict, "bucket %d lives on shard %d already", start.bucket, b.shard))
+		case now.move > s.move: // ids rise: the mover has slept over the end of its move
+			return asRefusal(conflictingMove(start.bucket, now, b.shard))
 		}
 	}
 	b.mark(KindMoveIn, nil)
@@ -53,18 +56,20 @@ type fence struct {
 	move   string
 	to     int
 	bucket int
+	seq    int64 // answer: of the fence
 }
 
 func (s *fence) apply(_ context.Context, b *builder) error {
 	now := b.buckets.rows[s.bucket]
 	switch {
 	case now.state == bucketFenced && now.move == s.move:
-		return nil // a step repeated after a crash
+		s.seq = now.seq // a step repeated after a crash
+		return nil
 	case now.state != bucketLive:
 		return asRefusal(conflictingMove(s.bucket, now, b.shard))
 	}
-	seq := b.mark(KindMoveOut, nil)
-	b.setBucket(bucketRow{s.bucket, bucketFenced, s.to, s.move, seq})
+	s.seq = b.mark(KindMoveOut, nil)
+	b.setBucket(bucketRow{s.bucket, bucketFenced, s.to, s.move, s.seq})
 	return nil
 }
 
@@ -118,6 +123,17 @@ func (s *moveOut) apply(ctx context.Context, b *builder) error {
 	s.seq = b.mark(KindMoveOut, record)
 	b.setBucket(bucketRow{s.bucket, bucketAway, s.to, s.move, s.seq})
 	return nil
+}
+
+// readShares reads the bucket's shares in the order of the shard's log.
+type readShares struct {
+	bucket int
+	shares []share
+}
+
+func (s *readShares) apply(ctx context.Context, b *builder) (err error) {
+	s.shares, err = b.store.shares(ctx, s.bucket)
+	return err
 }
 
 // moveIn adds the copied bucket's share to the shard's house accounts and serves its players.

@@ -242,26 +242,64 @@ func (d *directory) placement(ctx context.Context, since int64) (*placement, err
 
 // refreshPlacement takes over what the directory says now.
 func (s *Service) refreshPlacement(ctx context.Context) error {
-	next, err := s.directory.placement(ctx, s.place.current.Load().version)
+	now := s.place.current.Load()
+	next, err := s.directory.placement(ctx, now.version)
 	if err != nil || next == nil {
 		return err
+	}
+	if s.keeper != nil {
+		if err := s.learnBuckets(ctx, now, next); err != nil {
+			return err
+		}
 	}
 	s.place.advance(next)
 	return nil
 }
 
-// moveBucket changes a bucket's home, if it is where the caller believes: conflict otherwise. One
-// that lives at its new home already is no conflict, so a move that was interrupted can ask again.
-func (d *directory) moveBucket(ctx context.Context, bucket, from, to int) error {
+// learnBuckets finds out where the buckets came that have another home now: replicas that have not got so
+// far do not have their rows. A process that writes both shards knows that already.
+func (s *Service) learnBuckets(ctx context.Context, now, next *placement) error {
+	var asked [maxShards]bool
+	for bucket, home := range next.shards {
+		shard := int(home)
+		if home == now.shards[bucket] || shard >= len(s.shards) || asked[shard] {
+			continue
+		}
+		asked[shard] = true
+		list, err := s.shards[shard].store.bucketRows(ctx)
+		if err != nil {
+			return fmt.Errorf("buckets of ledger shard %d: %w", shard, err)
+		}
+		for _, r := range list {
+			if r.state == bucketLive && int(next.shards[r.bucket]) == shard {
+				s.came(shard, r.bucket, r.seq)
+			}
+		}
+	}
+	return nil
+}
+
+// moveBucket changes a bucket's home for a move, if it is where the caller believes: conflict otherwise.
+// One that lives at its new home already is no conflict, so a move that was interrupted can ask again. A
+// move that is over is one: its mover has slept, and the bucket may have moved on.
+func (d *directory) moveBucket(ctx context.Context, moveID string, bucket, from, to int) error {
 	const raise = `UPDATE placement SET version = version + 1 WHERE id = 1`
 	const move = `
 		UPDATE bucket
 		SET shard = ?, version = version + 1
 		WHERE bucket = ? AND shard = ?`
 	const home = `SELECT shard FROM bucket WHERE bucket = ?`
+	const over = `SELECT COUNT(*) FROM move WHERE id = ? AND step IN ('done', 'aborted')`
 	return d.db.inTx(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, raise); err != nil { // locks first: moves queue up here
 			return sqldb.Wrap("raise placement version", err)
+		}
+		var isOver bool // a new move of the bucket begins under the same lock
+		if err := tx.QueryRowContext(ctx, over, moveID).Scan(&isOver); err != nil {
+			return sqldb.Wrap("read move", err)
+		}
+		if isOver {
+			return errs.New(errs.CodeConflict, "move %s is over", moveID)
 		}
 		moved, err := changed(tx.ExecContext(ctx, move, to, bucket, from))
 		if err != nil || moved == 1 {

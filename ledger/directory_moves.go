@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -79,17 +80,6 @@ func (d *directory) openMoves(ctx context.Context, limit int) ([]Move, error) {
 	return d.readMoves(ctx, q, limit)
 }
 
-// refuseMoves fails if a move is not over: processes that share the shards move nothing, and its buckets
-// may be on their way.
-func (d *directory) refuseMoves(ctx context.Context) error {
-	list, err := d.openMoves(ctx, 1)
-	if err != nil || len(list) == 0 {
-		return err
-	}
-	return errs.New(errs.CodeConflict,
-		"move %s of buckets is not over: run one process without ledger.internal_listen until it is", list[0].ID)
-}
-
 func (d *directory) readMoves(ctx context.Context, q string, args ...any) ([]Move, error) {
 	var out []Move
 	err := d.db.read(ctx, q, args, func(rows *sql.Rows) error {
@@ -115,11 +105,16 @@ func (d *directory) move(ctx context.Context, id string) (Move, error) {
 	return out, sqldb.Wrap("read move", err)
 }
 
+// errOldID says that a later move has begun before.
+var errOldID = errors.New("the move's id is not the highest")
+
 // addMove adds a move, unless one that is not over has a bucket of it. The buckets must live on its
-// source.
+// source. Ids rise from move to move, whatever the clocks of machines say: shards tell the later of two
+// moves by them.
 func (d *directory) addMove(ctx context.Context, m *Move) error {
 	const locked = `UPDATE placement SET version = version WHERE id = 1` // moves begin one after the other
 	const open = `SELECT id, buckets FROM move WHERE step NOT IN ('done', 'aborted')`
+	const newest = `SELECT COALESCE(MAX(id), '') FROM move`
 	return d.db.inTx(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, locked); err != nil {
 			return sqldb.Wrap("lock placement", err)
@@ -143,6 +138,13 @@ func (d *directory) addMove(ctx context.Context, m *Move) error {
 			if id, ok := busy[b]; ok {
 				return errs.New(errs.CodeConflict, "bucket %d is being moved already, by %s", b, id)
 			}
+		}
+		var last string
+		if err := tx.QueryRowContext(ctx, newest).Scan(&last); err != nil {
+			return sqldb.Wrap("read newest move", err)
+		}
+		if m.ID <= last {
+			return errs.Wrap(errOldID, errs.CodeUnavailable, "the clock here is behind that of who began move %s: ask again", last)
 		}
 		return insertMove(ctx, tx, m)
 	})

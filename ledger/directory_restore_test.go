@@ -97,11 +97,12 @@ func TestAMoveThatALostDirectoryForgotGoesOn(t *testing.T) {
 				}
 			}
 			mustDo(v.resume(ctx))
-			mustDo(v.do(ctx, v.from, LaneInteractive, 0, &fence{move: v.ID, to: v.To, bucket: bucket}))
+			fenced := &fence{move: v.ID, to: v.To, bucket: bucket}
+			mustDo(v.lead(ctx, fenced))
 			if state == bucketAway {
-				shares, err := v.restUntil(ctx, bucket)
+				shares, err := v.restUntil(ctx, bucket, fenced.seq)
 				mustDo(err)
-				mustDo(v.do(ctx, v.from, LaneInteractive, 0, &moveOut{move: v.ID, to: v.To, bucket: bucket, shares: shares}))
+				mustDo(v.lead(ctx, &moveOut{move: v.ID, to: v.To, bucket: bucket, shares: shares}))
 			}
 			w.loseDirectory()
 			w.open()

@@ -128,7 +128,7 @@ func TestMoveBucketComparesAndSets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := errs.CodeOf(w.directory.moveBucket(ctx, 7, step.from, step.to)); got != step.want {
+		if got := errs.CodeOf(w.directory.moveBucket(ctx, "", 7, step.from, step.to)); got != step.want {
 			t.Errorf("%s: got %q, want %q", step.name, got, step.want)
 		}
 		after, err := w.directory.placement(ctx, 0)
@@ -176,7 +176,7 @@ func TestReaderFollowsTheDirectory(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(c *Config) { c.Shards = 2; c.SweepEvery = time.Hour })
 	p := playersOn(t, w.Service, 2)[0]
-	if err := w.directory.moveBucket(context.Background(), bucketOf(p), 0, 1); err != nil {
+	if err := w.directory.moveBucket(context.Background(), "", bucketOf(p), 0, 1); err != nil {
 		t.Fatal(err)
 	}
 	r, err := OpenReader(context.Background(), w.config.Dir)

@@ -26,14 +26,15 @@ func (w *world) forced(p id.Player, to int) {
 		}
 	}
 	try(v.resume(ctx))
-	try(v.do(ctx, v.from, LaneInteractive, 0, &fence{move: v.ID, to: to, bucket: bucket}))
-	for end := v.from.head.Load(); v.Copied < end; {
-		try(v.copySome(ctx, LaneInteractive))
+	at := &fence{move: v.ID, to: to, bucket: bucket}
+	try(v.lead(ctx, at))
+	for v.Copied < at.seq {
+		try(v.copySome(ctx, LaneInteractive, at.seq))
 	}
 	sums := &readShares{bucket: bucket}
-	try(v.do(ctx, v.to, LaneInteractive, 0, sums))
+	try(w.shards[to].do(ctx, LaneInteractive, 0, sums))
 	out := &moveOut{move: v.ID, to: to, bucket: bucket, shares: sums.shares}
-	try(v.do(ctx, v.from, LaneInteractive, 0, out))
+	try(v.lead(ctx, out))
 	try(v.arrive(ctx, bucket, out.seq))
 }
 

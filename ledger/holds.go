@@ -39,15 +39,17 @@ func (s *Service) OpenHolds(ctx context.Context, a Address, after int64, limit i
 	if limit < 1 || limit > MaxOpenHolds || after < 0 {
 		return nil, errs.New(errs.CodeInvalid, "a page has 1 to %d holds after a sequence", MaxOpenHolds)
 	}
-	one, err := s.home(parts.player)
-	if err != nil {
-		return nil, err
-	}
-	list, err := one.store.openHolds(ctx, a, after, limit)
-	for i := range list {
-		list[i].Position.Shard = one.number
-	}
-	return list, err
+	return atHome(ctx, s, parts.player, func() ([]OpenHold, error) {
+		one, err := s.home(parts.player)
+		if err != nil {
+			return nil, err
+		}
+		list, err := one.store.openHolds(ctx, a, after, limit)
+		for i := range list {
+			list[i].Position.Shard = one.number
+		}
+		return list, err
+	})
 }
 
 // openHolds implements readerStore.

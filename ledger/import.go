@@ -138,7 +138,7 @@ func (d *directory) adopt(ctx context.Context, homes []uint16) error {
 	}
 	for bucket, home := range homes {
 		if at := now.shards[bucket]; at != home {
-			if err := d.moveBucket(ctx, bucket, int(at), int(home)); err != nil {
+			if err := d.moveBucket(ctx, "", bucket, int(at), int(home)); err != nil {
 				return err
 			}
 		}

@@ -75,11 +75,13 @@ func (s *Service) Limits(ctx context.Context, a Address) (Limits, error) {
 	if err != nil {
 		return Limits{}, err
 	}
-	one, err := s.home(parts.player)
-	if err != nil {
-		return Limits{}, err
-	}
-	found, err := one.store.limits(ctx, a)
+	found, err := atHome(ctx, s, parts.player, func() (*limitsExtra, error) {
+		one, err := s.home(parts.player)
+		if err != nil {
+			return nil, err
+		}
+		return one.store.limits(ctx, a)
+	})
 	if err != nil || found == nil {
 		return Limits{Account: a}, err
 	}

@@ -15,14 +15,7 @@ import (
 // It never changes anything: a caller asks before it refuses a retry for a reason that came later,
 // such as a market that has closed since.
 func (s *Service) Lookup(ctx context.Context, p id.Player, key string, request []byte) (Result, bool, error) {
-	one, err := s.home(p)
-	if err != nil {
-		return Result{}, false, err
-	}
-	old, found, err := one.store.answered(ctx, key)
-	if err == nil && !found && s.ShardOf(p) != one.number {
-		return s.Lookup(ctx, p, key, request) // its bucket moved while we looked
-	}
+	one, old, found, err := s.answered(ctx, p, key)
 	if err != nil || !found || old.player != p {
 		return Result{}, false, err
 	}
@@ -34,8 +27,30 @@ func (s *Service) Lookup(ctx context.Context, p id.Player, key string, request [
 			return Result{}, false, conflict(key, "request")
 		}
 	}
-	result := old.result(one.number)
+	result := old.result(one)
 	return result, true, nil
+}
+
+// answered finds a player's transfer by its key, and the shard that has it.
+func (s *Service) answered(ctx context.Context, p id.Player, key string) (shard int, old storedTransfer, found bool, err error) {
+	type answer struct {
+		shard int
+		old   storedTransfer
+		found bool
+	}
+	got, err := atHome(ctx, s, p, func() (a answer, err error) {
+		one, err := s.home(p)
+		if err != nil {
+			return a, err
+		}
+		a.shard = one.number
+		a.old, a.found, err = one.store.answered(ctx, key)
+		return a, err
+	})
+	if err == nil && !got.found && s.ShardOf(p) != got.shard {
+		return s.answered(ctx, p, key) // its bucket moved while we looked
+	}
+	return got.shard, got.old, got.found, err
 }
 
 // result is the answer that was given when the transfer was stored.

@@ -87,21 +87,19 @@ func (s *Service) Metadata(ctx context.Context, a Address) (map[string]string, e
 	if err != nil {
 		return nil, err
 	}
-	one, err := s.home(parts.player)
-	if err != nil {
-		return nil, err
-	}
-	return one.store.metadata(ctx, a)
+	return atHome(ctx, s, parts.player, func() (map[string]string, error) {
+		one, err := s.home(parts.player)
+		if err != nil {
+			return nil, err
+		}
+		return one.store.metadata(ctx, a)
+	})
 }
 
 // TransferMetadata returns the metadata that a player's transfer was committed with; not_found if there
 // is no transfer with the key.
 func (s *Service) TransferMetadata(ctx context.Context, p id.Player, key string) (map[string]string, error) {
-	one, err := s.home(p)
-	if err != nil {
-		return nil, err
-	}
-	old, found, err := one.store.answered(ctx, key)
+	_, old, found, err := s.answered(ctx, p, key)
 	if err != nil {
 		return nil, err
 	}

@@ -53,11 +53,12 @@ type MoveRequest struct {
 // MaxMoveRate bounds MoveRequest.Rate.
 const MaxMoveRate = 10_000_000
 
-// StartMove begins to move buckets to another shard. The shards' writer does it in the background;
-// [Service.Moves] tells how far it is. It survives restarts.
+// StartMove begins to move buckets to another shard. The process that writes From does it in the
+// background, moves one after the other; [Service.Moves] tells how far it is. It survives restarts, and if
+// that process dies or hangs whoever takes the shard over goes on.
 //
-// Errors: invalid; conflict if a bucket does not live on From or is being moved already, or if several
-// processes share the shards.
+// Errors: invalid; conflict if a bucket does not live on From or is being moved already; unavailable if
+// this machine's clock is behind that of who began the last move.
 func (s *Service) StartMove(ctx context.Context, r MoveRequest) (Move, error) {
 	return s.desk().Start(ctx, r)
 }

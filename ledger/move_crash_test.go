@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,10 +23,12 @@ const moveCrashDir = "MATCHDAY_LEDGER_MOVE_CRASH_DIR"
 // moved it out of its shard, and moved it in, before the directory knows.
 var moveSteps = []string{"copied", "fenced", "out", "in"}
 
-// dying is a store that kills the process right after it has committed a step of a move.
+// dying is a store that sends its process a signal right after it has committed a step of a move, once.
 type dying struct {
 	store
-	after string
+	after  string
+	signal syscall.Signal
+	armed  *atomic.Bool
 }
 
 func (d *dying) commit(ctx context.Context, b *batch) error {
@@ -44,10 +47,20 @@ func (d *dying) commit(ctx context.Context, b *batch) error {
 		}
 	}
 	err := d.store.commit(ctx, b)
-	if err == nil && at == d.after {
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	if err == nil && at == d.after && d.armed.CompareAndSwap(true, false) {
+		_ = syscall.Kill(os.Getpid(), d.signal)
 	}
 	return err
+}
+
+// dieAfter has the process get a signal when it has committed the step of a move.
+func (s *Service) dieAfter(step string, signal syscall.Signal) {
+	armed := new(atomic.Bool)
+	armed.Store(true)
+	for _, one := range s.shards {
+		one.store = &dying{one.store, step, signal, armed}
+		one.builder.store = one.store
+	}
 }
 
 // TestKilledDuringMoves kills a process that commits and moves buckets, at every step of a move. The next
@@ -120,10 +133,7 @@ func moveUntilKilled(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, one := range s.shards {
-		one.store = &dying{one.store, os.Getenv(moveCrashDir + "_AFTER")}
-		one.builder.store = one.store
-	}
+	s.dieAfter(os.Getenv(moveCrashDir+"_AFTER"), syscall.SIGKILL)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // should it survive
 	defer cancel()
 	go func() { _ = s.Run(ctx) }()

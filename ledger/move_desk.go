@@ -14,11 +14,10 @@ import (
 )
 
 // MoveDesk is where moves of buckets are asked for: a directory, and who is told that there is something
-// new in it. The process that writes the shards does them.
+// new in it. The process that writes a move's source does it.
 type MoveDesk struct {
 	directory *directory
 	shards    int
-	isShared  bool // several processes share the shards, as far as the configuration says
 	clock     clock.Clock
 	ids       *id.Source
 	raise     func()
@@ -28,7 +27,7 @@ type MoveDesk struct {
 // desk is the desk of a process that writes.
 func (s *Service) desk() *MoveDesk {
 	return &MoveDesk{
-		directory: s.directory, shards: len(s.shards), isShared: s.keeper != nil,
+		directory: s.directory, shards: len(s.shards),
 		clock: s.clock, ids: s.ids, raise: s.asked.raise,
 	}
 }
@@ -50,7 +49,7 @@ func OpenMoveDesk(ctx context.Context, c Config, clk clock.Clock) (*MoveDesk, er
 		return nil, errors.Join(err, f.close())
 	}
 	return &MoveDesk{
-		directory: d, shards: c.shards(), isShared: c.isShared(),
+		directory: d, shards: c.shards(),
 		clock: clk, ids: id.NewSource(clk.Now), raise: func() {}, fleet: f,
 	}, nil
 }
@@ -61,9 +60,6 @@ func (d *MoveDesk) Close() error { return errors.Join(d.directory.close(), d.fle
 // Start is [Service.StartMove].
 func (d *MoveDesk) Start(ctx context.Context, r MoveRequest) (Move, error) {
 	if err := r.validate(d.shards); err != nil {
-		return Move{}, err
-	}
-	if err := d.refuseShared(ctx); err != nil {
 		return Move{}, err
 	}
 	list := slices.Clone(r.Buckets)
@@ -79,16 +75,24 @@ func (d *MoveDesk) Start(ctx context.Context, r MoveRequest) (Move, error) {
 		}
 	}
 	m := Move{
-		ID: d.ids.New("mov"), Buckets: list, From: r.From, To: r.To, Rate: r.Rate, By: r.By,
+		Buckets: list, From: r.From, To: r.To, Rate: r.Rate, By: r.By,
 		Step: MoveCopying, CreatedAt: d.clock.Now().UTC().Truncate(time.Microsecond),
 	}
 	m.UpdatedAt = m.CreatedAt
-	if err := d.directory.addMove(ctx, &m); err != nil {
+	err = errOldID
+	for try := 0; try < idTries && errors.Is(err, errOldID); try++ {
+		m.ID = d.ids.New("mov")
+		err = d.directory.addMove(ctx, &m)
+	}
+	if err != nil {
 		return Move{}, err
 	}
 	d.raise()
 	return m, nil
 }
+
+// idTries bounds how often a move that another one has overtaken gets a later id.
+const idTries = 5
 
 // validate checks what needs no state.
 func (r *MoveRequest) validate(shards int) error {
@@ -112,20 +116,6 @@ func (r *MoveRequest) validate(shards int) error {
 		check.Add("rate", "must be 0 to %d", MaxMoveRate)
 	}
 	return check.Err()
-}
-
-// refuseShared fails if several processes share the shards: a move needs one that writes both sides.
-func (d *MoveDesk) refuseShared(ctx context.Context) error {
-	const text = "buckets move where one process writes all shards, and several share these: run one without ledger.internal_listen for the move"
-	if d.isShared {
-		return errs.New(errs.CodeConflict, text)
-	}
-	if err := d.directory.refuseOthers(ctx); errs.Is(err, errs.CodeConflict) {
-		return errs.New(errs.CodeConflict, text)
-	} else if err != nil {
-		return err
-	}
-	return nil
 }
 
 // MaxMoves bounds what [Service.Moves] returns.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"time"
 
@@ -31,50 +32,78 @@ const (
 	saveEvery = 40
 )
 
-// runMoves does the moves of the directory, one after the other, until ctx is done.
+// runMoves does the moves of the directory, one after the other, until ctx is done. Of the processes that
+// share the shards the one that writes a move's source does it, and when the source goes to another
+// process the move goes with it.
 func (s *Service) runMoves(ctx context.Context) error {
-	for {
-		asked := s.asked.wait()
+	for ctx.Err() == nil {
+		asked, changed := s.asked.wait(), s.place.changes.wait()
 		wait := moveLook
-		list, err := s.directory.openMoves(ctx, 1)
-		if err == nil && len(list) > 0 {
-			err = s.runMove(ctx, list[0])
-			wait = 0
-		}
+		did, err := s.runOldest(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			s.log.WarnContext(ctx, "move of buckets held up", "error", err)
 			wait = moveRetry
-		}
-		if wait == 0 {
+		case did:
 			continue
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
 		case <-asked:
+		case <-changed:
+			if err != nil { // the mover's own doing may be the change
+				_ = pause(ctx, moveRetry)
+			}
 		case <-ctx.Done():
 		}
 		timer.Stop()
 	}
+	return nil
 }
 
-// errAborted ends a mover's work on a move that somebody stopped.
-var errAborted = errors.New("the move was stopped")
+// runOldest goes on with the oldest move that is not over, if it is this process's to do. It reports
+// whether it was.
+func (s *Service) runOldest(ctx context.Context) (bool, error) {
+	list, err := s.directory.openMoves(ctx, 1)
+	if err != nil || len(list) == 0 {
+		return false, err
+	}
+	m := list[0]
+	if last := max(m.From, m.To); last >= len(s.shards) { // asked for with a newer configuration
+		return false, errs.New(errs.CodeUnavailable, "move %s: shard %d is not in this process's configuration", m.ID, last)
+	}
+	from := s.shards[m.From]
+	if from.isElsewhere() {
+		return false, nil
+	}
+	if err := s.refreshPlacement(ctx); err != nil { // another process may have done the move before
+		return false, err
+	}
+	if s.keeper == nil {
+		return true, s.runMove(ctx, m)
+	}
+	return true, s.untilLost(ctx, from, func(ctx context.Context) error { return s.runMove(ctx, m) })
+}
+
+// errAborted ends a mover's work on a move that somebody stopped, errReplaced on one that another process
+// goes on with.
+var (
+	errAborted  = errors.New("the move was stopped")
+	errReplaced = errors.New("another process goes on with the move")
+)
 
 // runMove goes on with a move from wherever it stands, to its end or to the first problem.
 func (s *Service) runMove(ctx context.Context, m Move) error {
-	if last := max(m.From, m.To); last >= len(s.shards) { // asked for with a newer configuration
-		return errs.New(errs.CodeUnavailable, "move %s: shard %d is not in this process's configuration", m.ID, last)
-	}
 	v := newMover(s, m)
 	err := v.run(ctx)
 	if errors.Is(err, errAborted) {
 		err = v.abort(ctx)
 	}
-	if err == nil || ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil || errors.Is(err, errReplaced) {
 		return err
 	}
 	fresh, readErr := s.directory.move(ctx, m.ID)
@@ -88,12 +117,13 @@ func (s *Service) runMove(ctx context.Context, m Move) error {
 	return fmt.Errorf("move %s: %w", m.ID, err)
 }
 
-// mover does one move.
+// mover does one move, in the process that writes its source.
 type mover struct {
 	*Service
 	Move
-	from, to *shard
-	log      *slog.Logger
+	from   *shard
+	log    *slog.Logger
+	tenure int64 // of the source's writer, when the mover looked
 
 	left   []int         // buckets that have not changed sides
 	wanted map[int]int64 // the same, each with the sequence up to which its rows were there at the start
@@ -106,7 +136,7 @@ type mover struct {
 
 func newMover(s *Service, m Move) *mover {
 	return &mover{
-		Service: s, Move: m, from: s.shards[m.From], to: s.shards[m.To], log: s.log.With("move_id", m.ID),
+		Service: s, Move: m, from: s.shards[m.From], log: s.log.With("move_id", m.ID),
 		fenced: firstFenced, near: closeEnough,
 	}
 }
@@ -144,38 +174,69 @@ func (v *mover) run(ctx context.Context) error {
 	return nil
 }
 
-// save notes progress. A move that was changed by somebody else has been stopped.
+// save notes progress. A move that was changed by somebody else has been stopped, or another process goes
+// on with it.
 func (v *mover) save(ctx context.Context) error {
 	v.reads = 0
 	err := v.directory.saveMove(ctx, &v.Move)
-	if errs.Is(err, errs.CodeConflict) {
-		return errAborted
-	}
-	return err
-}
-
-// do has a shard's writer take a step, and waits until it is durable.
-func (v *mover) do(ctx context.Context, on *shard, lane Lane, rows int, st step) error {
-	j := &job{step: st, weight: rows, done: make(chan struct{})}
-	if err := on.submit(lane, j); err != nil {
+	if !errs.Is(err, errs.CodeConflict) {
 		return err
 	}
-	return wait(ctx, j)
+	fresh, err := v.directory.move(ctx, v.ID)
+	switch {
+	case err != nil:
+		return err
+	case fresh.Step == MoveAborting:
+		return errAborted
+	}
+	return errReplaced
 }
 
-// look reads the buckets' rows in the order of a shard's log.
-func (v *mover) look(ctx context.Context, on *shard) (map[int]bucketRow, error) {
+// lead has the source's writer take a step, as long as it is the one that the mover began with.
+func (v *mover) lead(ctx context.Context, st step) error {
+	return v.from.do(ctx, LaneInteractive, 0, led{st, v.tenure})
+}
+
+// lookHere reads the buckets' rows on the source, and whose time it is there.
+func (v *mover) lookHere(ctx context.Context) (map[int]bucketRow, error) {
 	l := &look{buckets: v.Buckets, rows: map[int]bucketRow{}}
-	return l.rows, v.do(ctx, on, LaneInteractive, 0, l)
+	err := v.from.do(ctx, LaneInteractive, 0, l)
+	v.tenure = l.tenure
+	return l.rows, err
+}
+
+// lookThere reads the buckets' rows on the destination.
+func (v *mover) lookThere(ctx context.Context) (map[int]bucketRow, error) {
+	call := v.call(askLook, v.Buckets...)
+	got, err := v.moveOn(ctx, v.To, call)
+	if err != nil {
+		return nil, err
+	}
+	rows := make(map[int]bucketRow, len(got.Rows))
+	for _, r := range got.Rows {
+		rows[r.Bucket] = bucketRow{r.Bucket, bucketState(r.State), r.Peer, r.Move, r.Seq}
+	}
+	return rows, nil
+}
+
+// call is something to ask of the destination's owner.
+func (v *mover) call(do moveAction, list ...int) *moveCall {
+	c := &moveCall{Do: do, Move: v.ID, From: v.From, Buckets: make([]movePart, len(list))}
+	for i, bucket := range list {
+		c.Buckets[i] = movePart{bucket, v.wanted[bucket]}
+	}
+	return c
 }
 
 // look is a step that only reads.
 type look struct {
 	buckets []int
 	rows    map[int]bucketRow
+	tenure  int64
 }
 
 func (l *look) apply(_ context.Context, b *builder) error {
+	l.tenure = b.tenure
 	for _, bucket := range l.buckets {
 		l.rows[bucket] = b.buckets.rows[bucket]
 	}
@@ -185,30 +246,27 @@ func (l *look) apply(_ context.Context, b *builder) error {
 // resume finds out from both shards how far each bucket has come. A bucket that was on its way when
 // a process died finishes first: nobody serves it.
 func (v *mover) resume(ctx context.Context) error {
-	there, err := v.look(ctx, v.to)
+	here, err := v.lookHere(ctx)
 	if err != nil {
 		return err
 	}
-	here, err := v.look(ctx, v.from)
+	there, err := v.lookThere(ctx)
 	if err != nil {
 		return err
 	}
 	v.left, v.wanted, v.Switched = nil, map[int]int64{}, 0
 	var fenced []int
-	var starts []copyStart
 	for _, bucket := range v.Buckets {
 		a, b := here[bucket], there[bucket]
 		switch {
 		case b.state == bucketLive && b.move == v.ID:
-			v.to.cameBy(b.seq)
-			v.since[bucket].Store(b.seq)
-			if err := v.place(ctx, bucket); err != nil {
+			if err := v.place(ctx, bucket, b.seq); err != nil {
 				return err
 			}
 			v.Switched++
 			continue
 		case a.state == bucketAway && a.move == v.ID:
-			if err := v.arrive(ctx, bucket, a.seq); err != nil {
+			if err := v.late(ctx, a, v.arrive); err != nil {
 				return err
 			}
 			v.Switched++
@@ -216,26 +274,36 @@ func (v *mover) resume(ctx context.Context) error {
 		case a.state == bucketFenced && a.move == v.ID:
 			fenced = append(fenced, bucket)
 		}
-		after := startOf(a, b, v.From, v.To)
-		v.left, v.wanted[bucket] = append(v.left, bucket), after
-		starts = append(starts, copyStart{bucket, after})
+		v.left, v.wanted[bucket] = append(v.left, bucket), startOf(a, b, v.From, v.To)
 	}
 	if len(v.left) == 0 {
 		return nil
 	}
-	v.Copied = starts[0].after
-	for _, s := range starts {
-		v.Copied = min(v.Copied, s.after)
+	v.Copied = math.MaxInt64
+	for _, after := range v.wanted {
+		v.Copied = min(v.Copied, after)
 	}
-	if err := v.do(ctx, v.to, LaneInteractive, 0, &receive{move: v.ID, from: v.From, buckets: starts}); err != nil {
+	if _, err := v.moveOn(ctx, v.To, v.call(askReceive, v.left...)); err != nil {
 		return err
 	}
 	for _, bucket := range fenced {
-		if err := v.finish(ctx, bucket); err != nil {
+		if err := v.late(ctx, here[bucket], v.finish); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// late brings a bucket to the other side that an earlier mover left in between, and counts its pause from
+// there.
+func (v *mover) late(ctx context.Context, r bucketRow, bring func(ctx context.Context, bucket int, seq int64) error) error {
+	since, err := v.at(ctx, r.seq)
+	if err != nil {
+		return err
+	}
+	err = bring(ctx, r.bucket, r.seq)
+	v.paused(since)
+	return err
 }
 
 // startOf returns after which sequence of the source's log the destination misses rows. It has some
@@ -270,7 +338,7 @@ func (v *mover) copy(ctx context.Context) error {
 		if v.hurry {
 			lane = LaneInteractive
 		}
-		if err := v.copySome(ctx, lane); err != nil {
+		if err := v.copySome(ctx, lane, v.Move.Head); err != nil {
 			return err
 		}
 		if v.reads++; v.reads >= saveEvery {
@@ -296,31 +364,26 @@ func (v *mover) gained(yes bool) {
 	}
 }
 
-// copySome copies the next rows of the source's log.
-func (v *mover) copySome(ctx context.Context, lane Lane) error {
-	limit := copyRowsAtOnce
+// copySome copies the next rows of the source's log, up to a sequence: what is beyond it may not be
+// committed for good.
+func (v *mover) copySome(ctx context.Context, lane Lane, upTo int64) error {
+	call := v.call(askCopy, v.left...)
+	call.Lane, call.After, call.UpTo, call.Limit = lane, v.Copied, upTo, copyRowsAtOnce
 	switch {
 	case lane == LaneInteractive:
-		limit = hurriedRows
+		call.Limit = hurriedRows
 	case v.Rate > 0:
-		limit = max(1, min(limit, v.Rate/4)) // many small rests rather than few long ones
+		call.Limit = max(1, min(call.Limit, v.Rate/4)) // many small rests rather than few long ones
 	}
-	rows, upTo, err := v.from.store.copyRows(ctx, v.From, v.Copied, limit, v.wanted)
+	got, err := v.moveOn(ctx, v.To, call)
 	if err != nil {
-		return err
+		return fmt.Errorf("copy after %d-%d: %w", v.From, v.Copied, err)
 	}
-	if len(rows) > 0 {
-		st := &copyIn{move: v.ID, from: v.From, upTo: upTo, rows: rows}
-		if err := v.do(ctx, v.to, lane, len(rows), st); err != nil {
-			return fmt.Errorf("copy up to %d-%d: %w", v.From, upTo, err)
-		}
-		v.Rows += int64(len(rows))
-		v.figures.copiedRows(len(rows))
-	}
-	v.Copied = upTo
-	if lane == LaneBulk && v.Rate > 0 && len(rows) > 0 {
+	v.Rows += int64(got.Copied)
+	v.Copied = got.UpTo
+	if lane == LaneBulk && v.Rate > 0 && got.Copied > 0 {
 		v.reads += saveEvery / 8
-		return pause(ctx, time.Duration(len(rows))*time.Second/time.Duration(v.Rate))
+		return pause(ctx, time.Duration(got.Copied)*time.Second/time.Duration(v.Rate))
 	}
 	return nil
 }
@@ -364,14 +427,29 @@ func (v *mover) switchBucket(ctx context.Context, bucket int) error {
 
 func (v *mover) switchNow(ctx context.Context, bucket int) error {
 	started := v.clock.Now()
-	if err := v.do(ctx, v.from, LaneInteractive, 0, &fence{move: v.ID, to: v.To, bucket: bucket}); err != nil {
+	st := &fence{move: v.ID, to: v.To, bucket: bucket}
+	if err := v.lead(ctx, st); err != nil {
 		return fmt.Errorf("fence bucket %d: %w", bucket, err)
 	}
-	err := v.finish(ctx, bucket)
-	took := v.clock.Now().Sub(started)
+	err := v.finish(ctx, bucket, st.seq)
+	v.paused(started)
+	return err
+}
+
+// paused notes how long nobody served a bucket.
+func (v *mover) paused(since time.Time) {
+	took := max(0, v.clock.Now().Sub(since)) // by the clocks of two machines if the mover is another one
 	v.LongestPause = max(v.LongestPause, took)
 	v.figures.pauses.Observe(took.Seconds())
-	return err
+}
+
+// at returns when a row of the source's log was committed.
+func (v *mover) at(ctx context.Context, seq int64) (time.Time, error) {
+	list, err := v.from.store.sealed(ctx, seq-1, 1)
+	if err != nil || len(list) == 0 {
+		return v.clock.Now(), err
+	}
+	return list[0].at, nil
 }
 
 // inGroup returns errOpenGroup if a group with a player of the bucket has not ended. Asked of a fenced
@@ -414,15 +492,15 @@ const (
 // errTooSlow says that the rest of a fenced bucket could not be copied in time.
 var errTooSlow = errors.New("its rest could not be copied in time")
 
-// finish brings a fenced bucket to the other side: the rest of its rows, its share out of the source's
-// house accounts and into the destination's, and the directory.
-func (v *mover) finish(ctx context.Context, bucket int) error {
-	shares, err := v.rest(ctx, bucket)
+// finish brings a bucket that was fenced at a sequence to the other side: the rest of its rows, its share
+// out of the source's house accounts and into the destination's, and the directory.
+func (v *mover) finish(ctx context.Context, bucket int, fencedAt int64) error {
+	shares, err := v.rest(ctx, bucket, fencedAt)
 	if err != nil {
-		return errors.Join(err, v.do(ctx, v.from, LaneInteractive, 0, &unfence{move: v.ID, bucket: bucket}))
+		return errors.Join(err, v.lead(ctx, &unfence{move: v.ID, bucket: bucket}))
 	}
 	out := &moveOut{move: v.ID, to: v.To, bucket: bucket, shares: shares}
-	if err := v.do(ctx, v.from, LaneInteractive, 0, out); err != nil {
+	if err := v.lead(ctx, out); err != nil {
 		return fmt.Errorf("move bucket %d out of shard %d: %w", bucket, v.From, err)
 	}
 	if err := v.arrive(ctx, bucket, out.seq); err != nil {
@@ -435,59 +513,58 @@ func (v *mover) finish(ctx context.Context, bucket int) error {
 }
 
 // rest copies what the fenced bucket has beyond the copy, and returns its share.
-func (v *mover) rest(ctx context.Context, bucket int) ([]share, error) {
+func (v *mover) rest(ctx context.Context, bucket int, end int64) ([]share, error) {
 	limited, cancel := context.WithTimeout(ctx, v.fenced)
 	defer cancel()
-	shares, err := v.restUntil(limited, bucket)
+	shares, err := v.restUntil(limited, bucket, end)
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
 		err = fmt.Errorf("bucket %d, fenced for %s: %w: %w", bucket, v.fenced, errTooSlow, err)
 	}
 	return shares, err
 }
 
-func (v *mover) restUntil(ctx context.Context, bucket int) ([]share, error) {
+func (v *mover) restUntil(ctx context.Context, bucket int, end int64) ([]share, error) {
 	if err := v.inGroup(ctx, bucket); err != nil {
 		return nil, err
 	}
-	end := v.from.head.Load()
 	for v.Copied < end {
-		if err := v.copySome(ctx, LaneInteractive); err != nil {
+		if err := v.copySome(ctx, LaneInteractive, end); err != nil {
 			return nil, err
 		}
 	}
-	st := &readShares{bucket: bucket}
-	err := v.do(ctx, v.to, LaneInteractive, 0, st)
-	return st.shares, err
-}
-
-// readShares reads the bucket's shares in the order of the shard's log.
-type readShares struct {
-	bucket int
-	shares []share
-}
-
-func (s *readShares) apply(ctx context.Context, b *builder) (err error) {
-	s.shares, err = b.store.shares(ctx, s.bucket)
-	return err
+	got, err := v.moveOn(ctx, v.To, v.call(askShares, bucket))
+	if err != nil {
+		return nil, err
+	}
+	list := make([]share, len(got.Shares))
+	for i, p := range got.Shares {
+		list[i] = share{p.Address, p.Currency, p.Amount}
+	}
+	return list, nil
 }
 
 // arrive makes the destination serve a bucket that has left its source by the sequence there.
 func (v *mover) arrive(ctx context.Context, bucket int, seq int64) error {
-	in := &moveIn{move: v.ID, from: v.From, bucket: bucket, fromSeq: seq, atUS: v.from.lastUS.Load()}
-	if err := v.do(ctx, v.to, LaneInteractive, 0, in); err != nil {
+	call := v.call(askArrive, bucket)
+	call.Seq, call.AtUS = seq, v.from.lastUS.Load()
+	got, err := v.moveOn(ctx, v.To, call)
+	if err != nil {
 		return fmt.Errorf("move bucket %d into shard %d: %w", bucket, v.To, err)
 	}
-	v.to.cameBy(in.seq)
-	v.since[bucket].Store(in.seq)
-	return v.place(ctx, bucket)
+	return v.place(ctx, bucket, got.Seq)
 }
 
-// place tells the directory, and this process, where the bucket lives now.
-func (v *mover) place(ctx context.Context, bucket int) error {
-	if err := v.directory.moveBucket(ctx, bucket, v.From, v.To); err != nil {
+// place tells the directory, and every process, where the bucket lives now: since the given sequence.
+func (v *mover) place(ctx context.Context, bucket int, seq int64) error {
+	v.came(v.To, bucket, seq)
+	if err := v.directory.moveBucket(ctx, v.ID, bucket, v.From, v.To); err != nil {
 		return fmt.Errorf("place bucket %d: %w", bucket, err)
 	}
-	return v.refreshPlacement(ctx)
+	if err := v.refreshPlacement(ctx); err != nil {
+		return err
+	}
+	v.announce(ctx)
+	return nil
 }
 
 // abort gives the move up: buckets that nobody serves finish or go back, the others stay.
@@ -501,7 +578,7 @@ func (v *mover) abort(ctx context.Context) error {
 	}
 	fresh.Copied, fresh.Head, fresh.Rows = v.Copied, v.Move.Head, v.Rows
 	v.Move = fresh
-	here, err := v.look(ctx, v.from)
+	here, err := v.lookHere(ctx)
 	if err != nil {
 		return err
 	}
@@ -518,7 +595,7 @@ func (v *mover) abort(ctx context.Context) error {
 			}
 			v.Switched++
 		case bucketFenced:
-			if err := v.do(ctx, v.from, LaneInteractive, 0, &unfence{move: v.ID, bucket: bucket}); err != nil {
+			if err := v.lead(ctx, &unfence{move: v.ID, bucket: bucket}); err != nil {
 				return err
 			}
 		}

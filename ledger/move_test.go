@@ -12,7 +12,6 @@ import (
 
 	"matchday/errs"
 	"matchday/id"
-	"matchday/internal/clock"
 )
 
 // moved starts a move and waits until it is done.
@@ -368,44 +367,6 @@ func TestABucketWithAnOpenGroupStays(t *testing.T) {
 	w.sound()
 }
 
-// TestSharedShardsMoveNoBuckets asks a process that shares its shards, and a desk beside it; and it starts
-// such a process on books with an unfinished move.
-func TestSharedShardsMoveNoBuckets(t *testing.T) {
-	t.Parallel()
-	ctx := context.Background()
-	c := Config{Dir: t.TempDir(), Shards: 2}
-	m := startMember(t, c)
-	wantSpread(t, 2, m)
-	r := MoveRequest{Buckets: []int{7}, From: 0, To: 1, By: "test"}
-	if _, err := m.StartMove(ctx, r); !errs.Is(err, errs.CodeConflict) {
-		t.Errorf("the process: got %v, want a conflict", err)
-	}
-	desk, err := OpenMoveDesk(ctx, c, clock.System{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = desk.Close() }()
-	if _, err := desk.Start(ctx, r); !errs.Is(err, errs.CodeConflict) {
-		t.Errorf("the desk: got %v, want a conflict", err)
-	}
-	if err := m.stop(); err != nil {
-		t.Fatal(err)
-	}
-	begun, err := desk.Start(ctx, r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.InternalListen = "127.0.0.1:0"
-	if s, err := Open(ctx, c, quiet(clock.System{})); !errs.Is(err, errs.CodeConflict) {
-		_ = s.Close()
-		t.Errorf("shared with an open move: got %v, want a conflict", err)
-	}
-	w := &world{t: t, config: Config{Dir: c.Dir, Shards: 2}, clock: clock.NewManual(time.Now())}
-	w.open() // alone: it does what the desk was asked for
-	w.until(begun.ID, MoveDone)
-	w.sound()
-}
-
 // TestABucketGoesRound moves a player over three shards and back to each, where older rows of theirs are.
 func TestABucketGoesRound(t *testing.T) {
 	t.Parallel()
@@ -499,7 +460,7 @@ func TestCopyRowsLooksNoFurtherThanItMust(t *testing.T) {
 		{58, 5, map[int]int64{one: 0}, 1, head},
 		{head, 5, map[int]int64{one: 0}, 0, head},
 	} {
-		rows, upTo, err := w.shards[0].store.copyRows(t.Context(), 0, tt.after, tt.limit, tt.wanted)
+		rows, upTo, err := w.shards[0].store.copyRows(t.Context(), 0, tt.after, head, tt.limit, tt.wanted)
 		if err != nil || len(rows) != tt.rows || upTo != tt.upTo {
 			t.Errorf("after %d, at most %d of %v: %d rows up to %d, %v, want %d up to %d",
 				tt.after, tt.limit, tt.wanted, len(rows), upTo, err, tt.rows, tt.upTo)

@@ -370,7 +370,7 @@ func wantDirectoryWorks(t *testing.T, on *mysqldb.Cluster) {
 	move := &Move{ID: "m", From: 0, To: 1, Buckets: []int{4}, Step: "planned", By: "test", CreatedAt: start, UpdatedAt: start}
 	_, claimed := d.claim(ctx, 0, "", "a")
 	for what, step := range map[string]func() error{
-		"fill": func() error { return d.fill(ctx, evenLayout(2), 2) }, "move a bucket": func() error { return d.moveBucket(ctx, 0, 0, 1) },
+		"fill": func() error { return d.fill(ctx, evenLayout(2), 2) }, "move a bucket": func() error { return d.moveBucket(ctx, "", 0, 0, 1) },
 		"note an epoch": func() error { return d.note(ctx, map[int]mark{0: {epoch: 2}}) }, "claim": func() error { return claimed },
 		"note a replica": func() error { return d.setReplica(ctx, "n", true, []int{0}) },
 		"move":           func() error { return errors.Join(d.addMove(ctx, move), d.saveMove(ctx, move)) },

@@ -39,7 +39,7 @@ var operations = map[string]operation{
 		return &barrierAnswer{Done: true}, s.barrierHere(ctx, shard)
 	},
 	opLimits: limitsForPeer, opMetadata: metadataForPeer, opDryRun: dryRunForPeer, opGroup: groupForPeer,
-	opStatus: statusForPeer,
+	opStatus: statusForPeer, opMove: moveForPeer, opPlaced: placedForPeer,
 }
 
 // commitHere commits what another process sent, if the shard is written here.
@@ -53,10 +53,7 @@ func (s *Service) commitHere(ctx context.Context, shard int, call commitCall) (*
 	var origin []int
 	for i := range call.Transfers {
 		t := &call.Transfers[i]
-		e, err := prepare(t)
-		if err == nil && s.ShardOf(t.Player) != shard {
-			err = errs.Wrap(errNotHere, errs.CodeUnavailable, "the player's bucket is not on shard %d", shard)
-		}
+		e, err := prepare(t) // whether the player's bucket is on the shard its writer knows best
 		if err != nil {
 			results[i].Err = err
 			continue

@@ -14,7 +14,9 @@ import (
 // zero and no currency. The balance of a house account is the sum over the shards, each as last
 // committed, and has no position: a house has one account per shard.
 func (s *Service) Balance(ctx context.Context, a Address) (Balance, error) {
-	return s.reads.balance(a, func(_ int, r readerStore) (balanceRow, error) { return r.balance(ctx, a) })
+	return atHome(ctx, s, a.Player(), func() (Balance, error) {
+		return s.reads.balance(a, func(_ int, r readerStore) (balanceRow, error) { return r.balance(ctx, a) })
+	})
 }
 
 // BalanceFrom returns the balance of an account from a replica of its shard that shows at least the
@@ -23,6 +25,9 @@ func (s *Service) Balance(ctx context.Context, a Address) (Balance, error) {
 // call may be older than that of the first. A shard without replicas is read as [Service.Balance]
 // reads it.
 func (s *Service) BalanceFrom(ctx context.Context, a Address, at stream.Position) (Balance, error) {
+	if err := s.knowHome(ctx, a.Player(), at); err != nil {
+		return Balance{}, err
+	}
 	return s.reads.balance(a, func(n int, _ readerStore) (row balanceRow, err error) {
 		one := s.shards[n]
 		need, err := s.needOf(ctx, one, at)
@@ -39,7 +44,9 @@ func (s *Service) BalanceFrom(ctx context.Context, a Address, at stream.Position
 
 // BalanceAt returns the balance as it was after the last commit at or before the time.
 func (s *Service) BalanceAt(ctx context.Context, a Address, at time.Time) (Balance, error) {
-	return s.reads.balance(a, func(_ int, r readerStore) (balanceRow, error) { return r.balanceAt(ctx, a, at) })
+	return atHome(ctx, s, a.Player(), func() (Balance, error) {
+		return s.reads.balance(a, func(_ int, r readerStore) (balanceRow, error) { return r.balanceAt(ctx, a, at) })
+	})
 }
 
 // shardReaders is the reading side of all shards.

@@ -122,7 +122,7 @@ func TestAChangeOfPlacementEndsTheWait(t *testing.T) {
 		})
 	}()
 	<-asked
-	if err := w.directory.moveBucket(context.Background(), bucketOf(p), 0, 1); err != nil {
+	if err := w.directory.moveBucket(context.Background(), "", bucketOf(p), 0, 1); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.refreshPlacement(context.Background()); err != nil {

@@ -223,9 +223,6 @@ func (s *Service) open(ctx context.Context, d Deps, m *metrics) error {
 		return fmt.Errorf("register ledger metrics: %w", err)
 	}
 	if s.config.isShared() {
-		if err := s.directory.refuseMoves(ctx); err != nil {
-			return err
-		}
 		return s.join(ctx, d)
 	}
 	return s.takeAll(ctx)
@@ -354,6 +351,7 @@ func (s *Service) takeOver(ctx context.Context, one *shard) error {
 func (s *shard) adopt(state shardState, owned []bucketRow) {
 	s.builder.state = state
 	s.answered()
+	s.builder.tenure++
 	s.builder.cache.clear()
 	s.builder.buckets.load(owned)
 	s.unsure, s.pending, s.ailing, s.checked = false, false, false, 0

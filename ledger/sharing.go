@@ -70,12 +70,14 @@ func (s *Service) runShared(ctx context.Context) error {
 		defer context.AfterFunc(failed, cancel)()
 		return s.keeper.run(own)
 	})
-	g.Go(func() error {
-		own, cancel := context.WithCancel(ctx)
-		defer cancel()
-		defer context.AfterFunc(failed, cancel)()
-		return s.sweepGroups(own)
-	})
+	for _, work := range []func(context.Context) error{s.sweepGroups, s.runMoves} {
+		g.Go(func() error {
+			own, cancel := context.WithCancel(ctx)
+			defer cancel()
+			defer context.AfterFunc(failed, cancel)()
+			return work(own)
+		})
+	}
 	return g.Wait()
 }
 

@@ -57,10 +57,13 @@ func (c *cuttable) read(ctx context.Context, q string, args []any, scan func(*sq
 
 // beMember runs a ledger that shares the folder until its input ends. A line "cut" puts the directory
 // out of its reach, "heal" back.
-func beMember(t *testing.T, dir string) {
-	s, err := Open(context.Background(), faultConfig(dir), quiet(clock.System{}))
+func beMember(t *testing.T, c Config, hooks ...func(*Service)) {
+	s, err := Open(context.Background(), c, quiet(clock.System{}))
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, hook := range hooks {
+		hook(s)
 	}
 	db := &cuttable{directoryDB: s.directory.db}
 	s.directory.db = db
@@ -93,8 +96,14 @@ type child struct {
 
 func startChild(t *testing.T, dir string) *child {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestSharedShardsSurviveFaults$", "-test.count=1")
-	cmd.Env = append(os.Environ(), memberDir+"="+dir)
+	return runChild(t, "TestSharedShardsSurviveFaults", memberDir+"="+dir)
+}
+
+// runChild runs a test of this binary as a member.
+func runChild(t *testing.T, test string, env ...string) *child {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$", "-test.count=1")
+	cmd.Env = append(os.Environ(), env...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -259,7 +268,7 @@ func (c *clients) end(t *testing.T) {
 // are to see no more than a pause: no deposit lost, none made twice, and the books sound.
 func TestSharedShardsSurviveFaults(t *testing.T) {
 	if dir := os.Getenv(memberDir); dir != "" {
-		beMember(t, dir)
+		beMember(t, faultConfig(dir))
 		return
 	}
 	if testing.Short() {

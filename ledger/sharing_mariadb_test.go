@@ -45,7 +45,7 @@ func TestProcessesShareShardsOnACluster(t *testing.T) {
 			t.Errorf("player %s: %+v, %v, want 10", p, b, err)
 		}
 	}
-	if err := second.directory.moveBucket(ctx, 1, 0, 3); err != nil {
+	if err := second.directory.moveBucket(ctx, "", 1, 0, 3); err != nil {
 		t.Errorf("a bucket moves in the cluster's directory: %v", err)
 	}
 	if err := second.refreshPlacement(ctx); err != nil || second.place.current.Load().shards[1] != 3 {

@@ -31,11 +31,13 @@ func (s *Service) Statement(ctx context.Context, a Address, q StatementQuery) ([
 	if err != nil {
 		return nil, err
 	}
-	one, err := s.home(player)
-	if err != nil {
-		return nil, err
-	}
-	return one.statement(ctx, one.store, a, q)
+	return atHome(ctx, s, player, func() ([]StatementLine, error) {
+		one, err := s.home(player)
+		if err != nil {
+			return nil, err
+		}
+		return one.statement(ctx, one.store, a, q)
+	})
 }
 
 // StatementFrom returns the lines of a player account as a replica shows them, under the rules of
@@ -43,6 +45,9 @@ func (s *Service) Statement(ctx context.Context, a Address, q StatementQuery) ([
 func (s *Service) StatementFrom(ctx context.Context, a Address, q StatementQuery, at stream.Position) ([]StatementLine, error) {
 	player, err := q.check(a)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.knowHome(ctx, player, at); err != nil {
 		return nil, err
 	}
 	one, err := s.home(player)

@@ -92,6 +92,10 @@ type readerStore interface {
 	metadata(ctx context.Context, a Address) (map[string]string, error)
 	// bucketRecords hands over the records of a bucket's players up to a sequence, copies included.
 	bucketRecords(ctx context.Context, shard, bucket int, upTo int64, fn func([]stream.Record) error) error
+	// serves reports whether the bucket's players are served on this shard, or will be again.
+	serves(ctx context.Context, bucket int) (bool, error)
+	// bucketRows returns every bucket the shard has, had or is getting.
+	bucketRows(ctx context.Context) ([]bucketRow, error)
 	// openGroups returns the groups that began on this shard and have not ended, oldest first.
 	openGroups(ctx context.Context, limit int) ([]openGroup, error)
 	// answered returns the transfer stored under the key; false if there is none.

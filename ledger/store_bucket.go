@@ -13,6 +13,11 @@ func (l lookups) buckets(ctx context.Context) ([]bucketRow, error) {
 	return bucketsOn(ctx, l.on)
 }
 
+// bucketRows implements readerStore.
+func (r tableReads) bucketRows(ctx context.Context) ([]bucketRow, error) {
+	return bucketsOn(ctx, r.on)
+}
+
 func bucketsOn(ctx context.Context, on querier) ([]bucketRow, error) {
 	const q = `
 		SELECT bucket, state, COALESCE(peer, -1), move_id, seq
@@ -54,12 +59,12 @@ const copyScan = 20_000
 // rows of those that are follow by their sequences. It looks no further than it has to: where most are
 // wanted, the rest of a long page would cost more than the rows, and a copy that is behind would fall
 // behind for ever.
-func (r tableReads) copyRows(ctx context.Context, shard int, after int64, limit int, wanted map[int]int64) ([]copiedRow, int64, error) {
+func (r tableReads) copyRows(ctx context.Context, shard int, after, end int64, limit int, wanted map[int]int64) ([]copiedRow, int64, error) {
 	var seqs []int64
 	upTo := after
 	for looked, page := 0, 2*limit; looked < copyScan && len(seqs) < limit; page *= 2 {
 		page = min(page, copyScan-looked)
-		read, err := r.wantedSeqs(ctx, &upTo, page, limit, wanted, &seqs)
+		read, err := r.wantedSeqs(ctx, &upTo, end, page, limit, wanted, &seqs)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -76,17 +81,17 @@ func (r tableReads) copyRows(ctx context.Context, shard int, after int64, limit 
 	return out, upTo, err
 }
 
-// wantedSeqs adds the sequences of wanted players in the next page of the log, until there are limit of
-// them, and moves upTo as far as it looked. It returns how many rows the page had.
-func (r tableReads) wantedSeqs(ctx context.Context, upTo *int64, page, limit int, wanted map[int]int64, into *[]int64) (int, error) {
+// wantedSeqs adds the sequences of wanted players in the next page of the log up to end, until there are
+// limit of them, and moves upTo as far as it looked. It returns how many rows the page had.
+func (r tableReads) wantedSeqs(ctx context.Context, upTo *int64, end int64, page, limit int, wanted map[int]int64, into *[]int64) (int, error) {
 	const q = `
 		SELECT seq, player
 		FROM transfer
-		WHERE seq > ?
+		WHERE seq > ? AND seq <= ?
 		ORDER BY seq
 		LIMIT ?`
 	read := 0
-	err := eachRow(r.on.QueryContext(ctx, q, *upTo, page))(func(rows *sql.Rows) error {
+	err := eachRow(r.on.QueryContext(ctx, q, *upTo, end, page))(func(rows *sql.Rows) error {
 		read++
 		if len(*into) == limit {
 			return nil

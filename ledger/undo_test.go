@@ -63,15 +63,11 @@ func TestOneBrokenStepFailsAlone(t *testing.T) {
 	}
 	w.must(stake("last", p, 10))
 
-	v := &mover{Move: Move{ID: w.ids.New("mov"), Buckets: []int{bucketOf(p)}, From: 0, To: 1}}
-	at := func() *mover { // the shards of the process that runs now
-		v.Service, v.from, v.to, v.log = w.Service, w.shards[0], w.shards[1], w.log
-		return v
-	}
-	if err := at().resume(ctx); err != nil {
+	v := newMover(w.Service, Move{ID: w.ids.New("mov"), Buckets: []int{bucketOf(p)}, From: 0, To: 1})
+	if err := v.resume(ctx); err != nil {
 		t.Fatal(err)
 	}
-	rows, upTo, err := v.from.store.copyRows(ctx, 0, v.Copied, copyRowsAtOnce, v.wanted)
+	rows, upTo, err := v.from.store.copyRows(ctx, 0, v.Copied, v.from.head.Load(), copyRowsAtOnce, v.wanted)
 	if err != nil || len(rows) < 9 {
 		t.Fatalf("%d rows to copy, %v", len(rows), err)
 	}
@@ -89,7 +85,7 @@ func TestOneBrokenStepFailsAlone(t *testing.T) {
 	w.inOneBatch(1, neighbour, wrong)
 	refused("a copied row with another balance", wrong)
 	last.lines[0].balance--
-	if now := at().to.builder.buckets.rows[bucketOf(p)]; now.state != bucketCopying || now.seq >= upTo {
+	if now := w.shards[1].builder.buckets.rows[bucketOf(p)]; now.state != bucketCopying || now.seq >= upTo {
 		t.Errorf("the bucket is %+v after a copy that failed", now)
 	}
 
@@ -99,8 +95,11 @@ func TestOneBrokenStepFailsAlone(t *testing.T) {
 	if right.err != nil || again.err != nil {
 		t.Fatalf("the right copy: %v, %v", right.err, again.err)
 	}
-	v.Copied = upTo
-	w.crookedShares(at(), p, func(j *job) { refused("shares that are not zero together", j) })
+	v = newMover(w.Service, v.Move) // of the process that runs now
+	if err := v.resume(ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.crookedShares(v, p, func(j *job) { refused("shares that are not zero together", j) })
 	w.wantBalance(PlayerCash(p, nj), 740, 50)
 	if l, err := w.Limits(ctx, PlayerCash(p, nj)); err != nil || l.Version != 1 || *l.MinMinor != least {
 		t.Errorf("limits after the move: %+v, %v", l, err)
@@ -119,20 +118,23 @@ func (w *world) crookedShares(v *mover, p id.Player, refused func(*job)) {
 			w.t.Fatal(err)
 		}
 	}
-	try(v.do(ctx, v.from, LaneInteractive, 0, &fence{move: v.ID, to: v.To, bucket: bucket}))
-	for v.Copied < v.from.head.Load() {
-		try(v.copySome(ctx, LaneInteractive))
+	at := &fence{move: v.ID, to: v.To, bucket: bucket}
+	try(v.lead(ctx, at))
+	for v.Copied < at.seq {
+		try(v.copySome(ctx, LaneInteractive, at.seq))
 	}
 	sums := &readShares{bucket: bucket}
-	try(v.do(ctx, v.to, LaneInteractive, 0, sums))
+	try(w.shards[v.To].do(ctx, LaneInteractive, 0, sums))
 	sums.shares[0].amount++
 	crooked := &job{step: &moveOut{move: v.ID, to: v.To, bucket: bucket, shares: sums.shares}, done: make(chan struct{})}
 	w.inOneBatch(v.From, w.another(p), crooked)
 	refused(crooked)
 	sums.shares[0].amount--
-	v.Service, v.from, v.to = w.Service, w.shards[v.From], w.shards[v.To]
+	v = newMover(w.Service, v.Move)
+	_, err := v.lookHere(ctx)
+	try(err)
 	out := &moveOut{move: v.ID, to: v.To, bucket: bucket, shares: sums.shares}
-	try(v.do(ctx, v.from, LaneInteractive, 0, out))
+	try(v.lead(ctx, out))
 	try(v.arrive(ctx, bucket, out.seq))
 }
 

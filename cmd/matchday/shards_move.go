@@ -37,9 +37,9 @@ func moveCommand() *cobra.Command {
 		Use:   "move BUCKETS",
 		Short: "Begin to move buckets of players to another shard",
 		Long: "Asks, in the directory, for a move of buckets such as 0-99,120 from the shard where they live. The\n" +
-			"process that writes the shards begins within two seconds and goes on after a restart; `shards moves`\n" +
+			"process that writes that shard begins within two seconds and goes on after a restart; `shards moves`\n" +
 			"shows how far it is. Players bet and are paid meanwhile; when a bucket changes sides, at the end, its\n" +
-			"players wait for less than a second. Where several processes share the shards, a move is refused.",
+			"players wait for less than a second as a rule.",
 		Example: "  matchday shards move 0-99 --from 0 --to 2\n  matchday shards move 7,19 --from 1 --to 0 --rate 5000",
 		Args:    oneArg("the buckets to move, such as 0-99"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -38,10 +38,50 @@ func bucketsMoved(ctx context.Context, s *stage) error {
 		return err
 	}
 	s.send(second.addr)
+	return s.awaitMove(ctx, second)
+}
+
+// ownedBucketsMoved moves half of the buckets of a shard that one of two processes writes to the other's
+// shard, and kills the first when some have changed sides: the other takes the shard over, and the move.
+func ownedBucketsMoved(ctx context.Context, s *stage) error {
+	list, err := s.beginShared(ctx)
+	if err != nil {
+		return err
+	}
+	from, err := s.shardOf(ctx, list[0])
+	if err != nil {
+		return err
+	}
+	of, err := s.bucketsOf(ctx, from)
+	if err != nil {
+		return err
+	}
+	request := ledger.MoveRequest{Buckets: of[:len(of)/2], From: from, To: 1 - from, By: "faults"}
+	if err := callMoves(ctx, list[1].addr, http.MethodPost, request, nil); err != nil {
+		return err
+	}
+	err = s.await(ctx, "buckets to change sides", func() bool {
+		var moves []ledger.Move
+		err := callMoves(ctx, list[1].addr, http.MethodGet, nil, &moves)
+		return err == nil && len(moves) == 1 && moves[0].Switched > 0
+	})
+	if err != nil {
+		return err
+	}
+	if err := list[0].kill(); err != nil {
+		return err
+	}
+	s.strike()
+	s.send(list[1].addr)
+	return s.awaitMove(ctx, list[1])
+}
+
+// awaitMove waits until the only move is done, as a writer tells, and notes what it was.
+func (s *stage) awaitMove(ctx context.Context, p *process) error {
 	var moves []ledger.Move
 	var failed error
-	err = s.await(ctx, "the move to end", func() bool {
-		failed = callMoves(ctx, second.addr, http.MethodGet, nil, &moves)
+	err := s.await(ctx, "the move to end", func() bool {
+		failed = callMoves(ctx, p.addr, http.MethodGet, nil, &moves)
 		return failed == nil && len(moves) == 1 && moves[0].Step == ledger.MoveDone
 	})
 	if err != nil {
@@ -74,6 +114,23 @@ func callMoves(ctx context.Context, addr, method string, in, out any) error {
 		return nil
 	}
 	return json.NewDecoder(response.Body).Decode(out)
+}
+
+// shardOf returns a shard that the process writes, by the directory.
+func (s *stage) shardOf(ctx context.Context, p *process) (int, error) {
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.books, "directory.db")+"?mode=ro&_pragma=busy_timeout(1000)")
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close() //nolint:errcheck // read only
+	const q = `
+		SELECT MIN(s.shard)
+		FROM shard s
+		JOIN process p ON p.process = s.owner
+		WHERE p.pid = ?`
+	var n int
+	err = db.QueryRowContext(ctx, q, p.cmd.Process.Pid).Scan(&n)
+	return n, err
 }
 
 // bucketsOf returns the buckets of a shard, by the directory.
