@@ -180,7 +180,7 @@ func statementOf(lines []ledger.StatementLine, limit int, c money.Currency, keyO
 	out := List[StatementLine]{Items: make([]StatementLine, 0, min(len(lines), limit))}
 	if len(lines) > limit {
 		lines = lines[:limit]
-		out.Next = strconv.FormatInt(lines[limit-1].Position.Seq, 10)
+		out.Next = lines[limit-1].Position.String()
 	}
 	for _, l := range lines {
 		line := StatementLine{Position: l.Position.String(), Kind: l.Kind.String(), At: l.At, Amount: minor(l.AmountMinor, c),
@@ -193,7 +193,20 @@ func statementOf(lines []ledger.StatementLine, limit int, c money.Currency, keyO
 	return out
 }
 
-// seqCursor reads the cursor of statementOf.
+// positionCursor reads the cursor of a list that goes on at a position of the ledger, such as statementOf.
+func (c *call) positionCursor() (stream.Position, error) {
+	text := c.query.Get("cursor")
+	if text == "" {
+		return stream.Position{}, nil
+	}
+	p, err := stream.ParsePosition(text)
+	if err != nil || p.Seq < 1 {
+		return p, invalidField("query.cursor", "is not a cursor of this list")
+	}
+	return p, nil
+}
+
+// seqCursor reads the cursor of a list that goes on at a number.
 func (c *call) seqCursor() (int64, error) {
 	text := c.query.Get("cursor")
 	if text == "" {
@@ -224,14 +237,14 @@ func (c *call) statementQuery() (ledger.StatementQuery, int, error) {
 		}
 	}
 	limit, limitErr := c.limit()
-	before, cursorErr := c.seqCursor()
+	before, cursorErr := c.positionCursor()
 	from, fromErr := c.queryTime("from")
 	to, toErr := c.queryTime("to")
 	err := errors.Join(limitErr, cursorErr, fromErr, toErr, kindsErr)
 	if err == nil && !from.IsZero() && !to.IsZero() && !from.Before(to) {
 		err = invalidField("query.to", "is not after from")
 	}
-	return ledger.StatementQuery{BeforeSeq: before, From: from, To: to, Kinds: kinds, Limit: limit + 1}, limit, err
+	return ledger.StatementQuery{Before: before, From: from, To: to, Kinds: kinds, Limit: limit + 1}, limit, err
 }
 
 // listOf turns a page of a room into a page of the API.

@@ -107,7 +107,7 @@ func (a *API) holds(ctx context.Context, c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	after, err := c.seqCursor()
+	after, err := c.positionCursor()
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +125,7 @@ func (a *API) holds(ctx context.Context, c *call) (any, error) {
 	next := ""
 	if len(list) > limit {
 		list = list[:limit]
-		next = strconv.FormatInt(list[limit-1].Position.Seq, 10)
+		next = list[limit-1].Position.String()
 	}
 	return listOf(list, next, func(h ledger.OpenHold) HoldLine {
 		return HoldLine{Key: c.ownKey(h.Key), Position: h.Position.String(), Amount: minor(h.AmountMinor, h.Currency), To: string(h.Counter), At: h.At, ExpiresAt: h.ExpiresAt}

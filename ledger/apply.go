@@ -565,7 +565,7 @@ const maxExpiredAtOnce = 100
 
 // expireOf ends the account's holds that have run out.
 func (b *builder) expireOf(ctx context.Context, a *account) error {
-	list, err := b.store.expired(ctx, a.id, b.out.at, maxExpiredAtOnce)
+	list, err := b.store.expired(ctx, a.id, holdMark{}, b.out.at, maxExpiredAtOnce)
 	if err != nil {
 		return err
 	}

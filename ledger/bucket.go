@@ -40,14 +40,15 @@ type bucketRow struct {
 
 // bucketStates are the buckets of one shard as its writer knows them, the batch being built included.
 type bucketStates struct {
-	rows map[int]bucketRow
-	bits [buckets / 64]uint64 // which are live
-	undo []bucketRow          // what the batch being built replaced; state 0: there was none
+	rows  map[int]bucketRow
+	bits  [buckets / 64]uint64 // which are live
+	lived int                  // how often one came to be live
+	undo  []bucketRow          // what the batch being built replaced; state 0: there was none
 }
 
 // load replaces everything by the rows.
 func (s *bucketStates) load(list []bucketRow) {
-	*s = bucketStates{rows: make(map[int]bucketRow, len(list))}
+	*s = bucketStates{rows: make(map[int]bucketRow, len(list)), lived: s.lived + 1}
 	for _, r := range list {
 		s.put(r)
 	}
@@ -64,6 +65,7 @@ func (s *bucketStates) put(r bucketRow) {
 		return
 	case bucketLive:
 		s.bits[r.bucket/64] |= 1 << (r.bucket % 64)
+		s.lived++
 	}
 	s.rows[r.bucket] = r
 }

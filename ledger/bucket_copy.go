@@ -322,7 +322,7 @@ func (b *builder) copyHold(ctx context.Context, r *row, c *copiedRow) error {
 		return nil
 	}
 	h, err := b.findHold(ctx, c.holdKey)
-	if err == nil && h.player != c.player {
+	if _, none := asAnswer(err); none || err == nil && h.player != c.player { // the key is another player's here
 		h, err = b.findHold(ctx, originKey(c.holdOrigin))
 	}
 	if err != nil {

@@ -27,24 +27,28 @@ type OpenHold struct {
 const MaxOpenHolds = 500
 
 // OpenHolds returns the open holds of a player account, oldest first: at most limit of those made
-// after a sequence of its shard. One that has run out is listed until it is ended, which takes about a
+// after a position, zero for the first. One that has run out is listed until it is ended, which takes about a
 // second, or happens when somebody needs the money.
 //
 // Errors: invalid for a house account, which has no holds, and for a limit out of range.
-func (s *Service) OpenHolds(ctx context.Context, a Address, after int64, limit int) ([]OpenHold, error) {
+func (s *Service) OpenHolds(ctx context.Context, a Address, after stream.Position, limit int) ([]OpenHold, error) {
 	parts, ok := parseAddress(string(a))
 	if !ok || parts.player == "" {
 		return nil, errs.New(errs.CodeInvalid, "%.40q is not the address of a player account", string(a))
 	}
-	if limit < 1 || limit > MaxOpenHolds || after < 0 {
-		return nil, errs.New(errs.CodeInvalid, "a page has 1 to %d holds after a sequence", MaxOpenHolds)
+	if limit < 1 || limit > MaxOpenHolds || after.Seq < 0 {
+		return nil, errs.New(errs.CodeInvalid, "a page has 1 to %d holds after a position", MaxOpenHolds)
 	}
 	return atHome(ctx, s, parts.player, func() ([]OpenHold, error) {
 		one, err := s.home(parts.player)
 		if err != nil {
 			return nil, err
 		}
-		list, err := one.store.openHolds(ctx, a, after, limit)
+		seq, err := s.cursorOn(ctx, parts.player, one, after)
+		if err != nil {
+			return nil, err
+		}
+		list, err := one.store.openHolds(ctx, a, seq, limit)
 		for i := range list {
 			list[i].Position.Shard = one.number
 		}

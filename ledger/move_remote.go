@@ -169,6 +169,9 @@ func (s *Service) copyHere(ctx context.Context, one *shard, call *moveCall) (*mo
 	if err != nil {
 		return nil, err
 	}
+	if err := s.ownKeys(ctx, rows); err != nil {
+		return nil, err
+	}
 	if len(rows) > 0 {
 		st := &copyIn{move: call.Move, from: call.From, upTo: upTo, rows: rows}
 		if err := one.do(ctx, call.Lane, len(rows), st); err != nil {
@@ -177,6 +180,35 @@ func (s *Service) copyHere(ctx context.Context, one *shard, call *moveCall) (*mo
 		s.figures.copiedRows(len(rows))
 	}
 	return &moveAnswer{UpTo: upTo, Copied: len(rows)}, nil
+}
+
+// ownKeys gives rows their own keys back that have second ones on the source, because another player had
+// theirs there. By its own key a row is known on shards where it is already; there it may be free, too.
+func (s *Service) ownKeys(ctx context.Context, rows []copiedRow) error {
+	own := func(key *string, at origin) error {
+		if *key != originKey(at) {
+			return nil
+		}
+		from, err := s.shard(at.shard)
+		if err != nil {
+			return err
+		}
+		row, err := from.store.rowAt(ctx, at.shard, at.seq)
+		if err == nil && row.key != "" {
+			*key = row.key
+		}
+		return err
+	}
+	for i := range rows {
+		c := &rows[i]
+		if err := own(&c.key, c.origin); err != nil {
+			return err
+		}
+		if err := own(&c.holdKey, c.holdOrigin); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // came notes where a bucket came: replicas that have not got so far do not have its rows.

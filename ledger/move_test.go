@@ -295,6 +295,32 @@ func TestAKeyThatTwoPlayersUsed(t *testing.T) {
 	w.sound()
 }
 
+// TestASecondKeyIsNoSecondTransfer takes a player round three shards on each of which somebody has one of the
+// player's keys, holds included.
+func TestASecondKeyIsNoSecondTransfer(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.Shards = 3; c.SweepEvery = time.Hour })
+	players := playersOn(t, w.Service, 3)
+	p := players[0]
+	w.must(deposit("a", p, 100))
+	w.must(deposit("b", p, 10))
+	w.must(hold("held", p, 40, start.Add(time.Hour)))
+	w.must(deposit("a", players[1], 1))
+	w.must(deposit("b", players[2], 1))
+	w.must(deposit("held", players[1], 1))
+	for _, to := range []int{1, 2, 1, 0, 2, 0, 1, 2} {
+		w.moved(w.ShardOf(p), to, bucketOf(p))
+	}
+	if r := w.must(deposit("a", p, 100)); !r.Replayed {
+		t.Error("a key that is free here is unknown")
+	}
+	w.wantCode(deposit("b", p, 10), errs.CodeConflict)
+	w.must(end("release", KindRelease, p, "held", 0))
+	w.moved(2, 1, bucketOf(p))
+	w.wantBalance(PlayerCash(p, nj), 110, 0)
+	w.sound()
+}
+
 func TestExpiredHoldsEndOnceAcrossAMove(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(c *Config) { c.Shards = 2; c.SweepEvery = time.Millisecond })

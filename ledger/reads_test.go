@@ -76,11 +76,11 @@ func TestStatementIsNewestFirstAndPages(t *testing.T) {
 		l.Position.Shard != w.ShardOf("p1") || !l.At.Equal(start) {
 		t.Errorf("got %+v", l)
 	}
-	rest, err := w.Statement(ctx, cash, StatementQuery{BeforeSeq: got[2].Position.Seq})
+	rest, err := w.Statement(ctx, cash, StatementQuery{Before: got[2].Position})
 	if err != nil || len(rest) != 3 || rest[2].Key != "d0" || rest[2].BalanceMinor != 100 {
 		t.Errorf("got %v, %v", rest, err)
 	}
-	for _, bad := range []StatementQuery{{Limit: 501}, {Limit: -1}, {BeforeSeq: -1}, {From: start, To: start}, {Kinds: []Kind{0}},
+	for _, bad := range []StatementQuery{{Limit: 501}, {Limit: -1}, {Before: stream.Position{Seq: -1}}, {Before: stream.Position{Shard: 99, Seq: 1}}, {From: start, To: start}, {Kinds: []Kind{0}},
 		{Kinds: []Kind{200}}, {Kinds: make([]Kind, 33)}} {
 		if _, err := w.Statement(ctx, cash, bad); !errs.Is(err, errs.CodeInvalid) {
 			t.Errorf("%+v: got %v, want invalid", bad, err)
@@ -110,7 +110,7 @@ func TestAStatementsPagesStayPutWhileTheAccountMoves(t *testing.T) {
 		}
 		for _, l := range page {
 			keys = append(keys, l.Key)
-			q.BeforeSeq = l.Position.Seq
+			q.Before = l.Position
 		}
 		w.must(stake(fmt.Sprintf("later-%d", i), "p1", 1))
 	}

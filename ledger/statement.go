@@ -11,13 +11,16 @@ import (
 )
 
 // StatementQuery selects lines of a statement. A page says where the next one begins: pages of the
-// same selection have no line twice and miss none, however much is written meanwhile.
+// same selection have no line twice and miss none, however much is written meanwhile, and wherever the
+// account moves.
 type StatementQuery struct {
-	BeforeSeq int64     // lines before this sequence; 0 starts at the newest
-	From      time.Time // lines of this time, to the microsecond, or later; zero has no bound
-	To        time.Time // lines before this time; zero has no bound
-	Kinds     []Kind    // lines of these kinds, at most 32; none is all
-	Limit     int       // 1 to 500; 0 is 50
+	Before stream.Position // lines before this one of an earlier page; zero starts at the newest
+	From   time.Time       // lines of this time, to the microsecond, or later; zero has no bound
+	To     time.Time       // lines before this time; zero has no bound
+	Kinds  []Kind          // lines of these kinds, at most 32; none is all
+	Limit  int             // 1 to 500; 0 is 50
+
+	below int64 // Before on the shard that is read
 }
 
 const (
@@ -26,6 +29,9 @@ const (
 )
 
 // Statement returns the lines of a player account, newest first.
+//
+// Errors: invalid; conflict if the account has moved since the position Before in a way that leaves no trace
+// of it: ask again from the start.
 func (s *Service) Statement(ctx context.Context, a Address, q StatementQuery) ([]StatementLine, error) {
 	player, err := q.check(a)
 	if err != nil {
@@ -34,6 +40,9 @@ func (s *Service) Statement(ctx context.Context, a Address, q StatementQuery) ([
 	return atHome(ctx, s, player, func() ([]StatementLine, error) {
 		one, err := s.home(player)
 		if err != nil {
+			return nil, err
+		}
+		if q.below, err = s.cursorOn(ctx, player, one, q.Before); err != nil {
 			return nil, err
 		}
 		return one.statement(ctx, one.store, a, q)
@@ -52,6 +61,9 @@ func (s *Service) StatementFrom(ctx context.Context, a Address, q StatementQuery
 	}
 	one, err := s.home(player)
 	if err != nil {
+		return nil, err
+	}
+	if q.below, err = s.cursorOn(ctx, player, one, q.Before); err != nil {
 		return nil, err
 	}
 	need, err := s.needOf(ctx, one, at)
@@ -77,8 +89,8 @@ func (q *StatementQuery) check(a Address) (id.Player, error) {
 	if !ok || parts.player == "" {
 		return "", errs.New(errs.CodeInvalid, "%.40q is not the address of a player account", string(a))
 	}
-	if q.Limit < 0 || q.Limit > maxStatement || q.BeforeSeq < 0 {
-		return "", errs.New(errs.CodeInvalid, "a statement has 1 to %d lines before a sequence", maxStatement)
+	if q.Limit < 0 || q.Limit > maxStatement || q.Before.Seq < 0 {
+		return "", errs.New(errs.CodeInvalid, "a statement has 1 to %d lines before a position", maxStatement)
 	}
 	if !q.From.IsZero() && !q.To.IsZero() && !q.From.Before(q.To) {
 		return "", errs.New(errs.CodeInvalid, "a statement ends after it begins")
@@ -97,8 +109,8 @@ func (q *StatementQuery) check(a Address) (id.Player, error) {
 // bounded returns the query with its defaults filled in.
 func (q *StatementQuery) bounded() StatementQuery {
 	out := *q
-	if out.BeforeSeq == 0 {
-		out.BeforeSeq = math.MaxInt64
+	if out.below == 0 {
+		out.below = math.MaxInt64
 	}
 	out.Limit = orDefault(out.Limit, 50)
 	return out

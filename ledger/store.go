@@ -41,8 +41,9 @@ type writerStore interface {
 	limitsOf(ctx context.Context, accounts []int64) (map[int64]*limitsExtra, error)
 	// accountMetadata returns the newest metadata of an account, nil if it has none.
 	accountMetadata(ctx context.Context, account int64) (map[string]string, error)
-	// expired returns open holds that ran out by now, oldest first; account 0 is any account.
-	expired(ctx context.Context, account int64, now time.Time, limit int) ([]storedHold, error)
+	// expired returns open holds that ran out after the mark and by now, in that order; account 0 is any
+	// account.
+	expired(ctx context.Context, account int64, after holdMark, now time.Time, limit int) ([]storedHold, error)
 	// raiseEpoch changes the shard's epoch from one to a higher; errFenced if it is another by now.
 	raiseEpoch(ctx context.Context, from, to int64) error
 	// settled is state once every commit of this process has ended, also one of a connection that
@@ -92,6 +93,8 @@ type readerStore interface {
 	metadata(ctx context.Context, a Address) (map[string]string, error)
 	// bucketRecords hands over the records of a bucket's players up to a sequence, copies included.
 	bucketRecords(ctx context.Context, shard, bucket int, upTo int64, fn func([]stream.Record) error) error
+	// rowAt returns the transfer at a sequence; the zero value if there is none.
+	rowAt(ctx context.Context, shard int, seq int64) (placedRow, error)
 	// serves reports whether the bucket's players are served on this shard, or will be again.
 	serves(ctx context.Context, bucket int) (bool, error)
 	// bucketRows returns every bucket the shard has, had or is getting.

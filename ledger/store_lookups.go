@@ -165,18 +165,18 @@ func (l lookups) hold(ctx context.Context, key string) (storedHold, error) {
 }
 
 // expired implements writerStore.
-func (l lookups) expired(ctx context.Context, account int64, now time.Time, limit int) ([]storedHold, error) {
+func (l lookups) expired(ctx context.Context, account int64, after holdMark, now time.Time, limit int) ([]storedHold, error) {
 	const ofAny = holdColumns + `
-		WHERE h.state = 1 AND h.expires_us <= ?
-		ORDER BY h.expires_us
+		WHERE h.state = 1 AND h.expires_us <= ? AND h.expires_us >= ? AND (h.expires_us > ? OR h.seq > ?)
+		ORDER BY h.expires_us, h.seq
 		LIMIT ?`
 	const ofOne = holdColumns + `
-		WHERE h.state = 1 AND h.account_id = ? AND h.expires_us <= ?
-		ORDER BY h.expires_us
+		WHERE h.state = 1 AND h.account_id = ? AND h.expires_us <= ? AND h.expires_us >= ? AND (h.expires_us > ? OR h.seq > ?)
+		ORDER BY h.expires_us, h.seq
 		LIMIT ?`
-	q, args := ofAny, []any{now.UnixMicro(), limit}
+	q, args := ofAny, []any{now.UnixMicro(), after.us, after.us, after.seq, limit}
 	if account != 0 {
-		q, args = ofOne, []any{account, now.UnixMicro(), limit}
+		q, args = ofOne, append([]any{account}, args...)
 	}
 	var out []storedHold
 	err := l.query(ctx, q, args, func(rows *sql.Rows) error {

@@ -49,7 +49,7 @@ func (r tableReads) selected(ctx context.Context, a Address, q StatementQuery) (
 			AND (t.origin_at_us IS NULL AND p.seq > ? AND p.seq <= ? OR t.origin_at_us >= ? AND t.origin_at_us < ?)`
 	const ofKinds = `
 			AND t.kind IN %s`
-	span := statementSpan{below: q.BeforeSeq}
+	span := statementSpan{below: q.below}
 	if !q.From.IsZero() || !q.To.IsZero() {
 		fromUS, toUS := int64(math.MinInt64), int64(math.MaxInt64)
 		if !q.From.IsZero() {
@@ -61,7 +61,7 @@ func (r tableReads) selected(ctx context.Context, a Address, q StatementQuery) (
 		if span, err = r.span(ctx, bucketOf(a.Player()), fromUS, toUS); err != nil {
 			return "", nil, err
 		}
-		span.below = min(span.below, q.BeforeSeq)
+		span.below = min(span.below, q.below)
 		filter += during
 		args = append(args, span.first, span.last, fromUS, toUS)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -112,6 +111,7 @@ type shard struct {
 	pending bool // the batch of unknown outcome is still in the builder
 	ailing  bool // the database was waited for in vain: do not wait again until it is back
 	checked int  // batches still to build with every key looked up first
+	passed  passedHolds
 	pace    pace
 	steps   *stopwatch
 
@@ -502,21 +502,44 @@ func (s *shard) publish() {
 // maxSwept bounds how many holds one sweep ends.
 const maxSwept = 500
 
-// ranOut returns holds that ran out, of players served here. Those of buckets that were copied, or
-// left behind, end where their player lives; here they stay open, so it may have to look past them.
+// holdMark is a place in the order in which holds run out.
+type holdMark struct{ us, seq int64 }
+
+// passedHolds is how far a shard's open holds that ran out are all of players who live elsewhere. A bucket
+// that comes to be served here may change that.
+type passedHolds struct {
+	upTo  holdMark
+	lived int // of bucketStates, when it was noted
+}
+
+// ranOut returns holds that ran out, of players served here. Those of buckets that were copied, or left
+// behind, end where their player lives; here they stay open for good, so they are looked at once and passed
+// by from then on. What one sweep does not get to the next one does.
 func (s *shard) ranOut(ctx context.Context) ([]storedHold, error) {
-	const most = 64 * maxSwept
-	for limit := maxSwept; ; limit *= 4 {
-		list, err := s.store.expired(ctx, 0, s.clock.Now(), limit)
+	const pages = 64
+	now, p := s.clock.Now(), &s.passed
+	if lived := s.builder.buckets.lived; lived != p.lived || now.UnixMicro() < p.upTo.us {
+		*p = passedHolds{lived: lived}
+	}
+	for range pages {
+		list, err := s.store.expired(ctx, 0, p.upTo, now, maxSwept)
 		if err != nil {
 			return nil, err
 		}
-		read := len(list)
-		list = slices.DeleteFunc(list, func(h storedHold) bool { return !s.builder.buckets.live(bucketOf(h.player)) })
-		if len(list) > 0 || read < limit || limit >= most {
-			return list[:min(len(list), maxSwept)], nil
+		var out []storedHold
+		for _, h := range list {
+			switch {
+			case s.builder.buckets.live(bucketOf(h.player)):
+				out = append(out, h)
+			case len(out) == 0:
+				p.upTo = holdMark{h.expires.UnixMicro(), h.seq}
+			}
+		}
+		if len(out) > 0 || len(list) < maxSwept {
+			return out, nil
 		}
 	}
+	return nil, nil
 }
 
 // sweep ends holds that ran out and that nobody has asked about.

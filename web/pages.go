@@ -220,9 +220,9 @@ func (w *Web) account(rw http.ResponseWriter, r *http.Request, v visitor) {
 		DepositRange:  amountText(v.money(limits.MinDepositMinor)) + " to " + amountText(v.money(limits.MaxDepositMinor)),
 		WithdrawalMin: amountText(v.money(limits.MinWithdrawalMinor)),
 	}
-	before, _ := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64) // what is no number starts at the newest
+	before, _ := stream.ParsePosition(r.URL.Query().Get("before")) // what is none starts at the newest
 	lines, err := w.deps.Books.Statement(ctx, ledger.PlayerCash(v.Session.Player, v.Jurisdiction.Code),
-		ledger.StatementQuery{BeforeSeq: max(0, before), Limit: linesPerStatement})
+		ledger.StatementQuery{Before: before, Limit: linesPerStatement})
 	if err != nil && !errs.Is(err, errs.CodeNotFound) {
 		w.fail(rw, r, err)
 		return
@@ -234,7 +234,7 @@ func (w *Web) account(rw http.ResponseWriter, r *http.Request, v visitor) {
 		})
 	}
 	if len(lines) == linesPerStatement {
-		view.NextLine = strconv.FormatInt(lines[len(lines)-1].Position.Seq, 10)
+		view.NextLine = lines[len(lines)-1].Position.String()
 	}
 	paid, _, err := w.deps.Payments.List(ctx, v.Session.Player, v.Jurisdiction.Code, "", paymentsShown)
 	if err != nil {

@@ -38,7 +38,7 @@ func sameStatements(t *rapid.T, s *ledger.Service, until time.Time) {
 			}
 			got = append(got, page...)
 			if more = len(page) == q.Limit; more {
-				q.BeforeSeq = page[len(page)-1].Position.Seq
+				q.Before = page[len(page)-1].Position
 			}
 		}
 		if !slices.Equal(got, want) {
