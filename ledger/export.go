@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 
 	"github.com/go-json-experiment/json"
@@ -71,14 +70,21 @@ func exportBooks(ctx context.Context, w io.Writer, r shardReaders, o ExportOptio
 	}
 	from := make([]sealedBatch, len(shards))
 	to := make([]sealedBatch, len(shards))
+	cut, err := cutOf(ctx, stores, shards)
+	if err != nil {
+		return e.report, err
+	}
 	header := &exportHeader{
 		Format: exportFormat, Version: exportVersion, Shards: len(stores), Homes: homes[:], Chart: exportChart(),
+	}
+	if cut.moved {
+		header.Version, header.Moving = exportMoves, cut.moving
 	}
 	for i, n := range shards {
 		if from[i], err = beginning(ctx, stores[n], n, o.From[n]); err != nil {
 			return e.report, err
 		}
-		if to[i], err = stores[n].sealAt(ctx, math.MaxInt64); err != nil {
+		if to[i], err = stores[n].sealAt(ctx, cut.shards[i].head); err != nil {
 			return e.report, err
 		}
 		header.From = append(header.From, from[i].head(n))
@@ -89,6 +95,13 @@ func exportBooks(ctx context.Context, w io.Writer, r shardReaders, o ExportOptio
 	for i, n := range shards {
 		if err := e.shard(stores[n], n, from[i], to[i].last); err != nil {
 			return e.report, fmt.Errorf("export shard %d: %w", n, err)
+		}
+	}
+	if cut.moved && !cut.moving {
+		for i, n := range shards {
+			if err := e.buckets(n, &cut.shards[i]); err != nil {
+				return e.report, err
+			}
 		}
 	}
 	if err := e.line(&exportLine{Trailer: &exportTrailer{Lines: e.lines, Heads: e.report.Heads}}); err != nil {

@@ -17,6 +17,7 @@ import (
 const (
 	exportFormat  = "matchday ledger export"
 	exportVersion = 1
+	exportMoves   = 2 // the version of books whose buckets have moved
 )
 
 // exportLine is one line of an export: an object with exactly one of these members.
@@ -25,6 +26,7 @@ type exportLine struct {
 	Batch    *exportBatch    `json:"batch,omitempty"`
 	Account  *exportAccount  `json:"account,omitempty"`
 	Transfer *exportTransfer `json:"transfer,omitempty"`
+	Bucket   *exportBucket   `json:"bucket,omitempty"`
 	Trailer  *exportTrailer  `json:"trailer,omitempty"`
 }
 
@@ -37,6 +39,7 @@ type exportHeader struct {
 	Homes   []uint16     `json:"homes"` // the shard of each bucket of players when the file was begun
 	From    []ExportHead `json:"from"`
 	Chart   []exportKind `json:"chart"`
+	Moving  bool         `json:"moving,omitempty"` // buckets moved while the file was begun: it has none
 }
 
 // exportKind is a row of the kinds table, for who reads the file without this program.

@@ -32,6 +32,7 @@ type exportReader struct {
 	order   []int
 	line    int64
 	trailed bool
+	buckets map[int]*shardBuckets // of the file, by shard
 
 	// headed is called with each header, begun with where a shard goes on from, batch with each commit
 	// after it was verified; nil is no calls.
@@ -50,7 +51,7 @@ var errTruncated = errors.New("the file ends too early")
 func (x *exportReader) file(ctx context.Context, r io.Reader) error {
 	in := bufio.NewScanner(r)
 	in.Buffer(make([]byte, 0, 64<<10), maxExportLine)
-	x.line, x.trailed = 0, false
+	x.line, x.trailed, x.buckets = 0, false, map[int]*shardBuckets{}
 	first, err := x.next(in)
 	if err != nil {
 		return err
@@ -77,7 +78,9 @@ func (x *exportReader) file(ctx context.Context, r io.Reader) error {
 			return x.wrong("something follows the trailer")
 		case l.Trailer != nil:
 			err = x.end(l.Trailer)
-		case l.Batch != nil:
+		case l.Bucket != nil:
+			err = x.bucket(l.Bucket)
+		case l.Batch != nil && len(x.buckets) == 0:
 			err = x.commit(in, l.Batch)
 		default:
 			return x.wrong("expected a batch or the trailer")
@@ -115,13 +118,13 @@ func (x *exportReader) next(in *bufio.Scanner) (*exportLine, error) {
 		return nil, x.wrong("%s", badLine(err))
 	}
 	members := 0
-	for _, there := range []bool{l.Header != nil, l.Batch != nil, l.Account != nil, l.Transfer != nil, l.Trailer != nil} {
+	for _, there := range []bool{l.Header != nil, l.Batch != nil, l.Account != nil, l.Transfer != nil, l.Bucket != nil, l.Trailer != nil} {
 		if there {
 			members++
 		}
 	}
 	if members != 1 {
-		return nil, x.wrong("a line is one of header, batch, account, transfer and trailer")
+		return nil, x.wrong("a line is one of header, batch, account, transfer, bucket and trailer")
 	}
 	return l, nil
 }
@@ -130,7 +133,7 @@ func (x *exportReader) next(in *bufio.Scanner) (*exportLine, error) {
 func badLine(err error) string {
 	if e, ok := errors.AsType[*json.SemanticError](err); ok {
 		if errors.Is(err, json.ErrUnknownName) {
-			return fmt.Sprintf("%s is not known to version %d of the format", e.JSONPointer, exportVersion)
+			return fmt.Sprintf("%s is not known to version %d of the format", e.JSONPointer, exportMoves)
 		}
 		return fmt.Sprintf("%s is not of the expected type", e.JSONPointer)
 	}
@@ -145,8 +148,8 @@ func (x *exportReader) begin(h *exportHeader) error {
 	switch {
 	case h.Format != exportFormat:
 		return x.wrong("this is no export of a ledger")
-	case h.Version != exportVersion:
-		return x.wrong("format version %d, this program reads %d", h.Version, exportVersion)
+	case h.Version < exportVersion || h.Version > exportMoves:
+		return x.wrong("format version %d, this program reads %d and %d", h.Version, exportVersion, exportMoves)
 	case h.Shards < 1 || h.Shards > maxShards || len(h.From) > h.Shards:
 		return x.wrong("%d shards, at most %d", h.Shards, maxShards)
 	case len(h.Homes) != buckets || int(slices.Max(h.Homes)) >= h.Shards:

@@ -150,7 +150,7 @@ func TestVerifyNamesTheFirstWrongLine(t *testing.T) {
 		{"no JSON", `"kind":"stake"`, swap(`"seq":`, `"seq"`), "not valid JSON"},
 		{"the trailer's head", `{"trailer":`, swap(`"seq":`, `"seq":1`), "the file ends where its trailer says"},
 		{"the trailer's count", `{"trailer":`, swap(`"lines":`, `"lines":1`), "lines came before the trailer"},
-		{"the version", `{"header":`, swap(`"version":1`, `"version":2`), "format version 2"},
+		{"the version", `{"header":`, swap(`"version":1`, `"version":3`), "format version 3"},
 		{"another file", `{"header":`, swap(`"format":"matchday ledger export"`, `"format":"books"`), "this is no export"},
 	}
 	for _, tt := range tests {

@@ -61,6 +61,9 @@ func Import(ctx context.Context, c Config, files []NamedReader, o ImportOptions)
 			break
 		}
 		if failed = m.reached(x); failed == nil {
+			failed = m.settle(x)
+		}
+		if failed == nil && m.ends(x) {
 			failed = m.place(x.header)
 		}
 		if failed != nil {
@@ -85,6 +88,7 @@ type importer struct {
 	clock    clock.Clock
 	targets  map[int]*importTarget
 	imported int64
+	moved    bool // the file says where the buckets are
 }
 
 // importTarget is a shard of the books.
@@ -98,6 +102,10 @@ type importTarget struct {
 	limited map[int64]bool
 	known   map[int64]bool
 	began   int64 // accounts opened before the first file
+	// held is the last commit of books whose buckets have moved, until it is known whether it is the
+	// file's last; its line is for errors.
+	held *batch
+	line int64
 }
 
 // check refuses a file that is not for these books, before anything is opened.
@@ -105,6 +113,7 @@ func (m *importer) check(h *exportHeader) error {
 	if h.Shards != m.config.shards() {
 		return errs.New(errs.CodeInvalid, "the export has %d shards, the books %d: set ledger.shards", h.Shards, m.config.shards())
 	}
+	m.moved = h.Version == exportMoves && !h.Moving
 	if err := os.MkdirAll(m.config.Dir, 0o700); err != nil {
 		return fmt.Errorf("create ledger folder: %w", err)
 	}
@@ -195,16 +204,28 @@ func (m *importer) commit(shard int, b *fileBatch) error {
 	if b.last == t.was.seq || b.first <= t.was.seq {
 		return m.same(shard, &b.sealedBatch)
 	}
+	if err := m.flush(shard, t); err != nil { // under the epoch it was made for
+		return err
+	}
 	if err := m.take(shard, t, b.epoch); err != nil {
 		return err
 	}
-	out, err := b.asBatch(t.now.epoch, t.limited)
+	out, err := b.asBatch(t.now.epoch, t.limited, m.moved)
 	if err != nil {
 		return err
 	}
-	if err := t.store.commit(m.ctx, out); err != nil {
+	if m.moved {
+		t.held, t.line = out, b.line
+		return nil
+	}
+	return m.write(shard, t, out, b.line)
+}
+
+// write commits a batch.
+func (m *importer) write(shard int, t *importTarget, b *batch, line int64) error {
+	if err := t.store.commit(m.ctx, b); err != nil {
 		if errors.Is(err, errDuplicate) {
-			return &wrongLine{b.line, found("keys are unique", "batch", fmt.Sprintf("last_seq %d", b.last), "new keys", "one that was there before")}
+			return &wrongLine{line, found("keys are unique", "batch", fmt.Sprintf("last_seq %d", b.last), "new keys", "one that was there before")}
 		}
 		return fmt.Errorf("import batch %d-%d: %w", shard, b.last, err)
 	}
@@ -288,7 +309,7 @@ func (m *importer) close() error {
 }
 
 // asBatch is the commit as the store writes it: under the epoch of who writes, sealed with its own.
-func (b *fileBatch) asBatch(epoch int64, limited map[int64]bool) (*batch, error) {
+func (b *fileBatch) asBatch(epoch int64, limited map[int64]bool, moved bool) (*batch, error) {
 	out := &batch{
 		epoch: epoch, sealedEpoch: b.epoch, first: b.first, last: b.last, at: b.at, accounts: b.accounts,
 		rows: b.rows, records: b.records, seal: b.seal,
@@ -307,6 +328,9 @@ func (b *fileBatch) asBatch(epoch int64, limited map[int64]bool) (*batch, error)
 		out.newHolds = append(out.newHolds, h)
 	}
 	for i := range b.rows {
+		if r := &b.rows[i]; !moved && (r.kind == KindMoveOut || r.kind == KindMoveIn || r.origin.copied()) {
+			return nil, errMovedBefore
+		}
 		if err := out.importRow(&b.rows[i], b.addresses[i], made, limited); err != nil {
 			return nil, err
 		}
@@ -329,9 +353,6 @@ func (a *sealedAccount) account() (*account, error) {
 
 // importRow adds a row's postings, what it does to a hold, and what the tables beside the log keep of it.
 func (b *batch) importRow(r *row, addresses []Address, made map[int64]*holdEntry, limited map[int64]bool) error {
-	if r.kind == KindMoveOut || r.kind == KindMoveIn || r.origin.copied() {
-		return errs.New(errs.CodeInvalid, "sequence %d belongs to buckets that have moved: such books verify, but cannot be imported yet", r.seq)
-	}
 	if r.code != "" {
 		return nil
 	}

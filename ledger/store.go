@@ -97,6 +97,8 @@ type readerStore interface {
 	rowAt(ctx context.Context, shard int, seq int64) (placedRow, error)
 	// serves reports whether the bucket's players are served on this shard, or will be again.
 	serves(ctx context.Context, bucket int) (bool, error)
+	// bucketsAt returns the same with their shares, and where the log ended at that moment.
+	bucketsAt(ctx context.Context) (shardBuckets, error)
 	// bucketRows returns every bucket the shard has, had or is getting.
 	bucketRows(ctx context.Context) ([]bucketRow, error)
 	// openGroups returns the groups that began on this shard and have not ended, oldest first.
