@@ -103,7 +103,7 @@ func New(cfg Config, d Deps) (*API, error) {
 	if err := d.validate(); err != nil {
 		return nil, err
 	}
-	cfg = cfg.withDefaults()
+	cfg = cfg.WithDefaults()
 	m, err := newMetrics(d.Metrics)
 	if err != nil {
 		return nil, err

@@ -70,8 +70,8 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// withDefaults fills the zero fields.
-func (c Config) withDefaults() Config {
+// WithDefaults returns the configuration with everything filled in that was left out.
+func (c Config) WithDefaults() Config {
 	c.HandlerTimeout = orElse(c.HandlerTimeout, 15*time.Second)
 	c.MaxBodyBytes = orElse(c.MaxBodyBytes, 1<<20)
 	c.MaxBatchBytes = orElse(c.MaxBatchBytes, 4<<20)

@@ -23,6 +23,9 @@ type AuditReport struct {
 	Sportsbook sportsbook.AuditReport
 	History    history.AuditReport
 
+	// NoBets says that no sportsbook has ever run on these books: there are no bets to compare.
+	NoBets bool
+
 	findings []string
 }
 
@@ -32,7 +35,10 @@ func (r AuditReport) String() string {
 	fmt.Fprintf(&b, "ledger      %d shards, %d accounts, %d transfers, %d postings\n",
 		r.Ledger.Shards, r.Ledger.Accounts, r.Ledger.Transfers, r.Ledger.Postings)
 	escrow := "open stakes equal the escrow"
-	if !r.Sportsbook.EscrowCompared {
+	switch {
+	case r.NoBets:
+		escrow = "nothing compared: no sportsbook has run on these books"
+	case !r.Sportsbook.EscrowCompared:
 		escrow = "open stakes not compared with the escrow: the ledger did not stand still"
 	}
 	fmt.Fprintf(&b, "sportsbook  %d bets, %d of them open, %d waiting for a settlement under way; %s\n",
@@ -43,6 +49,8 @@ func (r AuditReport) String() string {
 	}
 	switch {
 	case len(r.findings) > 0:
+	case r.NoBets:
+		b.WriteString("The books are sound. Bets were not compared with them: there are none here.\n")
 	case r.Sportsbook.EscrowCompared && r.Sportsbook.Waiting == 0:
 		b.WriteString("The books are sound.\n")
 	default:
@@ -112,6 +120,8 @@ func (r *AuditReport) projections(ctx context.Context, c Config, books *ledger.R
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
+	} else {
+		r.NoBets = true
 	}
 	progress("history against log")
 	var err error

@@ -322,7 +322,7 @@ func TestBrowserDepositsOnceThoughTheAnswerIsLost(t *testing.T) {
 func TestBrowserStaffRunTheOffer(t *testing.T) {
 	p := startProduct(t)
 	e := p.game(0)
-	p.member("vi", 0)
+	p.member("vi", 5000)
 	b := p.openBrowser()
 	b.open("/staff/events")
 	b.until("the sign-in is there", `document.querySelector('#password')`)
@@ -379,12 +379,27 @@ func TestBrowserStaffRunTheOffer(t *testing.T) {
 	b.untilText(fmt.Sprintf(`[data-market-card="%s:total"]`, e.ID), "void")
 	b.open("/staff/players")
 	b.untilText("#players", "vi@example.com")
+	b.seesMoneyAndShards()
 	b.subscribesAWebhook()
 	b.open("/staff")
 	b.click("#audit-start")
 	b.untilText("#audit", "Clean")
 	b.untilText("#board-state", "Live")
 	b.staffPagesFitAPhone(e, row)
+}
+
+// seesMoneyAndShards reads the trial balance, follows its link to the CSV, and finds every shard written.
+func (b tab) seesMoneyAndShards() {
+	b.t.Helper()
+	b.open("/staff/finance")
+	b.untilText("#trial", "$50.00")
+	b.untilText("#trial-totals", "Total USD")
+	b.untilText("#ggr", "Nothing was staked or settled")
+	b.until("the CSV has the deposit", `fetch(document.querySelector('#trial-csv').href).then((r) => r.text()).then((t) => { window.csv = t; }) && window.csv?.includes('US-NJ,USD,cash,,0.00,50.00')`)
+	b.open("/staff/shards")
+	b.untilText("#shards-state", "All can be written")
+	b.untilText(`[data-shard="1"]`, "writing")
+	b.untilText(`[data-shard="1"]`, "512")
 }
 
 // subscribesAWebhook makes a subscription to records that never come, so that nothing is sent, and
@@ -410,7 +425,7 @@ func (b tab) staffPagesFitAPhone(e sportsbook.Event, row string) {
 	b.do("take a phone", chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
 	for path, ready := range map[string]string{
 		"/staff": "#shards .num", "/staff/events": row, "/staff/events/" + e.ID: ".sel-row", "/staff/players": "#players .small",
-		"/staff/webhooks": "#webhooks .tag",
+		"/staff/webhooks": "#webhooks .tag", "/staff/finance": "#trial .num", "/staff/shards": "#shards .num",
 	} {
 		b.open(path)
 		b.until(path+" is there", fmt.Sprintf(`document.querySelector(%q)`, ready))

@@ -78,8 +78,22 @@ func (c Config) WithData(data string) Config {
 	return c
 }
 
-// Effective returns the configuration with every default filled in.
-func (c Config) Effective() Config { return c.withDefaults() }
+// Effective returns the configuration with every default filled in, those of the rooms too: what a
+// process runs with. No secret is in it, only where secrets are.
+func (c Config) Effective() Config {
+	c = c.withDefaults()
+	c.Telemetry, c.Ledger, c.Capture = c.Telemetry.WithDefaults(), c.Ledger.WithDefaults(), c.Capture.WithDefaults()
+	c.Stream, c.Player, c.Payments, c.Sandbox = c.Stream.WithDefaults(), c.Player.WithDefaults(), c.Payments.WithDefaults(), c.Sandbox.WithDefaults()
+	c.Sportsbook.Exposure, c.Sportsbook.Settlement = c.Sportsbook.Exposure.WithDefaults(), c.Sportsbook.Settlement.WithDefaults()
+	c.History, c.Webhooks, c.API = c.History.WithDefaults(), c.Webhooks.WithDefaults(), c.API.WithDefaults()
+	c.Web = c.Web.WithDefaults()
+	c.History.Shards = c.Ledger.Shards // one file for each
+	if u, err := url.Parse(c.Telemetry.TracesURL); err == nil && u.User != nil {
+		u.User = url.User("...") // a password has no place on a terminal
+		c.Telemetry.TracesURL = u.String()
+	}
+	return c
+}
 
 // dirs returns the folders of the rooms by name.
 func (c *Config) dirs() map[string]*string {
@@ -230,6 +244,11 @@ func (c Config) Warnings() []string {
 	}
 	if open {
 		warnings = append(warnings, "/metrics is served on the same port to whoever asks: let the proxy keep it inside")
+	}
+	if host, _, err := net.SplitHostPort(c.Ledger.InternalListen); err == nil {
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			warnings = append(warnings, "ledger.internal_listen "+c.Ledger.InternalListen+" is reachable from other machines, and processes talk to each other in clear text: keep it on a private network")
+		}
 	}
 	switch {
 	case c.GeneratedAccess == "":

@@ -49,6 +49,42 @@ func TestTheEffectiveConfigurationLoadsAsItself(t *testing.T) {
 	}
 }
 
+// TestTheEffectiveConfigurationShowsDefaults: what config check prints is what a process runs with.
+func TestTheEffectiveConfigurationShowsDefaults(t *testing.T) {
+	t.Parallel()
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("quite-secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(write(t, `
+telemetry: {traces_url: "http://me:quite-secret@127.0.0.1:4318"}
+ledger:
+  internal_listen: 127.0.0.1:7070
+  clusters:
+    - {name: east, shards: "0", nodes: ["127.0.0.1:1"], database: ledger, user: w, password_file: `+password+`}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = c.Effective()
+	if err := c.Ledger.Validate(); err != nil {
+		t.Errorf("defaults do not validate: %v", err)
+	}
+	text, err := c.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"lease: 3s", "max_replica_lag: 5s", "failover_wait: 10s", "max_conns: 16", "timeout: 10s", "tls: preferred",
+		"on_purged: stop", "batch_rows: 1024", "cached_accounts: 200000", "slow_statement: 100ms", "retry_for: 24h0m0s", "password_file: " + password} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	if strings.Contains(string(text), "quite-secret") {
+		t.Errorf("a secret is printed:\n%s", text)
+	}
+}
+
 func TestWrongConfigurationsAreRefusedByName(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, text, want string }{

@@ -38,6 +38,18 @@ type Config struct {
 // maxWriters bounds Config.Writers.
 const maxWriters = 16
 
+// WithDefaults returns the configuration with everything filled in that was left out.
+func (c Config) WithDefaults() Config {
+	c.ReadWait = cmp.Or(c.ReadWait, 2*time.Second)
+	c.CacheKiB = cmp.Or(c.CacheKiB, 16<<10)
+	c.Writers = cmp.Or(c.Writers, 2)
+	c.Clusters = slices.Clone(c.Clusters)
+	for i := range c.Clusters {
+		c.Clusters[i].Config = c.Clusters[i].Config.WithDefaults()
+	}
+	return c
+}
+
 // Validate reports every setting that cannot work.
 func (c Config) Validate() error {
 	var check errs.Check
@@ -128,12 +140,10 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 		return nil, err
 	}
 	c.Shards = cmp.Or(c.Shards, d.Source.Shards())
-	c.Writers = cmp.Or(c.Writers, 2)
+	c = c.WithDefaults()
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
-	c.ReadWait = cmp.Or(c.ReadWait, 2*time.Second)
-	c.CacheKiB = cmp.Or(c.CacheKiB, 16<<10)
 	if c.Shards != d.Source.Shards() {
 		return nil, fmt.Errorf("open history: %d shards, the ledger has %d", c.Shards, d.Source.Shards())
 	}

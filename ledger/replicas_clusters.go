@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 
 	"matchday/errs"
@@ -102,6 +103,10 @@ type ReplicaStatus struct {
 
 // SetReplica lets a node take reads of the shards, or takes it out of them. Running processes follow
 // within a second. A node that no configuration names is read with the cluster's reading account.
+//
+// Errors: invalid for the primary, which is no replica, and for a node that is none of the shards' when it
+// is taken out; unavailable for one that does not answer, and conflict for one with another log, when it is
+// let in.
 func SetReplica(ctx context.Context, c Config, clk clock.Clock, node string, on bool, shards []int) error {
 	d, f, err := openForReplicas(ctx, c, clk)
 	if err != nil {
@@ -116,7 +121,52 @@ func SetReplica(ctx context.Context, c Config, clk clock.Clock, node string, on 
 			return errs.New(errs.CodeInvalid, "shard %d is on no cluster", n)
 		}
 	}
+	said, err := d.replicas(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range shards {
+		if err := checkReplica(ctx, f.byShard[n], n, node, on, said[n]); err != nil {
+			return err
+		}
+	}
 	return d.setReplica(ctx, node, on, shards)
+}
+
+// checkReplica refuses a node that cannot be what the operator says it is.
+func checkReplica(ctx context.Context, c *mysqldb.Cluster, shard int, node string, on bool, said map[string]bool) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	from, primary, err := c.PrimaryReads(ctx)
+	if err != nil {
+		return err
+	}
+	_, added := said[node]
+	switch {
+	case node == primary:
+		return errs.New(errs.CodeInvalid, "%s is the primary of shard %d, not a replica", node, shard)
+	case !on && !added && !slices.Contains(c.Nodes(), node):
+		return errs.New(errs.CodeInvalid, "%s takes no reads of shard %d: no configuration names it and nobody has added it", node, shard)
+	case !on:
+		return nil
+	}
+	db, err := c.Reader(node)
+	if err != nil {
+		return err
+	}
+	database := c.Config().DatabaseOf(shard)
+	last, err := newMySQLReads(db, database).sealAt(ctx, math.MaxInt64)
+	if err != nil {
+		return errs.Wrap(err, errs.CodeUnavailable, "%s cannot be read for shard %d", node, shard)
+	}
+	same, err := newMySQLReads(from, database).sealAt(ctx, last.last)
+	if err != nil {
+		return err
+	}
+	if same.last != last.last || same.seal != last.seal {
+		return errs.New(errs.CodeConflict, "%s has another log of shard %d than its primary: it is no replica of it, or is ahead of it", node, shard)
+	}
+	return nil
 }
 
 // Replicas asks every node of every cluster how far each shard has come there.

@@ -170,6 +170,15 @@ func TestReadsFollowTheReplicasOfACluster(t *testing.T) {
 		t.Errorf("a shard that is on no cluster: got %v, want invalid", err)
 	}
 
+	for node, want := range map[string]errs.Code{"127.0.0.1:1": errs.CodeUnavailable, list[0].Node: errs.CodeInvalid} {
+		if err := ledger.SetReplica(t.Context(), w.config, clock.System{}, node, true, nil); !errs.Is(err, want) {
+			t.Errorf("let %s in: got %v, want %s", node, err, want)
+		}
+		if err := ledger.SetReplica(t.Context(), w.config, clock.System{}, node, false, nil); !errs.Is(err, errs.CodeInvalid) {
+			t.Errorf("take %s out: got %v, want invalid", node, err)
+		}
+	}
+
 	// It dies and comes back.
 	if err := w.second.Kill(); err != nil {
 		t.Fatal(err)

@@ -1,5 +1,7 @@
 package ledger
 
+import "slices"
+
 // What a shard keeps in memory is sized by how many shards the process may have to write: up to four
 // have all they can use, several hundred share about as much between them. Measured by
 // TestManyShards.
@@ -27,3 +29,21 @@ func (c Config) knownKeys() int { return c.share(128<<10, 1<<10, 32<<10) }
 
 // ringBytes is how many bytes of records a shard keeps for relays that keep up.
 func (c Config) ringBytes() int { return c.share(128<<20, 1<<20, 32<<20) }
+
+// WithDefaults returns the configuration with everything filled in that was left out, as a process runs
+// with it. What only several processes need stays empty without internal_listen.
+func (c Config) WithDefaults() Config {
+	c.Shards = c.shards()
+	c = c.sized()
+	c.BatchRows, c.Readers = c.batchRows(), c.readers()
+	c.SweepEvery, c.SlowBatch, c.FailoverWait = c.sweepEvery(), c.slowBatch(), c.failoverWait()
+	c.MaxReplicaLag = orDefault(c.MaxReplicaLag, defaultReplicaLag)
+	if c.isShared() {
+		c.Lease, c.InternalSecretFile = c.lease(), c.secretFile()
+	}
+	c.Clusters = slices.Clone(c.Clusters)
+	for i := range c.Clusters {
+		c.Clusters[i].Config = c.Clusters[i].Config.WithDefaults()
+	}
+	return c
+}

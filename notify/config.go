@@ -50,7 +50,8 @@ func (c Config) Validate() error {
 	return check.Err()
 }
 
-func (c Config) withDefaults() Config {
+// WithDefaults returns the configuration with everything filled in that was left out.
+func (c Config) WithDefaults() Config {
 	c.Timeout = orDefault(c.Timeout, 10*time.Second)
 	c.RetryFor = orDefault(c.RetryFor, 24*time.Hour)
 	c.DisableAfter = orDefault(c.DisableAfter, 72*time.Hour)

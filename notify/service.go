@@ -48,7 +48,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	if err := errors.Join(c.Validate(), d.validate()); err != nil {
 		return nil, err
 	}
-	c = c.withDefaults()
+	c = c.WithDefaults()
 	g, err := newGuard(c.Allow)
 	if err != nil {
 		return nil, err

@@ -42,8 +42,8 @@ type SandboxConfig struct {
 	SlowFor time.Duration `yaml:"slow_for"` // how long a slow payment is pending, default 2 s
 }
 
-// withDefaults fills each absent value.
-func (c SandboxConfig) withDefaults() SandboxConfig {
+// WithDefaults returns the configuration with everything filled in that was left out.
+func (c SandboxConfig) WithDefaults() SandboxConfig {
 	orDefault(&c.Latency, 20*time.Millisecond)
 	orDefault(&c.SlowFor, 2*time.Second)
 	return c
@@ -51,7 +51,7 @@ func (c SandboxConfig) withDefaults() SandboxConfig {
 
 // Validate reports everything that is wrong with the configuration.
 func (c SandboxConfig) Validate() error {
-	c = c.withDefaults()
+	c = c.WithDefaults()
 	var check errs.Check
 	if c.Dir == "" {
 		check.Add("dir", "is required")
@@ -100,7 +100,7 @@ func OpenSandbox(ctx context.Context, c SandboxConfig, k clock.Clock) (*Sandbox,
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open sandbox: %w", err), db.Close())
 	}
-	return &Sandbox{config: c.withDefaults(), clock: k, db: db}, nil
+	return &Sandbox{config: c.WithDefaults(), clock: k, db: db}, nil
 }
 
 // Close closes the database. It may be called twice.

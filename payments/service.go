@@ -78,7 +78,7 @@ func open(ctx context.Context, c Config, d Deps, o sqldb.Options) (*Service, err
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("payments: %w", err)
 	}
-	c = c.withDefaults()
+	c = c.WithDefaults()
 	m, err := newMetrics(d.Metrics)
 	if err != nil {
 		return nil, err

@@ -54,8 +54,8 @@ func orDefault[T comparable](value *T, fallback T) {
 	}
 }
 
-// withDefaults fills each absent value.
-func (c Config) withDefaults() Config {
+// WithDefaults returns the configuration with everything filled in that was left out.
+func (c Config) WithDefaults() Config {
 	orDefault(&c.Argon2.MemoryKiB, 19<<10)
 	orDefault(&c.Argon2.Passes, 2)
 	orDefault(&c.Argon2.Lanes, 1)
@@ -77,7 +77,7 @@ func (c Config) withDefaults() Config {
 
 // Validate reports everything that is wrong with the configuration.
 func (c Config) Validate() error {
-	c = c.withDefaults()
+	c = c.WithDefaults()
 	var check errs.Check
 	if c.Dir == "" {
 		check.Add("dir", "is required")

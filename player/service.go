@@ -62,7 +62,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("player: %w", err)
 	}
-	c = c.withDefaults()
+	c = c.WithDefaults()
 	m, err := newMetrics(d.Metrics)
 	if err != nil {
 		return nil, err

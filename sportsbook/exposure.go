@@ -31,8 +31,8 @@ const (
 	defaultMarketPayout    = 20_000_000_000
 )
 
-// withDefaults fills in the limits that are not set.
-func (c ExposureConfig) withDefaults() ExposureConfig {
+// WithDefaults returns the configuration with everything filled in that was left out.
+func (c ExposureConfig) WithDefaults() ExposureConfig {
 	if c.SelectionPayoutMinor == 0 {
 		c.SelectionPayoutMinor = defaultSelectionPayout
 	}
@@ -99,7 +99,7 @@ type exposureTally struct {
 }
 
 func newExposure(limits ExposureConfig) *exposure {
-	return &exposure{limits: limits.withDefaults(), cells: make(map[exposureKey]*exposureCell)}
+	return &exposure{limits: limits.WithDefaults(), cells: make(map[exposureKey]*exposureCell)}
 }
 
 // reserve counts a bet before its money moves, all legs or none.

@@ -51,7 +51,7 @@ func (c Config) Validate() error {
 	if c.Dir == "" {
 		check.Add("dir", "is required")
 	}
-	limits := c.Exposure.withDefaults()
+	limits := c.Exposure.WithDefaults()
 	if limits.SelectionPayoutMinor < 0 {
 		check.Add("exposure.selection_payout_minor", "must not be negative")
 	}

@@ -56,8 +56,8 @@ func (c SettlementConfig) Validate() error {
 	return check.Err()
 }
 
-// withDefaults fills in what is zero.
-func (c SettlementConfig) withDefaults() SettlementConfig {
+// WithDefaults returns the configuration with everything filled in that was left out.
+func (c SettlementConfig) WithDefaults() SettlementConfig {
 	orDefault := func(n *int, otherwise int) {
 		if *n == 0 {
 			*n = otherwise
@@ -117,7 +117,7 @@ type settler struct {
 func newSettler(ctx context.Context, s *Service) (_ *settler, err error) {
 	t := &settler{
 		offer: s, exposure: s.exposure, ledger: s.deps.Ledger, clock: s.deps.Clock, log: s.deps.Log,
-		cfg: s.cfg.Settlement.withDefaults(), ids: id.NewSource(s.deps.Clock.Now), passes: map[string][]*pass{},
+		cfg: s.cfg.Settlement.WithDefaults(), ids: id.NewSource(s.deps.Clock.Now), passes: map[string][]*pass{},
 	}
 	defer func() {
 		if err != nil {

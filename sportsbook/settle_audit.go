@@ -76,7 +76,7 @@ func Audit(ctx context.Context, o AuditOptions) (_ AuditReport, err error) {
 	if o.Clock == nil || o.Log == nil || o.Balance == nil {
 		return AuditReport{}, errors.New("audit sportsbook: clock, log and balance are required")
 	}
-	cfg := SettlementConfig{Retention: o.Retention}.withDefaults()
+	cfg := SettlementConfig{Retention: o.Retention}.WithDefaults()
 	a := auditor{log: o.Log, balance: o.Balance, retiredBefore: o.Clock.Now().Add(-cfg.Retention), patience: o.Patience,
 		jurisdictions: o.Jurisdictions}
 	if a.patience == 0 {

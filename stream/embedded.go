@@ -38,8 +38,8 @@ func (c EmbeddedConfig) Validate() error {
 	return check.Err()
 }
 
-// withDefaults fills in what was left out.
-func (c EmbeddedConfig) withDefaults() EmbeddedConfig {
+// WithDefaults returns the configuration with everything filled in that was left out.
+func (c EmbeddedConfig) WithDefaults() EmbeddedConfig {
 	if c.MaxBytes == 0 {
 		c.MaxBytes = 1 << 30
 	}
@@ -74,7 +74,7 @@ func StartEmbedded(c EmbeddedConfig, log *slog.Logger) (*Embedded, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("start embedded streams: %w", err)
 	}
-	c = c.withDefaults()
+	c = c.WithDefaults()
 	ns, err := server.NewServer(&server.Options{
 		ServerName:         "matchday",
 		DontListen:         true,

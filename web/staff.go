@@ -53,6 +53,14 @@ func (w *Web) staffPlayers(rw http.ResponseWriter, r *http.Request, v visitor) {
 	w.render(rw, r, http.StatusOK, staffPlayersPage(w.frame(r, "Players", "players", v)))
 }
 
+func (w *Web) staffFinance(rw http.ResponseWriter, r *http.Request, v visitor) {
+	w.render(rw, r, http.StatusOK, staffFinancePage(w.frame(r, "Finance", "finance", v)))
+}
+
+func (w *Web) staffShards(rw http.ResponseWriter, r *http.Request, v visitor) {
+	w.render(rw, r, http.StatusOK, staffShardsPage(w.frame(r, "Shards", "shards", v)))
+}
+
 func (w *Web) staffWebhooks(rw http.ResponseWriter, r *http.Request, v visitor) {
 	w.render(rw, r, http.StatusOK, staffWebhooksPage(w.frame(r, "Webhooks", "webhooks", v)))
 }

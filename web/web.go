@@ -38,6 +38,15 @@ type Config struct {
 	Helplines map[id.Jurisdiction]string `yaml:"helplines"`
 }
 
+// WithDefaults returns the configuration with everything filled in that was left out; zones and helplines
+// of default jurisdictions are added where they are shown.
+func (c Config) WithDefaults() Config {
+	if c.SignInsPerMinute == 0 {
+		c.SignInsPerMinute = defaultSignInsPerMinute
+	}
+	return c
+}
+
 // Validate reports what is wrong with the configuration.
 func (c Config) Validate() error {
 	if c.SignInsPerMinute > 10_000 {
@@ -180,6 +189,8 @@ func (w *Web) routes() http.Handler {
 	handle("GET /staff/events", w.staffOnly(w.staffEvents))
 	handle("GET /staff/events/{id}", w.staffOnly(w.staffEvent))
 	handle("GET /staff/players", w.staffOnly(w.staffPlayers))
+	handle("GET /staff/finance", w.staffOnly(w.staffFinance))
+	handle("GET /staff/shards", w.staffOnly(w.staffShards))
 	handle("GET /staff/webhooks", w.staffOnly(w.staffWebhooks))
 	handle("GET /assets/{version}/{path...}", w.assets.serve)
 	handle("GET /favicon.ico", w.assets.favicon)

@@ -82,6 +82,8 @@ func TestPages(t *testing.T) {
 		{"staff see their jurisdictions", "/staff/events", staff, 200, `<option value="CA-ON">`},
 		{"staff manage one event", "/staff/events/ev1", staff, 200, `data-event="ev1"`},
 		{"staff see players", "/staff/players", staff, 200, "E-mail"},
+		{"staff see finance", "/staff/finance", staff, 200, "Trial balance"},
+		{"a player sees no finance", "/staff/finance", in, 303, "/staff/sign-in?next=%2Fstaff%2Ffinance"},
 		{"staff see webhooks", "/staff/webhooks", staff, 200, "Subscriptions"},
 		{"anything else is not found", "/wp-login.php", nil, 404, "Nothing here"},
 	}
@@ -133,7 +135,7 @@ func TestPagesHoldNothingInlineAndNothingFromElsewhere(t *testing.T) {
 	t.Parallel()
 	_, w := newStage(t)
 	in, staff := cookie(sessionCookie, token), cookie(staffCookie, staffToken)
-	for _, target := range []string{"/", "/events/ev1", "/bets", "/account", "/sign-in", "/sign-up", "/staff", "/staff/events", "/staff/events/ev1", "/staff/players", "/staff/webhooks", "/none"} {
+	for _, target := range []string{"/", "/events/ev1", "/bets", "/account", "/sign-in", "/sign-up", "/staff", "/staff/events", "/staff/events/ev1", "/staff/players", "/staff/finance", "/staff/shards", "/staff/webhooks", "/none"} {
 		rec := visit(w, target, in, staff)
 		if policy := rec.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "script-src 'self'") || strings.Contains(policy, "unsafe") {
 			t.Errorf("GET %s: content policy %q", target, policy)

@@ -1,6 +1,7 @@
 package mysqldb
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -128,6 +129,15 @@ func (s secret) read() (string, error) {
 
 // tlsModes are the driver's names for ours.
 var tlsModes = map[string]string{"": "preferred", "off": "false", "preferred": "preferred", "verify": "true"}
+
+// WithDefaults returns the configuration with everything filled in that was left out: an account that is
+// not named is the writing one.
+func (c Config) WithDefaults() Config {
+	c.Replication = cmp.Or(c.Replication, ReplicationNone)
+	c.TLS = cmp.Or(c.TLS, "preferred")
+	c.MaxConns, c.Timeout = c.maxConns(), c.timeout()
+	return c
+}
 
 func (c Config) maxConns() int {
 	if c.MaxConns == 0 {

@@ -86,6 +86,13 @@ func (r *Recorder) Describe(out chan<- *prometheus.Desc) { r.seconds.Describe(ou
 // Collect implements prometheus.Collector.
 func (r *Recorder) Collect(out chan<- prometheus.Metric) { r.seconds.Collect(out) }
 
+// A checkpoint writes pages back beside everybody's work and waits for the disk: what would be slow for a
+// statement that somebody waits for is usual for it.
+const (
+	checkpoint     = "pragma wal_checkpoint"
+	slowCheckpoint = 5 * time.Second
+)
+
 // Tell logs statements that take as long as slow or longer from now on; zero is DefaultSlow.
 func (r *Recorder) Tell(log *slog.Logger, slow time.Duration) {
 	r.slow.Store(int64(cmp.Or(slow, DefaultSlow)))
@@ -124,7 +131,11 @@ func (r *Recorder) add(f *figure, took time.Duration) {
 	took = max(0, took) // a clock may step back
 	f.seconds.Observe(took.Seconds())
 	now := r.clock.Now()
-	slow := took >= time.Duration(r.slow.Load())
+	limit := time.Duration(r.slow.Load())
+	if f.name == checkpoint {
+		limit = max(limit, slowCheckpoint)
+	}
+	slow := took >= limit
 	if f.file(now, took, slow) {
 		if log := r.log.Load(); log != nil {
 			log.Warn("slow statement", "db", f.db, "name", f.name, "took", took)

@@ -89,6 +89,22 @@ func TestSlowStatementsAreLoggedByNameOnceASecond(t *testing.T) {
 	}
 }
 
+// TestCheckpointsAreSlowLater: they wait for the disk beside everybody's work, so 100 ms are no warning.
+func TestCheckpointsAreSlowLater(t *testing.T) {
+	t.Parallel()
+	r := New(clock.NewManual(time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)))
+	var out bytes.Buffer
+	r.Tell(slog.New(slog.NewTextHandler(&out, nil)), 0)
+	r.Observe("shard", "pragma wal_checkpoint", time.Second)
+	if out.Len() > 0 {
+		t.Errorf("an ordinary checkpoint is told: %s", &out)
+	}
+	r.Observe("shard", "pragma wal_checkpoint", 6*time.Second)
+	if !strings.Contains(out.String(), "wal_checkpoint") {
+		t.Error("a checkpoint of six seconds is not told")
+	}
+}
+
 func TestNamesAreBounded(t *testing.T) {
 	t.Parallel()
 	r := New(clock.System{})

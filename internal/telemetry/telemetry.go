@@ -2,6 +2,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"matchday/internal/sqltime"
 )
 
 // Config says how much to tell and to whom. The zero value logs text at level info and traces
@@ -27,6 +30,15 @@ type Config struct {
 	TracesURL      string        `yaml:"traces_url"`       // OTLP over HTTP, for example http://127.0.0.1:4318; empty is off; without a path, /v1/traces
 	TracesPerMille int           `yaml:"traces_per_mille"` // share of requests traced, 0 to 1,000; 0 means all
 	SlowStatement  time.Duration `yaml:"slow_statement"`   // SQL that takes longer is logged by its name, 0 is 100 ms
+}
+
+// WithDefaults returns the configuration with everything filled in that was left out.
+func (c Config) WithDefaults() Config {
+	c.LogLevel = cmp.Or(c.LogLevel, "info")
+	c.LogFormat = cmp.Or(c.LogFormat, "text")
+	c.TracesPerMille = cmp.Or(c.TracesPerMille, 1000)
+	c.SlowStatement = cmp.Or(c.SlowStatement, sqltime.DefaultSlow)
+	return c
 }
 
 // Validate checks the words and the address.

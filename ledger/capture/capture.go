@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -27,6 +28,13 @@ type Config struct {
 	SnapshotRate  int    `yaml:"snapshot_rate"`  // records a second that a new snapshot reads, 0 is no bound
 	BufferRecords int    `yaml:"buffer_records"` // read ahead for each shard, 0 is 10,000
 	BufferBytes   int    `yaml:"buffer_bytes"`   // read ahead for each shard, 0 is 8 MiB
+}
+
+// WithDefaults returns the configuration with everything filled in that was left out.
+func (c Config) WithDefaults() Config {
+	c.OnPurged = cmp.Or(c.OnPurged, OnPurgedStop)
+	c.BufferRecords, c.BufferBytes = orDefault(c.BufferRecords, 10_000), orDefault(c.BufferBytes, 8<<20)
+	return c
 }
 
 // Validate returns one error that names every field that is wrong.
@@ -86,6 +94,7 @@ func New(c Config, sources []Source, d Deps) (*Capture, error) {
 	if d.Clock == nil || d.Log == nil || d.Metrics == nil || d.Books == nil {
 		return nil, errs.New(errs.CodeInternal, "capture needs a clock, a log, a metrics registry and the books")
 	}
+	c = c.WithDefaults()
 	out := &Capture{books: d.Books, shards: map[int]*shard{}}
 	m := newMetrics(d.Metrics)
 	for _, s := range sources {

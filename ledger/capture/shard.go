@@ -51,8 +51,8 @@ const maxBatches = 4096
 // full reports whether there is no room for a batch.
 func (s *shard) full(records, bytes int) bool {
 	return len(s.ready) > 0 && (len(s.ready) >= maxBatches ||
-		s.records+records > orDefault(s.config.BufferRecords, 10_000) ||
-		s.bytes+bytes > orDefault(s.config.BufferBytes, 8<<20))
+		s.records+records > s.config.BufferRecords ||
+		s.bytes+bytes > s.config.BufferBytes)
 }
 
 // put adds a batch that the binlog has committed. If there is no room it waits for the relay as long
@@ -298,5 +298,5 @@ func (s *shard) passed() int64 {
 func (s *shard) takesNothing(records, bytes int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.idle || records > orDefault(s.config.BufferRecords, 10_000) || bytes > orDefault(s.config.BufferBytes, 8<<20)
+	return s.idle || records > s.config.BufferRecords || bytes > s.config.BufferBytes
 }

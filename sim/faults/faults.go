@@ -225,6 +225,12 @@ func (r *Report) Write(out io.Writer, asJSON bool) error {
 		printf("%s\t%s\t%.2f\t%s\t%.2f\t%d\t%d\t%d\t%d\tyes, %d operations\tclean\n", row.Fault, row.Engine, row.RecoverS, row.Since,
 			row.AwayS, row.Operations, row.Acknowledged, row.Lost, row.Doubled, row.History.Operations)
 	}
+	for i := range r.Rows {
+		if row := &r.Rows[i]; row.Note != "" {
+			printf("\n%s, %s: %s", row.Fault, row.Engine, row.Note)
+		}
+	}
+	printf("\n")
 	return w.Flush()
 }
 

@@ -234,7 +234,7 @@ func TestOptionsNameWhatIsWrong(t *testing.T) {
 func TestReportTable(t *testing.T) {
 	t.Parallel()
 	r := Report{Commit: "abc", Rows: []Row{
-		{Fault: "killed", Engine: "sqlite", RecoverS: 1.25, Operations: 7},
+		{Fault: "killed", Engine: "sqlite", RecoverS: 1.25, Operations: 7, Note: "longest pause 77 ms"},
 		{Fault: "hung", Engine: "sqlite", Problem: "lost"},
 		{Fault: "disk full", Engine: "sqlite", Skipped: "no root"},
 	}}
@@ -242,7 +242,7 @@ func TestReportTable(t *testing.T) {
 	if err := r.Write(&out, false); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"1.25", "PROBLEM: lost", "skipped: no root", "commit abc"} {
+	for _, want := range []string{"1.25", "PROBLEM: lost", "skipped: no root", "commit abc", "killed, sqlite: longest pause 77 ms"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the table lacks %q:\n%s", want, &out)
 		}
