@@ -80,6 +80,9 @@ type DirectoryConfig struct {
 	Cluster string `yaml:"cluster"`
 }
 
+// fillTries bounds how often an opening process tries to fill the directory.
+const fillTries = 10
+
 // openDirectory opens the directory of the books. If it is new or lost it is filled with what fresh
 // returns.
 func openDirectory(ctx context.Context, c Config, f *fleet, clk clock.Clock, fresh func(context.Context) (*layout, error)) (*directory, error) {
@@ -92,11 +95,13 @@ func openDirectory(ctx context.Context, c Config, f *fleet, clk clock.Clock, fre
 	if err = d.readFirst(ctx); err == nil && d.first == 0 {
 		l, err = fresh(ctx)
 	}
-	if err == nil {
+	// Another process may be filling it, or, where disks are slow, hold its lock for longer than a writer waits.
+	for try := 1; err == nil; try++ {
 		err = d.fill(ctx, l, c.shards())
-	}
-	if mysqldb.IsDuplicate(err) { // another process was filling it
-		err = d.fill(ctx, l, c.shards())
+		if try == fillTries || ctx.Err() != nil || !mysqldb.IsDuplicate(err) && !errs.Is(err, errs.CodeUnavailable) {
+			break
+		}
+		err = nil
 	}
 	if err != nil {
 		_ = db.close()

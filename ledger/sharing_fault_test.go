@@ -127,7 +127,11 @@ func runChild(t *testing.T, test string, env ...string) *child {
 func (c *child) expect(want string) {
 	c.t.Helper()
 	if !c.out.Scan() || c.out.Text() != want {
-		c.t.Fatalf("child %d: got %q, want %q", c.process.Pid, c.out.Text(), want)
+		got := c.out.Text()
+		for c.out.Scan() { // why it ends
+			got += "\n" + c.out.Text()
+		}
+		c.t.Fatalf("child %d: got %q, want %q", c.process.Pid, got, want)
 	}
 }
 
@@ -226,6 +230,9 @@ func (c *clients) progress(t *testing.T, what string) {
 		before[i] = c.acked[i].Load()
 	}
 	eventually(t, "work on every shard "+what, func() bool {
+		if err := c.wrong.Load(); err != nil {
+			t.Fatalf("a client got %v", *err)
+		}
 		for i := range before {
 			if c.acked[i].Load() < before[i]+20 {
 				return false

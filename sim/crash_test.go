@@ -38,7 +38,7 @@ const (
 	roundOfLoss    = 1 // the streams are deleted in this round, and in one of four others
 	roundOfMistake = 2 // the result of the first game, entered in round 0, is corrected under load
 	heldMinor      = 5
-	answerLimit    = 30 * time.Second
+	answerLimit    = 5 * time.Minute
 )
 
 // crashConfig lowers the cost of passwords, which is not what the test is about.

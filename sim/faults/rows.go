@@ -129,9 +129,12 @@ func woken(ctx context.Context, s *stage) error {
 	return s.settle(ctx)
 }
 
+// stopTries bounds how often a writer is stopped until that falls between two commits.
+const stopTries = 60
+
 // takeOver stops the old writer and starts a second one on the same books.
 func (s *stage) takeOver(ctx context.Context, old *process) (second *process, tries int, err error) {
-	for tries = 1; tries <= 20; tries++ {
+	for tries = 1; tries <= stopTries; tries++ {
 		if err := old.freeze(ctx); err != nil {
 			return nil, tries, err
 		}
@@ -145,7 +148,7 @@ func (s *stage) takeOver(ctx context.Context, old *process) (second *process, tr
 		if err := old.signal(syscall.SIGCONT); err != nil {
 			return nil, tries, err
 		}
-		pause(ctx, 37*time.Millisecond)
+		pause(ctx, time.Duration(37*tries)*time.Millisecond) // where a commit is slow, one is nearly always under way
 	}
 	return nil, tries, errors.New("the writer was in the middle of a commit whenever it was stopped")
 }
