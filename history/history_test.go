@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -36,9 +37,10 @@ type world struct {
 	s    *history.Service
 	stop func()
 
-	config history.Config
-	engine engine
-	prefix string // of the databases on the server
+	config  history.Config
+	metrics *prometheus.Registry
+	engine  engine
+	prefix  string // of the databases on the server
 }
 
 func setup(t testing.TB, e engine, shards int) *world {
@@ -74,8 +76,9 @@ func (w *world) shardOf(p id.Player) int { return int(p[len(p)-1]-'0') % w.log.S
 // open opens the history and runs it until close or the end of the test.
 func (w *world) open() {
 	w.t.Helper()
+	w.metrics = prometheus.NewRegistry()
 	s, err := history.Open(context.Background(), w.config,
-		history.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry(), Transport: w.emb.Transport(), Source: w.log, ShardOf: w.shardOf})
+		history.Deps{Clock: clock.System{}, Log: quiet(), Metrics: w.metrics, Transport: w.emb.Transport(), Source: w.log, ShardOf: w.shardOf})
 	if err != nil {
 		w.t.Fatalf("Open: %v", err)
 	}
@@ -463,5 +466,33 @@ func testAuditFindsTheFirstDifference(t *testing.T, e engine) {
 				t.Errorf("Audit = %v, want a difference that names %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestAlertsNameMetricsThatExist keeps the rules file true: an alert on a metric that nobody writes is silent.
+func TestAlertsNameMetricsThatExist(t *testing.T) {
+	t.Parallel()
+	w := setup(t, engine{}, 1)
+	w.commit("plr_0", placedRecord("plr_0", nj, "bet_1", 100))
+	families, err := w.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, f := range families {
+		known[f.GetName()] = true
+	}
+	text, err := os.ReadFile(filepath.Join("..", "docs", "alerts", "history.rules.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`matchday_[a-z_]+`).FindAllString(string(text), -1)
+	if len(names) < 4 {
+		t.Errorf("the rules name %d metrics, want one each", len(names))
+	}
+	for _, name := range names {
+		if !known[strings.TrimSuffix(name, "_bucket")] {
+			t.Errorf("the rules use %s, which is no metric", name)
+		}
 	}
 }

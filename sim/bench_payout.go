@@ -103,7 +103,9 @@ func placeWinners(ctx context.Context, o BenchOptions, p *platform, winner selec
 func surge(ctx context.Context, o BenchOptions, r *BenchReport, p *platform, run int) error {
 	var visible atomic.Int64
 	all := make(chan time.Time, 1)
+	shown := newLatency()
 	stop := p.History.Subscribe(func(b stream.Batch) {
+		shown.visible(b)
 		for i := range b.Records {
 			if b.Records[i].Type == stream.TypeBetSettled && visible.Add(1) == int64(o.Bets) {
 				all <- time.Now()
@@ -138,6 +140,9 @@ func surge(ctx context.Context, o BenchOptions, r *BenchReport, p *platform, run
 	r.add("paid_and_visible_s", done.Sub(start).Seconds())
 	r.add("history_lag_p99_ms", lag.percentiles().P99)
 	r.add("history_lag_max_ms", lag.percentiles().Max)
+	r.add("commit_to_visible_p50_ms", shown.percentiles().P50)
+	r.add("commit_to_visible_p99_ms", shown.percentiles().P99)
+	r.add("commit_to_visible_max_ms", shown.percentiles().Max)
 	r.add("debit_p99_ms", during.P99)
 	r.add("debit_p50_ms", during.P50)
 	r.add("quiet_debit_p99_ms", quiet.P99)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"matchday/stream"
 )
 
 // latency is a histogram in microseconds, safe for concurrent use.
@@ -28,6 +30,20 @@ func (l *latency) add(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_ = l.h.RecordValue(min(max(d.Microseconds(), 1), maxLatency.Microseconds())) // in range by the line above
+}
+
+// visible records for each settlement of a batch that history has just shown how long ago it was committed.
+func (l *latency) visible(b stream.Batch) {
+	settled := int64(0)
+	for i := range b.Records {
+		if b.Records[i].Type == stream.TypeBetSettled {
+			settled++
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	age := min(max(time.Since(b.At).Microseconds(), 1), maxLatency.Microseconds())
+	_ = l.h.RecordValues(age, settled) // in range by the line above
 }
 
 // percentiles in milliseconds, as reports and benches print them.

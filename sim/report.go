@@ -34,6 +34,7 @@ type SundayReport struct {
 	Peaks       map[string]float64     `json:"peaks"`      // busiest step of each curve, and payouts there against their mean
 	Latency     map[string]percentiles `json:"latency_ms"` // from the moment a request was due
 	HistoryLag  percentiles            `json:"history_lag_ms"`
+	Visible     percentiles            `json:"commit_to_visible_ms"` // of settlements
 	Series      SeriesReport           `json:"series"`
 	Checks      []CheckReport          `json:"checks"`
 }

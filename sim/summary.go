@@ -28,7 +28,7 @@ func (s *sunday) fillReport() {
 			r.Latency[name] = p
 		}
 	}
-	r.HistoryLag = s.history.percentiles()
+	r.HistoryLag, r.Visible = s.history.percentiles(), s.shown.percentiles()
 	r.Series = SeriesReport{
 		BinSeconds: s.bin.Seconds(), Start: s.day.realStart, End: s.day.realEnd,
 		Deposits: s.deposits.perSecond(), Bets: s.accepted.perSecond(), Reads: s.reads.perSecond(), Payouts: s.payouts.perSecond(),
@@ -75,6 +75,7 @@ func (s *sunday) printSummary() {
 	line("busiest second: %.0f bets, %.0f deposits, %.0f reads, %.0f payouts", r.Peaks["bets_per_s"], r.Peaks["deposits_per_s"], r.Peaks["reads_per_s"], r.Peaks["payouts_per_s"])
 	place := r.Latency["place_bet"]
 	line("placing a bet: p50 %.1f ms, p99 %.1f ms; history lag p99 %.1f ms, worst %.1f ms", place.P50, place.P99, r.HistoryLag.P99, r.HistoryLag.Max)
+	line("settlements, from commit to visible: p50 %.1f ms, p99 %.1f ms, worst %.1f ms", r.Visible.P50, r.Visible.P99, r.Visible.Max)
 	for _, c := range r.Checks {
 		mark := "ok    "
 		if !c.OK {

@@ -38,6 +38,7 @@ type sunday struct {
 	deposits, accepted, reads, payouts *meter
 	lag, betP99, readP99               *gauge
 	history                            *latency // lag
+	shown                              *latency // of settlements, from commit to visible
 	windowBets, windowReads            *latency // since the last sample
 	latency                            map[string]*latency
 
@@ -129,7 +130,7 @@ func newSunday(o SundayOptions, out io.Writer) (*sunday, error) {
 		day:   newGameDay(games, date, span, mathrand.New(mathrand.NewPCG(seed, 1))), // #nosec: not for secrets
 		crowd: newCrowd(o.Players), bets: newLedgerOfBets(o.Bets),
 		refused: make(map[string]int64), pending: make(map[string]pendingDeposit), games: make([]gameProgress, len(games)),
-		history: newLatency(), windowBets: newLatency(), windowReads: newLatency(), latency: make(map[string]*latency),
+		history: newLatency(), shown: newLatency(), windowBets: newLatency(), windowReads: newLatency(), latency: make(map[string]*latency),
 	}
 	for _, name := range []string{"sign_up", "deposit", "place_bet", "balance", "history", "bet_after_write", "operator"} {
 		s.latency[name] = newLatency()

@@ -24,6 +24,7 @@ func (s *sunday) watch(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	batches := make(chan stream.Batch, 4096)
 	unsubscribe := s.p.History.Subscribe(func(b stream.Batch) {
+		s.shown.visible(b)
 		select {
 		case batches <- b:
 		case <-ctx.Done():

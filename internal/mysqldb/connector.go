@@ -27,7 +27,10 @@ func newConnector(c Config, addr, user, password string, read time.Duration) (*c
 	d.MaxAllowedPacket = 0 // ask the server
 	d.Logger = silent{}    // its errors are returned as well
 	d.ConnectionAttributes = "program_name:matchday"
-	if err := d.Apply(mysql.Charset("binary", "")); err != nil {
+	// With a hook the driver gives each connection a copy of the configuration. Without one, connections that
+	// find a server without TLS write to the one they share.
+	own := mysql.BeforeConnect(func(context.Context, *mysql.Config) error { return nil })
+	if err := d.Apply(mysql.Charset("binary", ""), own); err != nil {
 		return nil, fmt.Errorf("configure driver: %w", err)
 	}
 	inner, err := mysql.NewConnector(d)
