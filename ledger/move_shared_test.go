@@ -42,6 +42,9 @@ func (m *member) playersBuckets(shard int) []int {
 // at one process, at another, and at a desk beside them. Each process answers for the moved players as if
 // nothing had happened.
 func TestBucketsMoveBetweenProcesses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("moves buckets under load for seconds")
+	}
 	t.Parallel()
 	c := faultConfig(t.TempDir())
 	first := startMember(t, c)
