@@ -73,16 +73,17 @@ func (a *App) relay(ctx context.Context, source *capture.Capture, shard int, dep
 	}
 }
 
-// notedLog is a log that notes how far it was read: a relay reads on from what it has published.
+// notedLog is a log that notes how far it was read: a relay reads on from what it has published. It
+// remains a [stream.SourceLog]: a relay that cannot say where it goes on has nothing read from binlogs.
 type notedLog struct {
-	stream.Log
+	stream.SourceLog
 	books *ledger.Service
 }
 
 // ReadLog implements [stream.Log].
 func (l notedLog) ReadLog(ctx context.Context, shard int, after int64, maxRecords int) ([]stream.Batch, error) {
 	l.books.NoteRelayed(shard, after)
-	return l.Log.ReadLog(ctx, shard, after, maxRecords)
+	return l.SourceLog.ReadLog(ctx, shard, after, maxRecords)
 }
 
 // resnapshotMarker is the file whose presence allows a new snapshot of a shard, once.
