@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -62,6 +63,20 @@ func (s *Source) New(kind string) string {
 	return kind + "_" + encode(raw)
 }
 
+// After makes every id that New returns from now on sort after this one, of whatever kind: for an order
+// that several processes agree on, whatever their clocks say. Text that is no id changes nothing.
+func (s *Source) After(text string) {
+	raw, ok := decode(text[strings.IndexByte(text, '_')+1:])
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if string(raw[:]) > string(s.last[:]) {
+		s.last = raw
+	}
+}
+
 // NewBet returns a fresh bet id.
 func (s *Source) NewBet() Bet { return Bet(s.New(KindBet)) }
 
@@ -89,6 +104,24 @@ func encode(raw [16]byte) string {
 		hi >>= 5
 	}
 	return string(out[:])
+}
+
+// decode is the inverse of encode.
+func decode(body string) (raw [16]byte, ok bool) {
+	if len(body) != bodyLen {
+		return raw, false
+	}
+	var hi, lo uint64
+	for i := range len(body) {
+		n := strings.IndexByte(alphabet, body[i])
+		if n < 0 {
+			return raw, false
+		}
+		hi, lo = hi<<5|lo>>59, lo<<5|uint64(n)
+	}
+	binary.BigEndian.PutUint64(raw[:8], hi)
+	binary.BigEndian.PutUint64(raw[8:], lo)
+	return raw, true
 }
 
 // Check returns an error unless text is a well-formed id of the kind. It does not say whether the

@@ -1,6 +1,7 @@
 package id
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -67,4 +68,23 @@ func FuzzCheck(f *testing.F) {
 			t.Errorf("accepted %q", text)
 		}
 	})
+}
+
+// TestAfter: an id of another source is a floor; what is no id is none.
+func TestAfter(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	ahead, behind := NewSource(func() time.Time { return at.AddDate(0, 0, 1) }), NewSource(func() time.Time { return at })
+	for _, text := range []string{"", "mov", "mov_", "mov_short", "mov_" + strings.Repeat("u", 26)} {
+		behind.After(text)
+	}
+	before, floor := behind.New("mov"), ahead.New("mov")
+	if before >= floor {
+		t.Errorf("%s is not before %s: something that is no id was a floor", before, floor)
+	}
+	behind.After(floor)
+	behind.After(before) // one that is older changes nothing
+	if next := behind.New("mov"); next <= floor {
+		t.Errorf("%s does not come after %s", next, floor)
+	}
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"matchday/errs"
+	"matchday/id"
 	"matchday/internal/sqldb"
 )
 
@@ -105,13 +105,10 @@ func (d *directory) move(ctx context.Context, id string) (Move, error) {
 	return out, sqldb.Wrap("read move", err)
 }
 
-// errOldID says that a later move has begun before.
-var errOldID = errors.New("the move's id is not the highest")
-
-// addMove adds a move, unless one that is not over has a bucket of it. The buckets must live on its
-// source. Ids rise from move to move, whatever the clocks of machines say: shards tell the later of two
-// moves by them.
-func (d *directory) addMove(ctx context.Context, m *Move) error {
+// addMove adds a move and gives it an id, unless a move that is not over has a bucket of it. The buckets
+// must live on its source. Ids rise from move to move, whatever the clocks of machines say: shards tell
+// the later of two moves by them.
+func (d *directory) addMove(ctx context.Context, m *Move, ids *id.Source) error {
 	const locked = `UPDATE placement SET version = version WHERE id = 1` // moves begin one after the other
 	const open = `SELECT id, buckets FROM move WHERE step NOT IN ('done', 'aborted')`
 	const newest = `SELECT COALESCE(MAX(id), '') FROM move`
@@ -121,13 +118,13 @@ func (d *directory) addMove(ctx context.Context, m *Move) error {
 		}
 		busy := map[int]string{}
 		err := eachRow(tx.QueryContext(ctx, open))(func(rows *sql.Rows) error {
-			var id, list string
-			if err := rows.Scan(&id, &list); err != nil {
+			var other, list string
+			if err := rows.Scan(&other, &list); err != nil {
 				return err
 			}
 			of, err := ParseBuckets(list)
 			for _, b := range of {
-				busy[b] = id
+				busy[b] = other
 			}
 			return err
 		})
@@ -135,17 +132,16 @@ func (d *directory) addMove(ctx context.Context, m *Move) error {
 			return sqldb.Wrap("read open moves", err)
 		}
 		for _, b := range m.Buckets {
-			if id, ok := busy[b]; ok {
-				return errs.New(errs.CodeConflict, "bucket %d is being moved already, by %s", b, id)
+			if other, ok := busy[b]; ok {
+				return errs.New(errs.CodeConflict, "bucket %d is being moved already, by %s", b, other)
 			}
 		}
 		var last string
 		if err := tx.QueryRowContext(ctx, newest).Scan(&last); err != nil {
 			return sqldb.Wrap("read newest move", err)
 		}
-		if m.ID <= last {
-			return errs.Wrap(errOldID, errs.CodeUnavailable, "the clock here is behind that of who began move %s: ask again", last)
-		}
+		ids.After(last)
+		m.ID = ids.New("mov")
 		return insertMove(ctx, tx, m)
 	})
 }

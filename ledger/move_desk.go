@@ -79,20 +79,12 @@ func (d *MoveDesk) Start(ctx context.Context, r MoveRequest) (Move, error) {
 		Step: MoveCopying, CreatedAt: d.clock.Now().UTC().Truncate(time.Microsecond),
 	}
 	m.UpdatedAt = m.CreatedAt
-	err = errOldID
-	for try := 0; try < idTries && errors.Is(err, errOldID); try++ {
-		m.ID = d.ids.New("mov")
-		err = d.directory.addMove(ctx, &m)
-	}
-	if err != nil {
+	if err := d.directory.addMove(ctx, &m, d.ids); err != nil {
 		return Move{}, err
 	}
 	d.raise()
 	return m, nil
 }
-
-// idTries bounds how often a move that another one has overtaken gets a later id.
-const idTries = 5
 
 // validate checks what needs no state.
 func (r *MoveRequest) validate(shards int) error {

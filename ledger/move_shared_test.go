@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"matchday/errs"
+	"matchday/id"
 	"matchday/internal/clock"
 	"matchday/internal/mariadb"
 )
@@ -179,12 +180,17 @@ func TestMovesBeginOneAfterTheOther(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(c *Config) { c.Shards = 2; c.SweepEvery = time.Hour })
 	ctx := context.Background()
-	late := Move{ID: "mov_7zzzzzzzzzzzzzzzzzzzzzzzzz", Buckets: []int{1}, From: 0, To: 1, Step: MoveAborted}
-	if err := w.directory.addMove(ctx, &late); err != nil {
+	ahead := id.NewSource(func() time.Time { return start.AddDate(1_000, 0, 0) })
+	late := Move{Buckets: []int{1}, From: 0, To: 1, Step: MoveAborted}
+	if err := w.directory.addMove(ctx, &late, ahead); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.StartMove(ctx, MoveRequest{Buckets: []int{2}, From: 0, To: 1}); !errs.Is(err, errs.CodeUnavailable) {
-		t.Errorf("a move by a clock that is behind: %v, want unavailable", err)
+	for n := range 3 {
+		next, err := w.StartMove(ctx, MoveRequest{Buckets: []int{2 + n}, From: 0, To: 1})
+		if err != nil || next.ID <= late.ID {
+			t.Fatalf("by a clock that is a thousand years behind: %s, %v, want an id after %s", next.ID, err, late.ID)
+		}
+		late = next
 	}
 }
 

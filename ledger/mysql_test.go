@@ -373,7 +373,7 @@ func wantDirectoryWorks(t *testing.T, on *mysqldb.Cluster) {
 		"fill": func() error { return d.fill(ctx, evenLayout(2), 2) }, "move a bucket": func() error { return d.moveBucket(ctx, "", 0, 0, 1) },
 		"note an epoch": func() error { return d.note(ctx, map[int]mark{0: {epoch: 2}}) }, "claim": func() error { return claimed },
 		"note a replica": func() error { return d.setReplica(ctx, "n", true, []int{0}) },
-		"move":           func() error { return errors.Join(d.addMove(ctx, move), d.saveMove(ctx, move)) },
+		"move":           func() error { return errors.Join(d.addMove(ctx, move, id.NewSource(time.Now)), d.saveMove(ctx, move)) },
 		"come and go": func() error {
 			return errors.Join(d.enter(ctx, self), d.beat(ctx, self), d.leave(ctx, self), d.forget(ctx, *self))
 		},
