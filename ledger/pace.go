@@ -8,7 +8,7 @@ import "time"
 // So, while interactive work is expected, batches with bulk work are short, and when debits still
 // wait too long, bulk work rests between its batches. The rest is for the processor as much as for
 // the writer: what bulk work costs elsewhere, in relays and projections, slows debits down as well.
-// Bulk work keeps at least a quarter of the writer's time and has all of it when nobody else asks.
+// Bulk work keeps at least half of the writer's time and has all of it when nobody else asks.
 type pace struct {
 	limit int       // rows of any batch
 	since int       // batches since the last one with interactive work
@@ -23,16 +23,17 @@ const (
 	// recentBatches is for how many bulk batches a shard expects interactive work after some came.
 	recentBatches = 50
 	// holdWriter is how long a batch with bulk work may take while interactive work is expected.
-	holdWriter = 3 * time.Millisecond
+	holdWriter = 8 * time.Millisecond
 	// debitWait is how long an interactive call should wait at most, from the queue to its answer.
-	debitWait = 6 * time.Millisecond
+	debitWait = 16 * time.Millisecond
 
 	wholeShare = 1000
-	leastShare = 250
+	leastShare = 500
 	// shareStep is the part of itself by which the share grows for each batch that was quick enough. It
 	// falls by a quarter for one that was not, so about one batch in eighty may be slow.
 	shareStep = 256
-	// togetherFor is how far apart batches are begun while several interactive calls share them, and enoughRows ends the wait: a batch as large as that costs little more than its rows.
+	// togetherFor is how far apart batches are begun while several interactive calls share them, and
+	// enoughRows ends the wait: a batch as large as that costs little more than its rows.
 	togetherFor = 4 * time.Millisecond
 	enoughRows  = 64
 	// maxRest bounds a rest: a machine that stood still says nothing of the next moment.

@@ -17,19 +17,20 @@ func after(p pace, n int, b batchTime) pace {
 func TestBulkWorkRestsWhileDebitsWaitTooLong(t *testing.T) {
 	t.Parallel()
 	quick := batchTime{took: 2 * time.Millisecond, rows: 200, interactive: true, bulk: true}
-	slow := batchTime{took: 4 * time.Millisecond, waited: 4 * time.Millisecond, rows: 200, interactive: true, bulk: true}
+	slow := batchTime{took: debitWait / 2, waited: debitWait, rows: 200, interactive: true, bulk: true}
+	rest := slow.took * (wholeShare - leastShare) / leastShare // what keeps bulk work at its least share
 	fresh := newPace(1024)
 	if p := after(fresh, 100, quick); p.share != wholeShare || p.rests(start) != 0 {
 		t.Errorf("debits are quick: share %d, rest %s; want all and none", p.share, p.rests(start))
 	}
 	p := after(fresh, 100, slow)
-	if p.share != leastShare || p.rests(start) != 3*slow.took {
-		t.Errorf("debits are slow: share %d, rest %s; want %d and three times the batch", p.share, p.rests(start), leastShare)
+	if p.share != leastShare || p.rests(start) != rest {
+		t.Errorf("debits are slow: share %d, rest %s; want %d and %s", p.share, p.rests(start), leastShare, rest)
 	}
-	if left := p.rests(start.Add(10 * time.Millisecond)); left != 2*time.Millisecond {
+	if left := p.rests(start.Add(rest - 2*time.Millisecond)); left != 2*time.Millisecond {
 		t.Errorf("later: %s left, want 2ms", left)
 	}
-	if left := p.rests(start.Add(12 * time.Millisecond)); left != 0 {
+	if left := p.rests(start.Add(rest)); left != 0 {
 		t.Errorf("after the rest: %s left", left)
 	}
 	if p = after(p, 1000, quick); p.share != wholeShare {
