@@ -9,13 +9,14 @@ import (
 	_ "modernc.org/sqlite" // the driver
 )
 
-// unlocked reports whether no process holds the write lock of a shard's file.
+// unlocked reports whether no process holds the write lock of a shard's file, or of the directory's: a
+// writer notes there each second how far its shards are.
 func (s *stage) unlocked(ctx context.Context) (bool, error) {
 	files, err := filepath.Glob(filepath.Join(s.books, "shard-*.db"))
 	if err != nil || len(files) == 0 {
 		return false, errors.Join(err, errors.New("there are no shard files"))
 	}
-	for _, file := range files {
+	for _, file := range append(files, filepath.Join(s.books, "directory.db")) {
 		free, err := writable(ctx, file)
 		if !free || err != nil {
 			return false, err
