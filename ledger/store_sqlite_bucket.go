@@ -33,12 +33,12 @@ func (w *sqliteWriter) placeBuckets(ctx context.Context, b *batch) error {
 		if r.peer >= 0 {
 			peer = int64(r.peer)
 		}
-		if _, err := w.place.run(ctx, int64(r.bucket), int64(r.state), peer, r.move, r.seq); err != nil {
+		if _, err := w.place.Run(ctx, int64(r.bucket), int64(r.state), peer, r.move, r.seq); err != nil {
 			return err
 		}
 	}
 	for _, c := range b.copied {
-		if _, err := w.copiedTo.run(ctx, c.seq, c.move, c.seq); err != nil {
+		if _, err := w.copiedTo.Run(ctx, c.seq, c.move, c.seq); err != nil {
 			return err
 		}
 	}
@@ -47,7 +47,7 @@ func (w *sqliteWriter) placeBuckets(ctx context.Context, b *batch) error {
 		if c.set {
 			into = w.setShare
 		}
-		if _, err := into.run(ctx, int64(c.bucket), c.account, c.amount); err != nil {
+		if _, err := into.Run(ctx, int64(c.bucket), c.account, c.amount); err != nil {
 			return err
 		}
 	}

@@ -12,11 +12,11 @@ import (
 
 // sqliteWriter holds the prepared statements of one shard's writing connection.
 type sqliteWriter struct {
-	begin, commit, rollback, advance, seal, resolve *statement
-	place, copiedTo, addShare, setShare             *statement
-	limit, note, beginGroup, endGroup               *statement
+	begin, commit, rollback, advance, seal, resolve *sqldb.Statement
+	place, copiedTo, addShare, setShare             *sqldb.Statement
+	limit, note, beginGroup, endGroup               *sqldb.Statement
 
-	accounts, transfers, wide, postings, holds *inserter
+	accounts, transfers, wide, postings, holds *sqldb.Inserter
 }
 
 // newSQLiteWriter prepares every statement of a commit.
@@ -67,23 +67,23 @@ func newSQLiteWriter(ctx context.Context, c driver.Conn) (*sqliteWriter, error) 
 		INSERT INTO hold (seq, account_id, counter_id, jurisdiction, currency, amount_minor, expires_us,
 			state, posted_minor, resolved_seq)
 		VALUES `
-	p := preparer{ctx: ctx, conn: c}
+	p := sqldb.NewPreparer(ctx, c)
 	w := &sqliteWriter{
-		begin: p.prepare("BEGIN IMMEDIATE"), commit: p.prepare("COMMIT"), rollback: p.prepare("ROLLBACK"),
-		advance: p.prepare(advance), seal: p.prepare(seal), resolve: p.prepare(resolve),
-		place: p.prepare(place), copiedTo: p.prepare(copiedTo), addShare: p.prepare(addShare), setShare: p.prepare(setShare),
-		accounts: p.inserter(accounts, 4), transfers: p.inserter(transfers, 15), wide: p.inserter(wide, 19),
-		postings: p.inserter(postings, 6), holds: p.inserter(holds, 10),
+		begin: p.Statement("BEGIN IMMEDIATE"), commit: p.Statement("COMMIT"), rollback: p.Statement("ROLLBACK"),
+		advance: p.Statement(advance), seal: p.Statement(seal), resolve: p.Statement(resolve),
+		place: p.Statement(place), copiedTo: p.Statement(copiedTo), addShare: p.Statement(addShare), setShare: p.Statement(setShare),
+		accounts: p.Inserter(accounts, 4), transfers: p.Inserter(transfers, 15), wide: p.Inserter(wide, 19),
+		postings: p.Inserter(postings, 6), holds: p.Inserter(holds, 10),
 	}
-	w.prepareChanges(&p)
-	if p.err != nil {
-		return nil, errors.Join(sqldb.Wrap("prepare", p.err), w.close())
+	w.prepareChanges(p)
+	if err := p.Err(); err != nil {
+		return nil, errors.Join(err, w.close())
 	}
 	return w, nil
 }
 
 // prepareChanges prepares what few batches need.
-func (w *sqliteWriter) prepareChanges(p *preparer) {
+func (w *sqliteWriter) prepareChanges(p *sqldb.Preparer) {
 	const limit = `
 		INSERT INTO account_limit (account_id, seq, version, min_minor, max_minor, freeze)
 		VALUES (?, ?, ?, ?, ?, ?)`
@@ -100,138 +100,24 @@ func (w *sqliteWriter) prepareChanges(p *preparer) {
 				SELECT t.seq
 				FROM transfer t
 				WHERE t.key = ?)`
-	w.limit, w.note = p.prepare(limit), p.prepare(note)
-	w.beginGroup, w.endGroup = p.prepare(beginGroup), p.prepare(endGroup)
+	w.limit, w.note = p.Statement(limit), p.Statement(note)
+	w.beginGroup, w.endGroup = p.Statement(beginGroup), p.Statement(endGroup)
 }
 
 // close finalises the statements that were prepared.
 func (w *sqliteWriter) close() error {
 	var list []error
-	all := []*statement{
+	all := []*sqldb.Statement{
 		w.begin, w.commit, w.rollback, w.advance, w.seal, w.resolve, w.place, w.copiedTo, w.addShare, w.setShare,
 		w.limit, w.note, w.beginGroup, w.endGroup,
 	}
 	for _, s := range all {
-		list = append(list, s.close())
+		list = append(list, s.Close())
 	}
-	for _, i := range []*inserter{w.accounts, w.transfers, w.wide, w.postings, w.holds} {
-		list = append(list, i.one.close(), i.many.close())
+	for _, i := range []*sqldb.Inserter{w.accounts, w.transfers, w.wide, w.postings, w.holds} {
+		list = append(list, i.Close())
 	}
 	return errors.Join(list...)
-}
-
-// preparer gathers the first error of many preparations.
-type preparer struct {
-	ctx  context.Context //nolint:containedctx // lives for one call
-	conn driver.Conn
-	err  error
-}
-
-func (p *preparer) prepare(q string) *statement {
-	if p.err != nil {
-		return &statement{}
-	}
-	pc, ok := p.conn.(driver.ConnPrepareContext)
-	if !ok {
-		p.err = errs.New(errs.CodeInternal, "driver connection %T cannot prepare", p.conn)
-		return &statement{}
-	}
-	s, err := pc.PrepareContext(p.ctx, q)
-	if err != nil {
-		p.err = err
-		return &statement{}
-	}
-	exec, ok := s.(driver.StmtExecContext)
-	if !ok {
-		p.err = errs.New(errs.CodeInternal, "driver statement %T cannot execute", s)
-	}
-	return &statement{stmt: s, exec: exec}
-}
-
-func (p *preparer) inserter(q string, columns int) *inserter {
-	marks := "(" + strings.TrimSuffix(strings.Repeat("?, ", columns), ", ") + ")"
-	many := strings.TrimSuffix(strings.Repeat(marks+", ", rowsPerInsert), ", ")
-	i := &inserter{columns: columns, one: p.prepare(q + marks), many: p.prepare(q + many)}
-	i.args = numbered(columns * rowsPerInsert)
-	return i
-}
-
-// numbered returns n arguments with their ordinals set.
-func numbered(n int) []driver.NamedValue {
-	args := make([]driver.NamedValue, n)
-	for i := range args {
-		args[i].Ordinal = i + 1
-	}
-	return args
-}
-
-// statement is a prepared statement of the driver.
-type statement struct {
-	stmt driver.Stmt
-	exec driver.StmtExecContext
-}
-
-func (s *statement) close() error {
-	if s == nil || s.stmt == nil {
-		return nil
-	}
-	return s.stmt.Close()
-}
-
-// run executes with few arguments and returns the number of changed rows.
-func (s *statement) run(ctx context.Context, values ...any) (int64, error) {
-	args := numbered(len(values))
-	for i := range values {
-		args[i].Value = values[i]
-	}
-	result, err := s.exec.ExecContext(ctx, args)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
-// rowsPerInsert is how many rows one execution inserts.
-const rowsPerInsert = 16
-
-// inserter inserts rows, rowsPerInsert at a time as far as they reach and the rest singly.
-type inserter struct {
-	columns   int
-	one, many *statement
-	args      []driver.NamedValue
-	filled    int
-}
-
-// value sets the next column.
-func (i *inserter) value(v any) {
-	i.args[i.filled].Value = v
-	i.filled++
-}
-
-// next ends a row.
-func (i *inserter) next(ctx context.Context) error {
-	if i.filled < len(i.args) {
-		return nil
-	}
-	i.filled = 0
-	_, err := i.many.exec.ExecContext(ctx, i.args)
-	return err
-}
-
-// flush inserts the rows that did not fill a statement.
-func (i *inserter) flush(ctx context.Context) error {
-	filled := i.filled
-	i.filled = 0
-	head := i.args[:i.columns]
-	for at := 0; at < filled; at += i.columns {
-		for c := range head {
-			head[c].Value = i.args[at+c].Value
-		}
-		if _, err := i.one.exec.ExecContext(ctx, head); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // commit implements writerStore.
@@ -246,18 +132,18 @@ func (s *sqliteStore) commit(ctx context.Context, b *batch) error {
 
 // write runs the whole DBTx of a batch.
 func (w *sqliteWriter) write(ctx context.Context, b *batch) error {
-	if _, err := w.begin.run(ctx); err != nil {
+	if _, err := w.begin.Run(ctx); err != nil {
 		return sqldb.Wrap("begin batch", err)
 	}
 	err := w.insert(ctx, b)
 	if err == nil {
 		b.statementsDone()
-		if _, err = w.commit.run(ctx); err == nil {
+		if _, err = w.commit.Run(ctx); err == nil {
 			return nil
 		}
 		err = sqldb.Wrap("commit batch", err)
 	}
-	if _, rollbackErr := w.rollback.run(ctx); rollbackErr != nil && !isNoTx(rollbackErr) {
+	if _, rollbackErr := w.rollback.Run(ctx); rollbackErr != nil && !isNoTx(rollbackErr) {
 		return errors.Join(err, sqldb.Wrap("roll back batch", rollbackErr))
 	}
 	return err
@@ -269,7 +155,7 @@ func isNoTx(err error) bool { return strings.Contains(err.Error(), "no transacti
 
 // insert writes the rows of a batch inside its DBTx.
 func (w *sqliteWriter) insert(ctx context.Context, b *batch) error {
-	changed, err := w.advance.run(ctx, b.last, b.accounts, b.at.UnixMicro(), b.epoch, b.first-1)
+	changed, err := w.advance.Run(ctx, b.last, b.accounts, b.at.UnixMicro(), b.epoch, b.first-1)
 	if err != nil {
 		return sqldb.Wrap("advance position", err)
 	}
@@ -297,27 +183,28 @@ func (w *sqliteWriter) insert(ctx context.Context, b *batch) error {
 	if err := w.writeChanges(ctx, b); err != nil {
 		return sqldb.Wrap("write limits, metadata and groups", err)
 	}
-	_, err = w.seal.run(ctx, b.last, b.first, b.at.UnixMicro(), b.writtenEpoch(), b.accounts, int64(b.records), b.seal[:])
+	_, err = w.seal.Run(ctx, b.last, b.first, b.at.UnixMicro(), b.writtenEpoch(), b.accounts, int64(b.records), b.seal[:])
 	return sqldb.Wrap("seal batch", err)
 }
 
 func (w *sqliteWriter) insertAccounts(ctx context.Context, list []*account) error {
 	in := w.accounts
-	in.filled = 0
+	in.Begin()
 	for _, a := range list {
-		in.value(a.id)
-		in.value(string(a.address))
-		in.value(string(a.parts.jurisdiction))
-		in.value(string(a.currency))
-		if err := in.next(ctx); err != nil {
+		in.Add(a.id)
+		in.Add(string(a.address))
+		in.Add(string(a.parts.jurisdiction))
+		in.Add(string(a.currency))
+		if err := in.Next(ctx); err != nil {
 			return err
 		}
 	}
-	return in.flush(ctx)
+	return in.Flush(ctx)
 }
 
 func (w *sqliteWriter) insertTransfers(ctx context.Context, rows []row) error {
-	w.transfers.filled, w.wide.filled = 0, 0
+	w.transfers.Begin()
+	w.wide.Begin()
 	for i := range rows {
 		r := &rows[i]
 		in := w.transfers
@@ -325,113 +212,113 @@ func (w *sqliteWriter) insertTransfers(ctx context.Context, rows []row) error {
 		if wide {
 			in = w.wide
 		}
-		in.value(r.seq)
-		in.value(r.key)
-		in.value(int64(r.kind))
+		in.Add(r.seq)
+		in.Add(r.key)
+		in.Add(int64(r.kind))
 		if r.code == "" {
-			in.value(int64(1))
-			in.value(nil)
-			in.value(nil)
+			in.Add(int64(1))
+			in.Add(nil)
+			in.Add(nil)
 		} else {
-			in.value(int64(2))
-			in.value(string(r.code))
-			in.value(r.detail)
+			in.Add(int64(2))
+			in.Add(string(r.code))
+			in.Add(r.detail)
 		}
-		in.value(string(r.player))
-		in.value(string(r.jurisdiction))
-		in.value(string(r.currency))
-		in.value(r.print[:])
+		in.Add(string(r.player))
+		in.Add(string(r.jurisdiction))
+		in.Add(string(r.currency))
+		in.Add(r.print[:])
 		if r.holdSeq == 0 {
-			in.value(nil)
+			in.Add(nil)
 		} else {
-			in.value(r.holdSeq)
+			in.Add(r.holdSeq)
 		}
-		in.value(r.lines)
+		in.Add(r.lines)
 		if r.record == nil {
-			in.value(nil)
-			in.value(nil)
-			in.value(nil)
+			in.Add(nil)
+			in.Add(nil)
+			in.Add(nil)
 		} else {
-			in.value(r.record.Type)
-			in.value(r.record.Subject)
-			in.value(string(r.record.Data))
+			in.Add(r.record.Type)
+			in.Add(r.record.Subject)
+			in.Add(string(r.record.Data))
 		}
 		if wide {
 			r.wide(in)
 		}
-		if err := in.next(ctx); err != nil {
+		if err := in.Next(ctx); err != nil {
 			return err
 		}
 	}
-	if err := w.transfers.flush(ctx); err != nil {
+	if err := w.transfers.Flush(ctx); err != nil {
 		return err
 	}
-	return w.wide.flush(ctx)
+	return w.wide.Flush(ctx)
 }
 
 // wide sets the columns that few rows have.
-func (r *row) wide(in *inserter) {
+func (r *row) wide(in *sqldb.Inserter) {
 	if r.origin.copied() {
-		in.value(int64(r.origin.shard))
-		in.value(r.origin.seq)
-		in.value(r.origin.atUS)
+		in.Add(int64(r.origin.shard))
+		in.Add(r.origin.seq)
+		in.Add(r.origin.atUS)
 	} else {
-		in.value(nil)
-		in.value(nil)
-		in.value(nil)
+		in.Add(nil)
+		in.Add(nil)
+		in.Add(nil)
 	}
 	if r.extra == nil {
-		in.value(nil)
+		in.Add(nil)
 	} else {
-		in.value(string(r.extra))
+		in.Add(string(r.extra))
 	}
 }
 
 func (w *sqliteWriter) insertPostings(ctx context.Context, list []posting) error {
 	in := w.postings
-	in.filled = 0
+	in.Begin()
 	for i := range list {
 		p := &list[i]
-		in.value(p.account)
-		in.value(p.seq)
-		in.value(p.amount)
-		in.value(p.balance)
-		in.value(p.held)
-		in.value(int64(p.rule))
-		if err := in.next(ctx); err != nil {
+		in.Add(p.account)
+		in.Add(p.seq)
+		in.Add(p.amount)
+		in.Add(p.balance)
+		in.Add(p.held)
+		in.Add(int64(p.rule))
+		if err := in.Next(ctx); err != nil {
 			return err
 		}
 	}
-	return in.flush(ctx)
+	return in.Flush(ctx)
 }
 
 func (w *sqliteWriter) writeHolds(ctx context.Context, b *batch) error {
 	in := w.holds
-	in.filled = 0
+	in.Begin()
 	for _, h := range b.newHolds {
-		in.value(h.seq)
-		in.value(h.account)
-		in.value(h.counter)
-		in.value(string(h.jurisdiction))
-		in.value(string(h.currency))
-		in.value(h.amount)
-		in.value(h.expires.UnixMicro())
-		in.value(int64(h.state))
-		in.value(h.posted)
+		in.Add(h.seq)
+		in.Add(h.account)
+		in.Add(h.counter)
+		in.Add(string(h.jurisdiction))
+		in.Add(string(h.currency))
+		in.Add(h.amount)
+		in.Add(h.expires.UnixMicro())
+		in.Add(int64(h.state))
+		in.Add(h.posted)
 		if h.resolved == 0 {
-			in.value(nil)
+			in.Add(nil)
 		} else {
-			in.value(h.resolved)
+			in.Add(h.resolved)
 		}
-		if err := in.next(ctx); err != nil {
+		if err := in.Next(ctx); err != nil {
 			return err
 		}
 	}
-	if err := in.flush(ctx); err != nil {
+	if err := in.Flush(ctx); err != nil {
 		return err
 	}
 	for _, h := range b.oldHolds {
-		changed, err := w.resolve.run(ctx, int64(h.state), h.posted, h.resolved, h.seq)
+		changed, err := w.resolve.Run(ctx, int64(h.state), h.posted, h.resolved, h.seq)
 		if err != nil {
 			return err
 		}
@@ -446,23 +333,23 @@ func (w *sqliteWriter) writeHolds(ctx context.Context, b *batch) error {
 func (w *sqliteWriter) writeChanges(ctx context.Context, b *batch) error {
 	for i := range b.limits {
 		l := &b.limits[i]
-		if _, err := w.limit.run(ctx, l.account, l.seq, l.Version, orNull(l.MinMinor), orNull(l.MaxMinor), int64(l.Freeze)); err != nil {
+		if _, err := w.limit.Run(ctx, l.account, l.seq, l.Version, orNull(l.MinMinor), orNull(l.MaxMinor), int64(l.Freeze)); err != nil {
 			return err
 		}
 	}
 	for i := range b.notes {
 		n := &b.notes[i]
-		if _, err := w.note.run(ctx, n.account, n.seq, string(n.data)); err != nil {
+		if _, err := w.note.Run(ctx, n.account, n.seq, string(n.data)); err != nil {
 			return err
 		}
 	}
 	for _, seq := range b.begun {
-		if _, err := w.beginGroup.run(ctx, seq); err != nil {
+		if _, err := w.beginGroup.Run(ctx, seq); err != nil {
 			return err
 		}
 	}
 	for _, g := range b.ended {
-		if _, err := w.endGroup.run(ctx, g.seq, g.began); err != nil {
+		if _, err := w.endGroup.Run(ctx, g.seq, g.began); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests need beyond Go, from Debian's packages: Chromium for the browser tests and
-# MariaDB for those of the ledger on database clusters. The server's core package starts no service.
-# Does nothing where both are there already. Elsewhere than on Debian it says what to install.
+# Installs what the tests need beyond Go, from Debian's packages: Chromium for the browser tests, MariaDB
+# for those of the ledger on database clusters, and a C compiler, which Go's race detector links with. The
+# server's core package starts no service. Does nothing where all are there already. Elsewhere than on Debian it says what to install.
 set -euo pipefail
 
 have() { PATH="$PATH:/usr/sbin" command -v "$1" >/dev/null 2>&1; }
@@ -13,11 +13,14 @@ fi
 if ! have mariadbd || ! have mariadb-install-db || ! have my_print_defaults; then
 	packages+=(mariadb-server-core mariadb-client-core) # the server's installer calls a program of the client's
 fi
+if ! have "${CC:-gcc}"; then
+	packages+=(gcc libc6-dev)
+fi
 if [ ${#packages[@]} -eq 0 ]; then
 	exit 0
 fi
 if ! have apt-get; then
-	echo "setup: the tests need Chromium, mariadbd and mariadb-install-db on the PATH; install them with your system's packages" >&2
+	echo "setup: the tests need Chromium, mariadbd, mariadb-install-db and gcc on the PATH; install them with your system's packages" >&2
 	exit 1
 fi
 sudo=()
