@@ -32,7 +32,7 @@ type replica struct {
 	store readerStore
 	stop  func() error // gives up what store holds; nil: nothing
 
-	ours mark // where its log was last found to be the writer's; the prober's
+	ours atomic.Pointer[mark] // where its log was last found to be the writer's
 
 	seq  atomic.Int64 // the newest position it has shown
 	good atomic.Bool  // reads may go to it
@@ -123,6 +123,12 @@ func (r *replicas) close() error {
 	return r.set(nil, nil, func(string) {})
 }
 
+// has reports whether the last probe found the replica there, with a commit of its shard's writer.
+func (r *replica) has(at mark) bool {
+	known := r.ours.Load()
+	return known != nil && *known == at
+}
+
 // probe asks the replica how far it has come and decides whether reads may go to it.
 func (s *shard) probe(ctx context.Context, r *replica, maxLag time.Duration) {
 	asking, cancel := context.WithTimeout(ctx, probeTimeout)
@@ -137,7 +143,7 @@ func (s *shard) probe(ctx context.Context, r *replica, maxLag time.Duration) {
 		}
 	}
 	isOurs := true
-	if err == nil && at.epoch == wanted && at != r.ours {
+	if err == nil && at.epoch == wanted && !r.has(at) {
 		isOurs, err = s.has(asking, at)
 	}
 	if ctx.Err() != nil {
@@ -156,7 +162,7 @@ func (s *shard) probe(ctx context.Context, r *replica, maxLag time.Duration) {
 	case !isOurs: // a primary of old, or one that nobody follows
 		s.judge(r, false, "with commits that the primary has not", nil)
 	default:
-		r.ours = at
+		r.ours.Store(&at)
 		s.judge(r, behind <= maxLag, "too far behind", nil)
 	}
 }
