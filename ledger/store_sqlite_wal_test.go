@@ -57,11 +57,11 @@ func TestTheWriteAheadLogIsCopiedBesideTheWriterAndBeginsAgain(t *testing.T) {
 			t.Fatal("half a million transfers, and the keeper never came")
 		}
 	}
-	before := logPages(t, store)
 	w.must(deposit("tail", "p1", 1))  // the writer copies what is left
 	w.must(deposit("again", "p1", 1)) // and the log begins again
-	if now := logPages(t, store); now == 0 || now > before/2 {
-		t.Errorf("the log has %d pages after %d, want it to have begun again", now, before)
+	// Not by what the log had just before: the keeper may have come twice, and it had begun again by then.
+	if now, written := logPages(t, store), store.wal.written.Load(); now == 0 || now > tailPages || written < keptPages {
+		t.Errorf("the log has %d pages after some %d were written, want it to have begun again", now, written)
 	}
 	w.wantSound()
 	if got := w.Head(0); got != int64(sent)+2 {
