@@ -288,6 +288,16 @@ func badOfReads() []badValue {
 		{"a cursor of payments", "bets", "/v1/me/bets?cursor=pay_01jb2m7k3v9q8w5x4y6z7a0b1c", nil, "invalid", "query.cursor"},
 		{"a cursor of bets", "events", "/v1/events?cursor=" + bet, nil, "invalid", ""},
 		{"a status that is none", "bets", "/v1/me/bets?status=lucky", nil, "invalid", "query.status"},
+		{"a name with a line break", "bets", "/v1/me/bets?sport=a%0Ab", nil, "invalid", "query.sport"},
+		{"an endless name", "bets", "/v1/me/bets?event=" + strings.Repeat("x", 101), nil, "invalid", "query.event"},
+		{"a day without a time", "bets", "/v1/me/bets?from=2026-11-21", nil, "invalid", "query.from"},
+		{"an end that is not after the beginning", "bets", "/v1/me/bets?from=2026-11-21T20:00:00Z&to=2026-11-21T20:00:00Z", nil, "invalid", "query.to"},
+		{"a currency that is none", "bets", "/v1/me/bets?currency=dollars", nil, "invalid", "query.currency"},
+		{"a currency that is none with a stake", "bets", "/v1/me/bets?currency=dollars&min_stake=5", nil, "invalid", "query.currency"},
+		{"a stake of words", "bets", "/v1/me/bets?min_stake=much", nil, "invalid", "query.min_stake"},
+		{"a stake of nothing", "bets", "/v1/me/bets?max_stake=0", nil, "invalid", "query.max_stake"},
+		{"an empty range of stakes", "bets", "/v1/me/bets?min_stake=10&max_stake=9.99", nil, "invalid", "query.max_stake"},
+		{"a bet that is none", "bets", "/v1/me/bets?bet=plr_01jb2m7k3v9q8w5x4y6z7a0b1c", nil, "invalid", "query.bet"},
 		{"a status that is none", "events", "/v1/events?status=over", nil, "invalid", "query.status"},
 		{"a choice that is none", "sign-out", "/v1/sessions?all=some", nil, "invalid", "query.all"},
 		{"a parameter twice", "bets", "/v1/me/bets?limit=1&limit=2", nil, "invalid", "query.limit"},
@@ -381,6 +391,10 @@ func badOfStaffsReadsAndFiles() []badValue {
 		{"another kind of id", "player-by-id", players + "/bet_01jb2m7k3v9q8w5x4y6z7a0b1c", nil, "not_found", ""},
 		{"an unknown id", "player-by-id", "", nil, "not_found", ""},
 		{"no such jurisdiction", "player-by-id", players + "/x?jurisdiction=XX-XX", nil, "invalid", "query.jurisdiction"},
+		{"an id that is none", "bets-of-player", players + "/x/bets", nil, "not_found", ""},
+		{"an unknown id", "bets-of-player", players + "/plr_01jb2m7k3v9q8w5x4y6z7a0b1c/bets", nil, "not_found", ""},
+		{"no such jurisdiction", "bets-of-player", players + "/x/bets?jurisdiction=XX-XX", nil, "invalid", "query.jurisdiction"},
+		{"a status that is none", "bets-of-player", players + "/x/bets?status=lucky", nil, "invalid", "query.status"},
 		{"a made-up cursor", "staff-events", events + "?cursor=%00x", nil, "invalid", ""},
 		{"a cursor of bets", "staff-events", events + "?cursor=bet_01jb2m7k3v9q8w5x4y6z7a0b1c", nil, "invalid", ""},
 		{"a status that is none", "staff-events", events + "?status=over", nil, "invalid", "query.status"},
@@ -536,13 +550,17 @@ func TestBadPositionsAreRefusedByEveryRead(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	_, aPlayer := s.signUp(nj)
+	aTrader := s.trader()
 	for _, rt := range s.api.routes {
 		if !rt.reads {
 			continue
 		}
 		token := aPlayer
-		if rt.who == whoService {
+		switch rt.who {
+		case whoService:
 			token = testKey
+		case whoStaff:
+			token = aTrader
 		}
 		path := strings.ReplaceAll(samplePath(rt), "/v1/bets/plr_", "/v1/bets/bet_")
 		for _, position := range []string{"soon", "99-1", "-1-1", "0--1", "0-9223372036854775808", "0-1-1"} {

@@ -9,7 +9,6 @@ import (
 
 	"matchday/errs"
 	"matchday/history"
-	"matchday/id"
 	"matchday/money"
 	"matchday/player"
 	"matchday/sportsbook"
@@ -26,12 +25,6 @@ func (a *API) betRoutes() []route {
 			end: taking(a.placeBet)},
 		{method: "POST", path: "/v1/bets/quote", id: "quote-bet", tag: "Bets", who: whoPlayer,
 			summary: "What a slip would pay now", end: taking(a.quoteBet)},
-		{method: "GET", path: "/v1/bets/{id}", id: "bet-by-id", tag: "Bets", who: whoPlayer, reads: true,
-			summary: "One of the player's bets", end: reading(a.findBet)},
-		{method: "GET", path: "/v1/me/bets", id: "bets", tag: "Bets", who: whoPlayer, reads: true,
-			params: []param{{name: "status", doc: "Only bets in this status", enum: []string{"open", "settled", "won", "lost", "push", "void"}},
-				paramCursor, paramLimit},
-			summary: "The player's bets, newest first", end: reading(a.listBets)},
 	}
 }
 
@@ -123,49 +116,4 @@ func priceChanged(err error) error {
 		return &movedError{legs: moved.Legs, err: err}
 	}
 	return err
-}
-
-func (a *API) findBet(ctx context.Context, c *call) (Bet, error) {
-	which := c.r.PathValue("id")
-	if id.Check(id.KindBet, which) != nil {
-		return Bet{}, errs.New(errs.CodeNotFound, "no such bet")
-	}
-	at, err := c.readPosition()
-	if err != nil {
-		return Bet{}, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, positionWait)
-	defer cancel()
-	s := c.caller.session
-	b, err := a.deps.History.Find(ctx, s.Player, s.Jurisdiction, id.Bet(which), at)
-	if err != nil {
-		return Bet{}, fmt.Errorf("find bet %s: %w", which, err)
-	}
-	return betOf(b), nil
-}
-
-func (a *API) listBets(ctx context.Context, c *call) (Bets, error) {
-	limit, limitErr := c.limit()
-	at, positionErr := c.readPosition()
-	cursor := c.query.Get("cursor")
-	var cursorErr error
-	if cursor != "" && id.Check(id.KindBet, cursor) != nil {
-		cursorErr = invalidField("query.cursor", "is not a cursor of this list")
-	}
-	if err := errors.Join(limitErr, positionErr, cursorErr); err != nil {
-		return Bets{}, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, positionWait)
-	defer cancel()
-	s := c.caller.session
-	page, err := a.deps.History.List(ctx, history.Query{Player: s.Player, Jurisdiction: s.Jurisdiction,
-		Status: history.Status(c.query.Get("status")), Before: id.Bet(cursor), Limit: limit, At: at})
-	if err != nil {
-		return Bets{}, fmt.Errorf("list bets of player %s: %w", s.Player, err)
-	}
-	out := Bets{Items: make([]Bet, len(page.Bets)), Next: string(page.Next), Position: page.Position.String(), FreshAt: page.FreshAt}
-	for i, b := range page.Bets {
-		out.Items[i] = betOf(b)
-	}
-	return out, nil
 }

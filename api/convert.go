@@ -111,8 +111,8 @@ func paymentOf(p payments.Payment) Payment {
 }
 
 func legOf(l stream.BetLeg, outcome string) Leg {
-	out := Leg{EventID: l.EventID, EventName: l.EventName, StartsAt: time.UnixMilli(l.StartsAtMS).UTC(), MarketID: l.MarketID,
-		Market: l.Market, SelectionID: l.SelectionID, Selection: l.Selection, SelectionName: l.SelectionName,
+	out := Leg{EventID: l.EventID, EventName: l.EventName, Sport: l.Sport, Competition: l.Competition,
+		StartsAt: time.UnixMilli(l.StartsAtMS).UTC(), MarketID: l.MarketID, Market: l.Market, SelectionID: l.SelectionID, Selection: l.Selection, SelectionName: l.SelectionName,
 		Line: l.Line, Price: l.Price, Outcome: outcome}
 	if p, err := odds.ParsePrice(l.Price); err == nil {
 		out.PriceDecimal = p.Decimal()
@@ -129,7 +129,7 @@ func legsOf(legs []stream.BetLeg) []Leg {
 }
 
 func betOf(b history.Bet) Bet {
-	out := Bet{ID: string(b.ID), Status: string(b.Status), Version: b.Version, PlacedAt: b.PlacedAt, SettledAt: optional(b.SettledAt),
+	out := Bet{ID: string(b.ID), Product: b.Product, Status: string(b.Status), Version: b.Version, PlacedAt: b.PlacedAt, SettledAt: optional(b.SettledAt),
 		Stake: amount(b.Stake), PotentialPayout: amount(b.PotentialPayout), Legs: make([]Leg, len(b.Legs))}
 	if b.Status != history.StatusOpen {
 		payout := amount(b.Payout)

@@ -147,7 +147,7 @@ func (a *API) table() []*route {
 	ledgerOnly := a.deps.isLedgerOnly()
 	var all []*route
 	for _, part := range [][]route{
-		a.playerRoutes(), a.paymentRoutes(), a.betRoutes(), a.offerRoutes(),
+		a.playerRoutes(), a.paymentRoutes(), a.betRoutes(), a.historyRoutes(), a.offerRoutes(),
 		a.operatorRoutes(), a.operatorOfferRoutes(), a.insightRoutes(), a.ledgerRoutes(),
 		a.ledgerReadRoutes(), a.ledgerFeatureRoutes(), a.reportRoutes(), a.webhookRoutes(), a.moveRoutes(), a.profileRoutes(),
 	} {

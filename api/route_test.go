@@ -19,7 +19,7 @@ var callers = map[string]who{
 	"POST /v1/bets": whoPlayer, "POST /v1/bets/quote": whoPlayer, "GET /v1/bets/{id}": whoPlayer, "GET /v1/me/bets": whoPlayer,
 	"GET /v1/jurisdictions": whoPublic, "GET /v1/events": whoPublic, "GET /v1/events/{id}": whoPublic, "GET /v1/live": whoPublic,
 	"POST /v1/operator/sessions": whoPublic, "DELETE /v1/operator/sessions": whoStaff,
-	"GET /v1/operator/players": whoStaff, "GET /v1/operator/players/{id}": whoStaff, "GET /v1/operator/jurisdictions": whoStaff,
+	"GET /v1/operator/players": whoStaff, "GET /v1/operator/players/{id}": whoStaff, "GET /v1/operator/players/{id}/bets": whoStaff, "GET /v1/operator/jurisdictions": whoStaff,
 	"GET /v1/operator/shards": whoStaff, "GET /v1/operator/lag": whoStaff, "GET /v1/operator/rates": whoStaff,
 	"GET /v1/operator/commits": whoStaff, "GET /v1/operator/statements": whoStaff, "GET /v1/operator/profiles/{kind}": whoStaff, "GET /v1/ledger/profiles/{kind}": whoService,
 	"POST /v1/operator/moves": whoStaff, "GET /v1/operator/moves": whoStaff, "GET /v1/operator/moves/{id}": whoStaff,

@@ -129,6 +129,8 @@ type BetRequest struct {
 type Leg struct {
 	EventID       string    `json:"event_id"`
 	EventName     string    `json:"event_name"`
+	Sport         string    `json:"sport,omitempty" doc:"Absent for bets from before it was recorded"`
+	Competition   string    `json:"competition,omitempty" doc:"Absent likewise"`
 	StartsAt      time.Time `json:"starts_at"`
 	MarketID      string    `json:"market_id"`
 	Market        string    `json:"market" enum:"moneyline,spread,total"`
@@ -144,6 +146,7 @@ type Leg struct {
 // Bet is a bet as history shows it.
 type Bet struct {
 	ID              string     `json:"id"`
+	Product         string     `json:"product" example:"sportsbook"`
 	Status          string     `json:"status" enum:"open,won,lost,push,void"`
 	Version         int        `json:"version" doc:"Rises with each settlement"`
 	PlacedAt        time.Time  `json:"placed_at"`

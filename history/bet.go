@@ -3,7 +3,6 @@ package history
 import (
 	"time"
 
-	"matchday/errs"
 	"matchday/id"
 	"matchday/money"
 	"matchday/stream"
@@ -45,52 +44,18 @@ type Bet struct {
 	Legs            []Leg
 }
 
-// Query asks for a page of one player's bets, newest first.
-type Query struct {
-	Player       id.Player
-	Jurisdiction id.Jurisdiction
-	Status       Status
-	Before       id.Bet           // older than this bet; "" starts with the newest
-	Limit        int              // 0 is DefaultLimit
-	At           *stream.Position // at least this position, which a write returned
-}
-
-// Bounds of Query.Limit.
-const (
-	DefaultLimit = 20
-	MaxLimit     = 200
-)
-
-// Validate reports every field that is wrong.
-func (q Query) Validate() error {
-	var check errs.Check
-	if q.Player == "" {
-		check.Add("player", "is required")
-	}
-	if q.Jurisdiction == "" {
-		check.Add("jurisdiction", "is required")
-	}
-	if _, _, ok := q.Status.span(); !ok {
-		check.Add("status", "must be open, settled, won, lost, push or void")
-	}
-	if q.Limit < 0 || q.Limit > MaxLimit {
-		check.Add("limit", "must be 1 to %d", MaxLimit)
-	}
-	if len(q.Before) > maxIDBytes {
-		check.Add("cursor", "is not a bet")
-	}
-	return check.Err()
-}
-
-// maxIDBytes bounds an id in a query.
-const maxIDBytes = 64
-
-// Page is a part of a player's bets.
+// Page is a part of a player's bets. One that is short, or empty, is not the last while it has a Next: it
+// has looked at as many bets as one answer may, and fewer fitted the query.
 type Page struct {
-	Bets     []Bet
-	Next     id.Bet          // Query.Before of the next page, "" after the last
-	Position stream.Position // the page shows at least everything up to here
-	FreshAt  time.Time       // the page shows at least everything committed until then
+	Bets []Bet
+	Next id.Bet // Query.Before of the next page, "" after the last
+	Freshness
+}
+
+// Freshness is how far the history is that an answer comes from.
+type Freshness struct {
+	Position stream.Position // the answer shows at least everything up to here
+	FreshAt  time.Time       // the answer shows at least everything committed until then
 }
 
 // state is a status as it is stored.

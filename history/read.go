@@ -1,7 +1,6 @@
 package history
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -21,60 +20,6 @@ const columns = `
 		       s.product, s.currency, s.placed_us, s.stake_minor, s.potential_minor, s.legs
 		FROM bet AS b
 		CROSS JOIN slip AS s ON s.seq = b.slip_seq`
-
-// lastBet sorts behind every bet id.
-const lastBet = "\U0010FFFF"
-
-// List returns a page of the player's bets, newest first. With At it waits until the history
-// shows that position.
-//
-// Errors: invalid; unavailable when the position is not shown in time.
-func (s *Service) List(ctx context.Context, q Query) (Page, error) {
-	if err := q.Validate(); err != nil {
-		return Page{}, err
-	}
-	h, err := s.shardFor(ctx, q.Player, q.At)
-	if err != nil {
-		return Page{}, fmt.Errorf("list bets: %w", err)
-	}
-	page, err := s.list(ctx, h, q)
-	if err != nil || len(page.Bets) > 0 {
-		return page, err
-	}
-	if again, err := s.hasLeft(ctx, h, q.Player); err != nil || !again {
-		return page, err
-	}
-	return s.List(ctx, q)
-}
-
-// list reads a page on a shard.
-func (s *Service) list(ctx context.Context, h *shard, q Query) (Page, error) {
-	// Read first: the rows may be newer than what the page promises, never older.
-	page := Page{Position: stream.Position{Shard: h.number, Seq: h.sink.Position()}, FreshAt: h.sink.ShownAt()}
-	const list = columns + `
-		WHERE b.player_id = ?
-		  AND b.jurisdiction = ?
-		  AND b.bet_id < ?
-		  AND b.status BETWEEN ? AND ?
-		ORDER BY b.bet_id DESC
-		LIMIT ?`
-	limit := cmp.Or(q.Limit, DefaultLimit)
-	low, high, _ := q.Status.span()
-	before := cmp.Or(string(q.Before), lastBet)
-	rows, err := h.store.QueryContext(ctx, list, string(q.Player), string(q.Jurisdiction), before, int(low), int(high), limit+1)
-	if err != nil {
-		return Page{}, sqldb.Wrap("list bets", err)
-	}
-	page.Bets, err = scanBets(rows)
-	if err != nil {
-		return Page{}, fmt.Errorf("list bets of %s: %w", q.Player, err)
-	}
-	if len(page.Bets) > limit {
-		page.Bets = page.Bets[:limit]
-		page.Next = page.Bets[limit-1].ID
-	}
-	return page, nil
-}
 
 // Find returns one bet of the player.
 //

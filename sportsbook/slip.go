@@ -164,7 +164,7 @@ func betLegs(legs []pricedLeg) []stream.BetLeg {
 			EventID: l.event.id, EventName: l.event.name, StartsAtMS: l.event.startsAt.UnixMilli(),
 			MarketID: l.market.id, Market: string(l.market.kind), SelectionID: l.selection.id,
 			Selection: l.selection.code, SelectionName: l.selection.name, Line: l.selection.lineText,
-			Price: l.price.String(),
+			Price: l.price.String(), Sport: l.event.sport, Competition: l.event.competition,
 		}
 	}
 	return out

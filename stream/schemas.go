@@ -49,8 +49,10 @@ type BetLeg struct {
 	SelectionID   string  `json:"selection_id"` // market id and selection
 	Selection     string  `json:"selection"`    // home, away, over or under
 	SelectionName string  `json:"selection_name"`
-	Line          *string `json:"line"`  // "-3.5"; null for a moneyline
-	Price         string  `json:"price"` // American, "-110"
+	Line          *string `json:"line"`                  // "-3.5"; null for a moneyline
+	Price         string  `json:"price"`                 // American, "-110"
+	Sport         string  `json:"sport,omitempty"`       // "American football"; absent in records of before it was added
+	Competition   string  `json:"competition,omitempty"` // "NFL"; absent likewise
 }
 
 // BetSettled is the payload of TypeBetSettled. The first settlement of a bet has version 1; a

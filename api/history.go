@@ -1,0 +1,193 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"matchday/errs"
+	"matchday/history"
+	"matchday/id"
+	"matchday/jurisdiction"
+	"matchday/money"
+	"matchday/stream"
+)
+
+// The parameters of lists of bets.
+var betFilters = []param{
+	{name: "status", doc: "Only bets in this status; settled is any but open", enum: []string{"open", "settled", "won", "lost", "push", "void"}},
+	{name: "product", doc: "Only bets of this product", example: "sportsbook"},
+	{name: "sport", doc: "Only bets with a leg of this sport, as the offer spells it", example: "American football"},
+	{name: "competition", doc: "Only bets with a leg of this competition", example: "NFL"},
+	{name: "event", doc: "Only bets with a leg of the event with this id"},
+	{name: "bet", doc: "Only the bet with this id"},
+	{name: "from", doc: "Only bets placed at this time or later (RFC 3339)", example: "2026-11-01T00:00:00Z"},
+	{name: "to", doc: "Only bets placed before this time (RFC 3339)", example: "2026-12-01T00:00:00Z"},
+	{name: "currency", doc: "Only bets in this currency; with a stake, the jurisdiction's if absent", example: "USD"},
+	{name: "min_stake", doc: "Only bets with at least this stake", example: "25.00"},
+	{name: "max_stake", doc: "Only bets with at most this stake", example: "100.00"},
+}
+
+// pagedBets says how lists of bets end.
+const pagedBets = "An answer looks at a bounded number of bets. One with fewer items than asked for, even with none, is not the last while it has " +
+	"`next`: go on with it. Bets that are placed meanwhile do not move what is on the pages that follow."
+
+// historyRoutes show bets: to their player, and to staff, who leave a line in the log.
+func (a *API) historyRoutes() []route {
+	list := append(append([]param{}, betFilters...), paramCursor, paramLimit)
+	const player = "/v1/operator/players/{id}/bets"
+	return []route{
+		{method: "GET", path: "/v1/bets/{id}", id: "bet-by-id", tag: "Bets", who: whoPlayer, reads: true,
+			summary: "One of the player's bets", end: reading(a.findBet)},
+		{method: "GET", path: "/v1/me/bets", id: "bets", tag: "Bets", who: whoPlayer, reads: true, params: list,
+			summary: "The player's bets, newest first", detail: pagedBets, end: reading(a.listBets)},
+		{method: "GET", path: player, id: "bets-of-player", tag: "Staff", who: whoStaff, reads: true, params: append(list, paramJurisdiction),
+			summary: "A player's bets, newest first", detail: pagedBets, end: reading(a.listBets)},
+	}
+}
+
+// owner is whose bets are asked for.
+type owner struct {
+	player id.Player
+	home   jurisdiction.Jurisdiction
+	at     *stream.Position // which the answer must include
+}
+
+// ownerOf returns the player of the session or, for staff, the one that the path names. That staff read
+// a player's bets is logged.
+func (a *API) ownerOf(ctx context.Context, c *call) (owner, error) {
+	s := c.caller.session
+	at, err := c.readPosition()
+	if err != nil {
+		return owner{}, err
+	}
+	if s.Player != "" {
+		home, err := a.home(s)
+		return owner{s.Player, home, at}, err
+	}
+	code, err := c.jurisdiction()
+	if err != nil {
+		return owner{}, err
+	}
+	which := c.r.PathValue("id")
+	if id.Check(id.KindPlayer, which) != nil {
+		return owner{}, errs.New(errs.CodeNotFound, "no such player")
+	}
+	p, err := a.deps.Players.Find(ctx, id.Player(which), code)
+	if err != nil {
+		return owner{}, fmt.Errorf("find player %s: %w", which, err)
+	}
+	home, err := a.deps.Jurisdictions.Find(code)
+	if err != nil {
+		return owner{}, fmt.Errorf("find player %s: %w", which, err)
+	}
+	a.log.InfoContext(ctx, "staff read a player's bets", "by", s.Staff, "player_id", which, "jurisdiction", string(code),
+		"operation", c.route.id, "request_id", c.requestID)
+	return owner{p.ID, home, at}, nil
+}
+
+func (a *API) findBet(ctx context.Context, c *call) (Bet, error) {
+	which := c.r.PathValue("id")
+	if id.Check(id.KindBet, which) != nil {
+		return Bet{}, errs.New(errs.CodeNotFound, "no such bet")
+	}
+	at, err := c.readPosition()
+	if err != nil {
+		return Bet{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, positionWait)
+	defer cancel()
+	s := c.caller.session
+	b, err := a.deps.History.Find(ctx, s.Player, s.Jurisdiction, id.Bet(which), at)
+	if err != nil {
+		return Bet{}, fmt.Errorf("find bet %s: %w", which, err)
+	}
+	return betOf(b), nil
+}
+
+func (a *API) listBets(ctx context.Context, c *call) (Bets, error) {
+	of, err := a.ownerOf(ctx, c)
+	if err != nil {
+		return Bets{}, err
+	}
+	q, err := c.betQuery(of)
+	if err != nil {
+		return Bets{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, positionWait)
+	defer cancel()
+	page, err := a.deps.History.List(ctx, q)
+	if err != nil {
+		return Bets{}, fmt.Errorf("list bets of player %s: %w", of.player, inQuery(err))
+	}
+	out := Bets{Items: make([]Bet, len(page.Bets)), Next: string(page.Next), Position: page.Position.String(), FreshAt: page.FreshAt}
+	for i, b := range page.Bets {
+		out.Items[i] = betOf(b)
+	}
+	return out, nil
+}
+
+// betQuery reads the parameters of a list of bets.
+func (c *call) betQuery(of owner) (history.Query, error) {
+	q := history.Query{Player: of.player, Jurisdiction: of.home.Code, At: of.at, Status: history.Status(c.query.Get("status")), Product: c.query.Get("product"),
+		Sport: c.query.Get("sport"), Competition: c.query.Get("competition"), Event: c.query.Get("event"), Currency: money.Currency(c.query.Get("currency"))}
+	var list [5]error
+	q.Limit, list[0] = c.limit()
+	q.From, list[1] = c.queryTime("from")
+	q.To, list[2] = c.queryTime("to")
+	q.Before, list[3] = c.queryBet("cursor")
+	q.Bet, list[4] = c.queryBet("bet")
+	if err := errors.Join(list[:]...); err != nil {
+		return q, err
+	}
+	var check errs.Check
+	if c.query.Get("min_stake") != "" || c.query.Get("max_stake") != "" {
+		if q.Currency == "" {
+			q.Currency = of.home.Currency
+		}
+		if _, err := money.ParseCurrency(string(q.Currency)); err != nil {
+			check.Add("query.currency", "is not a currency")
+			return q, check.Err()
+		}
+		q.Least = stakeBound(&check, "min_stake", c.query.Get("min_stake"), q.Currency)
+		q.Most = stakeBound(&check, "max_stake", c.query.Get("max_stake"), q.Currency)
+	}
+	return q, check.Err()
+}
+
+// queryBet reads a parameter that is the id of a bet.
+func (c *call) queryBet(name string) (id.Bet, error) {
+	text := c.query.Get(name)
+	if text == "" || id.Check(id.KindBet, text) == nil {
+		return id.Bet(text), nil
+	}
+	if name == "cursor" {
+		return "", invalidField("query.cursor", "is not a cursor of this list")
+	}
+	return "", invalidField("query."+name, "is not the id of a bet")
+}
+
+// stakeBound reads one bound of the stake; absent is 0.
+func stakeBound(check *errs.Check, name, text string, c money.Currency) int64 {
+	if text == "" {
+		return 0
+	}
+	return positiveText(check, "query."+name, text, c).Minor()
+}
+
+// queryFields are the parameters whose names differ from those of history.Query.
+var queryFields = map[string]string{"least": "min_stake", "most": "max_stake"}
+
+// inQuery names the fields of a query that history refuses as the API does.
+func inQuery(err error) error {
+	refused, ok := errors.AsType[*errs.Error](err)
+	if !ok || refused.Code != errs.CodeInvalid || len(refused.Fields) == 0 {
+		return err
+	}
+	out := *refused
+	out.Fields = make([]errs.Field, len(refused.Fields))
+	for i, f := range refused.Fields {
+		out.Fields[i] = errs.Field{Location: "query." + orElse(queryFields[f.Location], f.Location), Message: f.Message}
+	}
+	return &out
+}

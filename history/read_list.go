@@ -1,0 +1,200 @@
+package history
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"matchday/id"
+	"matchday/internal/sqldb"
+	"matchday/stream"
+)
+
+// lastBet sorts behind every bet id.
+const lastBet = "\U0010FFFF"
+
+// List returns a page of the player's bets, newest first. With At it waits until the history
+// shows that position. However few bets fit, an answer looks at a bounded number: see Page.
+//
+// Errors: invalid; unavailable when the position is not shown in time.
+func (s *Service) List(ctx context.Context, q Query) (Page, error) {
+	if err := q.Validate(); err != nil {
+		return Page{}, err
+	}
+	h, err := s.shardFor(ctx, q.Player, q.At)
+	if err != nil {
+		return Page{}, fmt.Errorf("list bets: %w", err)
+	}
+	page, err := s.list(ctx, h, q)
+	if err != nil || len(page.Bets) > 0 || page.Next != "" {
+		return page, err
+	}
+	if again, err := s.hasLeft(ctx, h, q.Player); err != nil || !again {
+		return page, err
+	}
+	return s.List(ctx, q)
+}
+
+// list reads a page on a shard.
+func (s *Service) list(ctx context.Context, h *shard, q Query) (Page, error) {
+	// Read first: the rows may be newer than what the page promises, never older.
+	page := Page{Freshness: h.freshness()}
+	l := lister{on: h.store, q: q, limit: cmp.Or(q.Limit, DefaultLimit), before: cmp.Or(q.Before, lastBet), budget: listRows}
+	err := l.read(ctx)
+	if err != nil {
+		return Page{}, fmt.Errorf("list bets of %s: %w", q.Player, err)
+	}
+	page.Bets, page.Next = l.found, l.next
+	return page, nil
+}
+
+// freshness reads what the shard shows. It comes before the rows.
+func (h *shard) freshness() Freshness {
+	return Freshness{Position: stream.Position{Shard: h.number, Seq: h.sink.Position()}, FreshAt: h.sink.ShownAt()}
+}
+
+const (
+	listRows  = 6000 // bets that one answer looks at
+	stepRows  = 200  // bets that its first step looks at; each further step looks at four times as many
+	spanPrice = 50   // bets that could be looked at in the time that one more query takes
+)
+
+// betSpan is a range of bets, both ends included.
+type betSpan struct{ low, high id.Bet }
+
+// lister finds a page of bets, in steps that each look at a bounded range.
+type lister struct {
+	on     reader
+	q      Query
+	limit  int
+	before id.Bet // all from here on are looked at
+	budget int    // how many bets may still be looked at
+
+	found []Bet
+	next  id.Bet
+}
+
+// read looks at bets until the page is full, the player has no more or the budget is spent.
+func (l *lister) read(ctx context.Context) error {
+	spans := []betSpan{{high: lastBet}}
+	if l.q.Bet != "" {
+		spans[0] = betSpan{l.q.Bet, l.q.Bet}
+	}
+	step := max(stepRows, l.limit+1)
+	for _, span := range spans {
+		for more := true; more; step *= 4 {
+			if l.budget <= 0 {
+				l.next = l.before
+				return nil
+			}
+			var err error
+			if more, err = l.step(ctx, span, min(step, l.budget)); err != nil || l.isFull() {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// isFull cuts the page when there is more than it holds.
+func (l *lister) isFull() bool {
+	if len(l.found) <= l.limit {
+		return false
+	}
+	l.found = l.found[:l.limit]
+	l.next = l.found[l.limit-1].ID
+	return true
+}
+
+// step looks at the newest bets of the span, and reports whether there are older ones in it.
+func (l *lister) step(ctx context.Context, span betSpan, rows int) (more bool, err error) {
+	low := span.low
+	if l.q.isFiltered() {
+		seen, last, err := l.edge(ctx, span, rows)
+		if err != nil {
+			return false, err
+		}
+		l.budget -= seen + spanPrice
+		if seen == 0 {
+			return false, nil
+		}
+		if more = seen == rows; more {
+			low = last
+		}
+	}
+	bets, err := l.fitting(ctx, low, span.high)
+	if err != nil {
+		return false, err
+	}
+	for i := range bets {
+		if l.q.fits(&bets[i]) {
+			l.found = append(l.found, bets[i])
+		}
+	}
+	switch need := l.limit + 1; {
+	case len(l.found) < need && len(bets) == need: // names that stand elsewhere in the legs: go on behind them
+		l.before, more = bets[need-1].ID, true
+	case more:
+		l.before = low
+	}
+	return more, nil
+}
+
+// edge returns how many bets the span has, rows at most, and the oldest of those.
+func (l *lister) edge(ctx context.Context, span betSpan, rows int) (seen int, last id.Bet, err error) {
+	const q = `
+		SELECT COUNT(*), COALESCE(MIN(newest.bet_id), '')
+		FROM (
+			SELECT bet_id
+			FROM bet
+			WHERE player_id = ?
+			  AND bet_id < ?
+			  AND bet_id <= ?
+			  AND bet_id >= ?
+			ORDER BY bet_id DESC
+			LIMIT ?
+		) AS newest`
+	found, err := l.on.QueryContext(ctx, q, string(l.q.Player), string(l.before), string(span.high), string(span.low), rows)
+	if err != nil {
+		return 0, "", sqldb.Wrap("count bets", err)
+	}
+	defer found.Close()
+	for found.Next() {
+		if err := found.Scan(&seen, &last); err != nil {
+			return 0, "", sqldb.Wrap("count bets", err)
+		}
+	}
+	return seen, last, sqldb.Wrap("count bets", found.Err())
+}
+
+// fitting returns the newest bets of the range that fit, one more than the page holds.
+func (l *lister) fitting(ctx context.Context, from, upTo id.Bet) ([]Bet, error) {
+	const q = columns + `
+		WHERE b.player_id = ?
+		  AND b.bet_id < ?
+		  AND b.bet_id <= ?
+		  AND b.bet_id >= ?
+		  AND b.jurisdiction = ?
+		  AND b.status BETWEEN ? AND ?
+		  AND s.placed_us >= ?
+		  AND s.placed_us < ?
+		  AND s.stake_minor BETWEEN ? AND ?
+		  AND (s.currency = ? OR ? = '')
+		  AND (s.product = ? OR ? = '')
+		  AND INSTR(s.legs, ?) > 0
+		  AND INSTR(s.legs, ?) > 0
+		  AND INSTR(s.legs, ?) > 0
+		ORDER BY b.bet_id DESC
+		LIMIT ?`
+	low, high, _ := l.q.Status.span()
+	since, until := period(l.q.From, l.q.To)
+	least, most := l.q.stakes()
+	currency := string(l.q.Currency)
+	rows, err := l.on.QueryContext(ctx, q, string(l.q.Player), string(l.before), string(upTo), string(from), string(l.q.Jurisdiction),
+		int(low), int(high), since, until, least, most, currency, currency, l.q.Product, l.q.Product,
+		inLegs(l.q.Event), inLegs(l.q.Sport), inLegs(l.q.Competition), l.limit+1)
+	if err != nil {
+		return nil, sqldb.Wrap("list bets", err)
+	}
+	return scanBets(rows)
+}
