@@ -27,7 +27,6 @@ func TestBrowserFromSignUpToPayout(t *testing.T) {
 	p := startProduct(t)
 	e := p.game(0)
 	b := p.openBrowser()
-
 	b.open("/")
 	b.untilText(".hero", "Join Matchday")
 	b.click(".hero .btn.lime")
