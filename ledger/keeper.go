@@ -214,15 +214,20 @@ func (k *keeper) drop(ctx context.Context, seen *owners) {
 			k.rests[shard] = restAfter
 			k.log.WarnContext(ctx, "shard not written here any more", "shard", shard, "error", t.err)
 		}
-		if !mine {
-			continue
+		if mine && k.free(ctx, shard) {
+			seen.shards[shard].owner = ""
 		}
-		if _, err := k.service.directory.claim(ctx, shard, k.self.name, ""); err != nil {
-			k.log.WarnContext(ctx, "shard not given free", "shard", shard, "error", err)
-			continue
-		}
-		seen.shards[shard].owner = ""
 	}
+}
+
+// free lets others take a shard that this process owns and does not write, and reports whether they can. If
+// not, share tries again.
+func (k *keeper) free(ctx context.Context, shard int) bool {
+	_, err := k.service.directory.claim(ctx, shard, k.self.name, "")
+	if err != nil {
+		k.log.WarnContext(ctx, "shard not given free", "shard", shard, "error", err)
+	}
+	return err == nil
 }
 
 // give quarantines a shard that was written here. Until the directory says so the tenure stays: this
@@ -297,7 +302,11 @@ func (k *keeper) share(ctx, limited context.Context, seen *owners) {
 			t.leaving = true
 			t.cancel()
 			held--
-		case t != nil || held >= fair || k.rests[shard] > 0 || seen.shards[shard].problem != "":
+		case t != nil || seen.shards[shard].problem != "":
+		case held >= fair || k.rests[shard] > 0:
+			if owner == k.self.name { // the answer to a claim was lost, or giving it free failed: nobody writes it
+				k.free(limited, shard) // the next poll sees it
+			}
 		case owner == "" || owner == k.self.name || !k.isAlive(owner):
 			if k.take(ctx, limited, shard, owner) {
 				held++

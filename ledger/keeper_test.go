@@ -321,6 +321,30 @@ func TestPeersNeedTheSecret(t *testing.T) {
 }
 
 // TestFairShares: every living process gets as many, and nothing moves without need.
+// TestAShardOwnedAndNotWrittenIsGivenFree leaves behind what a claim leaves whose answer was lost: the
+// directory names an owner that has its fair share already and does not know of this one.
+func TestAShardOwnedAndNotWrittenIsGivenFree(t *testing.T) {
+	t.Parallel()
+	c := Config{Dir: t.TempDir(), Shards: 2, SweepEvery: time.Hour}
+	a, b := startMember(t, c), startMember(t, c)
+	wantSpread(t, 2, a, b)
+	shard, from, to := b.owned()[0], b.keeper.self.name, a.keeper.self.name
+	before := b.shards[shard].epoch.Load()
+	if won, err := a.directory.claim(t.Context(), shard, from, to); err != nil || !won {
+		t.Fatal(won, err)
+	}
+	eventually(t, "the shard is taken over again", func() bool {
+		now, err := b.shards[shard].store.state(t.Context())
+		return err == nil && now.epoch > before
+	})
+	wantSpread(t, 2, a, b)
+	for n, p := range playersOn(t, a.Service, 2) {
+		if _, err := a.Commit(t.Context(), LaneInteractive, deposit("after", p, 1)); err != nil {
+			t.Errorf("shard %d: %v", n, err)
+		}
+	}
+}
+
 func TestFairShares(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
