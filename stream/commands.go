@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync/atomic"
 
 	"matchday/errs"
 )
@@ -13,9 +14,9 @@ import (
 // MaxCommandBytes bounds the payload of one command.
 const MaxCommandBytes = 1 << 20
 
-// Commands is a durable queue of things to do, one per shard. A command is handled at least once,
-// and mostly in the order in which it was sent: one that failed comes again later. So handlers are
-// idempotent, and the sender sends again what it does not see done.
+// Commands is a durable queue of things to do, one per shard. A command is handled at least once, a few of
+// them at the same time and begun mostly in the order in which they were sent: one that failed comes again
+// later. So handlers are idempotent, and the sender sends again what it does not see done.
 type Commands struct {
 	transport Transport
 	name      string
@@ -61,16 +62,17 @@ func (c *Commands) Send(ctx context.Context, shard int, id string, payload []byt
 	return nil
 }
 
-// Run handles the commands of a shard one after the other until ctx is done. A command is gone
-// when handle returns nil; otherwise it comes again, later each time. A lost queue is made again,
-// empty.
+// Run handles the commands of a shard until ctx is done; handle is called by a few goroutines at once. A
+// command is gone when handle returns nil; otherwise it comes again, later each time. A lost queue is made
+// again, empty.
 func (c *Commands) Run(ctx context.Context, shard int, handle func(ctx context.Context, payload []byte) error) error {
 	var wait backoff
+	var progress atomic.Bool
 	for {
 		err := c.transport.Work(ctx, c.name, shard, func(payload []byte) error {
 			err := handle(ctx, payload)
 			if err == nil {
-				wait = backoff{}
+				progress.Store(true)
 				c.metrics.count(c.metrics.handled, shard)
 			} else if ctx.Err() == nil {
 				c.metrics.count(c.metrics.failed, shard)
@@ -80,6 +82,9 @@ func (c *Commands) Run(ctx context.Context, shard int, handle func(ctx context.C
 		})
 		if ctx.Err() != nil {
 			return nil
+		}
+		if progress.Swap(false) {
+			wait = backoff{}
 		}
 		c.log.Warn("command queue interrupted", "queue", c.name, "shard", strconv.Itoa(shard), "err", err)
 		if !wait.wait(ctx) {

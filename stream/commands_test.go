@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,24 +33,41 @@ func receive(t *testing.T, from <-chan string) string {
 	}
 }
 
-func TestCommandsComeInOrderAndOnce(t *testing.T) {
+func TestCommandsComeOnceAndSeveralAtATime(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	c, ctx := w.commands(), context.Background()
-	for n := range 20 { // before anybody works, some of them twice
+	const sent = 20
+	for n := range sent { // before anybody works, some of them twice
 		for range 1 + n%2 {
 			if err := c.Send(ctx, 0, fmt.Sprintf("id-%d", n), fmt.Appendf(nil, "command %d", n)); err != nil {
 				t.Fatalf("Send: %v", err)
 			}
 		}
 	}
-	got := make(chan string, 100)
+	got, release := make(chan string, 100), make(chan struct{})
 	w.start(func(ctx context.Context) error {
-		return c.Run(ctx, 0, func(_ context.Context, payload []byte) error { got <- string(payload); return nil })
+		return c.Run(ctx, 0, func(ctx context.Context, payload []byte) error {
+			got <- string(payload)
+			select {
+			case <-release:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
 	})
-	for n := range 20 {
-		if text, want := receive(t, got), fmt.Sprintf("command %d", n); text != want {
-			t.Fatalf("got %q, want %q", text, want)
+	seen := map[string]int{}
+	for range 2 { // nobody returns yet: the second one is handed over beside the first
+		seen[receive(t, got)]++
+	}
+	close(release)
+	for range sent - 2 {
+		seen[receive(t, got)]++
+	}
+	for n := range sent {
+		if name := fmt.Sprintf("command %d", n); seen[name] != 1 {
+			t.Errorf("%s came %d times, want once", name, seen[name])
 		}
 	}
 	if len(got) != 0 {
@@ -62,10 +80,10 @@ func TestFailedCommandComesAgain(t *testing.T) {
 	w := setup(t)
 	c := w.commands()
 	got := make(chan string, 100)
-	failures := 3
+	var tries atomic.Int32
 	w.start(func(ctx context.Context) error {
 		return c.Run(ctx, 1, func(_ context.Context, payload []byte) error {
-			if failures--; failures >= 0 {
+			if tries.Add(1) <= 3 {
 				return errors.New("not now")
 			}
 			got <- string(payload)

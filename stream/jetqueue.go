@@ -8,12 +8,16 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 )
 
 const (
 	queueWorker   = "worker"
 	queueAckWait  = 30 * time.Second
 	queueInFlight = 8 // commands on the way to one worker
+	// queueAtOnce of them are handled at a time: a handler waits for a commit most of the time, and what
+	// waits together is committed together.
+	queueAtOnce   = 4
 	redeliverMost = 5 * time.Second
 )
 
@@ -72,12 +76,23 @@ func (t *jetTransport) Work(ctx context.Context, queue string, shard int, fn fun
 	if err != nil {
 		return unavailable(err, "work on "+queueStream(queue, shard))
 	}
-	return each(ctx, consumer, queueInFlight, func(msg jetstream.Msg) error {
-		if err := fn(msg.Data()); err != nil {
-			return unavailable(msg.NakWithDelay(redeliverAfter(msg)), "refuse command")
-		}
-		return unavailable(msg.Ack(), "acknowledge command")
+	handling, ctx := errgroup.WithContext(ctx)
+	handling.SetLimit(queueAtOnce + 1) // and the one that asks for more
+	handling.Go(func() error {
+		return each(ctx, consumer, queueInFlight, func(msg jetstream.Msg) error {
+			handling.Go(func() error { return settle(msg, fn(msg.Data())) })
+			return nil
+		})
 	})
+	return handling.Wait()
+}
+
+// settle tells the queue what became of a command.
+func settle(msg jetstream.Msg, err error) error {
+	if err != nil {
+		return unavailable(msg.NakWithDelay(redeliverAfter(msg)), "refuse command")
+	}
+	return unavailable(msg.Ack(), "acknowledge command")
 }
 
 // redeliverAfter doubles the pause with each delivery, up to a bound.

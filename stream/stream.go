@@ -63,7 +63,8 @@ type Transport interface {
 	// Enqueue makes a command durable. A second command with the same id within a few minutes is
 	// dropped.
 	Enqueue(ctx context.Context, queue string, shard int, id string, payload []byte) error
-	// Work hands over the commands of a queue one at a time, again and again until fn returns nil for
-	// them, until ctx is done or the stream breaks. It always returns an error.
+	// Work hands over the commands of a queue, each again and again until fn returns nil for it, until ctx
+	// is done or the stream breaks. It may call fn for a few commands at once, and returns when all calls
+	// have. It always returns an error.
 	Work(ctx context.Context, queue string, shard int, fn func(payload []byte) error) error
 }
