@@ -140,6 +140,9 @@ func (rt *route) refusals() map[int]string {
 	}
 	if strings.Contains(rt.path, "{") {
 		out[http.StatusNotFound] = "not_found"
+		if rt.reads { // the bet history ends somewhere
+			out[http.StatusGone] = "gone: no longer kept"
+		}
 	}
 	if rt.end.in != nil && rt.method != http.MethodGet {
 		out[http.StatusConflict] = "conflict"

@@ -48,6 +48,7 @@ var answers = map[errs.Code]struct {
 	errs.CodePriceChanged:      {http.StatusConflict, "The price has changed"},
 	errs.CodeSuspended:         {http.StatusConflict, "Takes no bets now"},
 	errs.CodeLinkedFailed:      {http.StatusConflict, "Another transfer of the group was refused"},
+	errs.CodeGone:              {http.StatusGone, "No longer kept"},
 	errs.CodeUnavailable:       {http.StatusServiceUnavailable, "Try again"},
 	errs.CodeInternal:          {http.StatusInternalServerError, "Something went wrong here"},
 }

@@ -278,6 +278,7 @@ func (a *App) openHistory(ctx context.Context) (err error) {
 	a.History, err = history.Open(ctx, c, history.Deps{
 		Clock: a.clock, Log: log, Metrics: metrics,
 		Transport: a.streams.Transport(), Source: a.Ledger, ShardOf: a.Ledger.ShardOf, Since: a.Ledger.Since,
+		KeepYears: a.Jurisdictions.HistoryYears(),
 	})
 	return err
 }

@@ -31,6 +31,7 @@ const (
 	CodePriceChanged      Code = "price_changed"      // the offer moved against the price policy
 	CodeSuspended         Code = "suspended"          // market or selection takes no bets now
 	CodeLinkedFailed      Code = "linked_failed"      // refused because another transfer of its group was
+	CodeGone              Code = "gone"               // was there, and is no longer kept
 	CodeUnavailable       Code = "unavailable"        // overload, time-out or a part is down: try again
 	CodeInternal          Code = "internal"           // our fault; no detail leaves the process
 )
@@ -40,7 +41,7 @@ func Codes() []Code {
 	return []Code{
 		CodeInvalid, CodeUnauthenticated, CodeForbidden, CodeNotFound, CodeConflict, CodeTooLarge,
 		CodeRateLimited, CodeGeoBlocked, CodeExcluded, CodeInsufficientFunds, CodeLimitReached,
-		CodePriceChanged, CodeSuspended, CodeLinkedFailed, CodeUnavailable, CodeInternal,
+		CodePriceChanged, CodeSuspended, CodeLinkedFailed, CodeGone, CodeUnavailable, CodeInternal,
 	}
 }
 

@@ -20,11 +20,16 @@ type snapshot struct {
 		QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row
 	}
 	positions []int64 // of each writer
+	sameBet   string  // as of the store
+	floors    map[id.Jurisdiction]id.Bet
 	close     func() error
 }
 
 // position returns how far the history of a player is.
 func (s *snapshot) position(p id.Player) int64 { return s.positions[partOf(p, len(s.positions))] }
+
+// isOver reports whether a bet is one that goes once it is settled.
+func (s *snapshot) isOver(j id.Jurisdiction, bet id.Bet) bool { return bet < s.floors[j] }
 
 // openSnapshot returns nil where the shard has no database yet.
 func (o AuditOptions) openSnapshot(ctx context.Context, clusters fleet, number int) (*snapshot, error) {
@@ -75,7 +80,7 @@ func clusterSnapshot(ctx context.Context, cluster *mysqldb.Cluster, number int) 
 	if err != nil {
 		return nil, mysqldb.Wrap("connect", err)
 	}
-	s := &snapshot{on: conn, close: func() error {
+	s := &snapshot{on: conn, sameBet: store.sameBet(), close: func() error {
 		mysqldb.Release(ctx, conn, errors.New("read to its end")) // the snapshot ends with a roll-back
 		return nil
 	}}

@@ -9,6 +9,7 @@
 //   - A placement is written once, to the end of a table; a settlement rewrites one narrow row.
 //   - What is shown and how far it is shown change in one DBTx. On a cluster that holds for each of a
 //     shard's writers, and the shard is as far as the last of them.
+//   - A bet is shown for as long as its jurisdiction asks, and while it is open; then it is over for good.
 //
 // Not guaranteed: a position common to several shards; durability of its own after a power loss,
 // since what is lost is read again.

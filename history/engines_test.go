@@ -47,6 +47,9 @@ var suite = map[string]func(t *testing.T, e engine){
 	"LagIsZeroWhenAllIsShown":                     testLagIsZeroWhenAllIsShown,
 	"SubscribersHearOfEachBatchUntilTheyCancel":   testSubscribersHearOfEachBatchUntilTheyCancel,
 	"AuditFindsTheFirstDifference":                testAuditFindsTheFirstDifference,
+	"WhatIsOverGoesAndNothingElse":                testWhatIsOverGoesAndNothingElse,
+	"AnOpenBetStaysUntilItIsSettled":              testAnOpenBetStaysUntilItIsSettled,
+	"DroppingGoesOnWhereItWasStopped":             testDroppingGoesOnWhereItWasStopped,
 }
 
 // TestEngines runs the conformance suite on each.
@@ -105,4 +108,25 @@ func (w *world) admin(q string) {
 	if _, err := w.engine.server.Admin().ExecContext(w.t.Context(), q); err != nil {
 		w.t.Fatalf("%s: %v", q, err)
 	}
+}
+
+// count returns the rows of a table of shard 0.
+func (w *world) count(table string) (n int) {
+	w.t.Helper()
+	q := "SELECT COUNT(*) FROM "
+	if w.engine.server != nil {
+		if err := w.engine.server.Admin().QueryRow(q + w.config.Clusters[0].DatabaseOf(0) + "." + table).Scan(&n); err != nil {
+			w.t.Fatal(err)
+		}
+		return n
+	}
+	db, err := sqldb.Open(filepath.Join(w.config.Dir, "history-000.db"), sqldb.Options{ReadOnly: true})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // read only
+	if err := db.Read.QueryRow(q + table).Scan(&n); err != nil {
+		w.t.Fatal(err)
+	}
+	return n
 }

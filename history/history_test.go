@@ -38,6 +38,8 @@ type world struct {
 	stop func()
 
 	config  history.Config
+	clock   clock.Clock
+	years   map[id.Jurisdiction]int
 	metrics *prometheus.Registry
 	engine  engine
 	prefix  string // of the databases on the server
@@ -45,7 +47,7 @@ type world struct {
 
 func setup(t testing.TB, e engine, shards int) *world {
 	t.Helper()
-	w := &world{t: t, log: streamtest.NewLog(shards), dir: t.TempDir(), engine: e}
+	w := &world{t: t, log: streamtest.NewLog(shards), dir: t.TempDir(), engine: e, clock: clock.System{}}
 	w.config = history.Config{Dir: filepath.Join(w.dir, "history"), ReadWait: 100 * time.Millisecond}
 	if e.server != nil {
 		w.prefix = e.server.Database(t)
@@ -78,7 +80,8 @@ func (w *world) open() {
 	w.t.Helper()
 	w.metrics = prometheus.NewRegistry()
 	s, err := history.Open(context.Background(), w.config,
-		history.Deps{Clock: clock.System{}, Log: quiet(), Metrics: w.metrics, Transport: w.emb.Transport(), Source: w.log, ShardOf: w.shardOf})
+		history.Deps{Clock: w.clock, Log: quiet(), Metrics: w.metrics, Transport: w.emb.Transport(), Source: w.log,
+			ShardOf: w.shardOf, KeepYears: w.years})
 	if err != nil {
 		w.t.Fatalf("Open: %v", err)
 	}

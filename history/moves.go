@@ -17,6 +17,7 @@ type projector struct {
 	shard int
 	moves stream.BucketLog     // nil: no bucket can come or go
 	mine  func(id.Player) bool // whose records count; nil is everybody's
+	kept  *keeper              // nil: nothing is over
 }
 
 // apply writes bets as records make them, and whole buckets of players that leave for another shard or

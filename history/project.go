@@ -46,6 +46,7 @@ type change struct {
 	slip         stream.BetPlaced // without legs
 	legs         []byte           // as they came: they are stored, not read
 	settlement   settlement       // of the highest version; version 0 is none
+	late         bool             // the bet is over once it is settled, and may have been dropped
 }
 
 // shown is how the bet stands after the change, for one that was placed in it.
@@ -62,6 +63,7 @@ func (p *projector) project(ctx context.Context, on tables, batches []stream.Bat
 	if err != nil {
 		return err
 	}
+	p.kept.mark(changes)
 	inserts, updates := make([]*change, 0, len(changes)), make([]*change, 0, len(changes))
 	for _, c := range changes {
 		if c.placedSeq > 0 {
@@ -86,7 +88,7 @@ func (p *projector) project(ctx context.Context, on tables, batches []stream.Bat
 }
 
 // explain looks for the reason why a settlement changed nothing. The bet may show a newer one, which
-// is in order; a bet that is not there is not.
+// is in order, or be over; a bet that is not there otherwise is not.
 func explain(ctx context.Context, on tables, changes []*change) error {
 	const q = `
 		SELECT COUNT(*)
@@ -97,7 +99,7 @@ func explain(ctx context.Context, on tables, changes []*change) error {
 		if err := on.QueryRowContext(ctx, q, string(c.player), string(c.bet), string(c.jurisdiction)).Scan(&n); err != nil {
 			return sqldb.Wrap("find settled bet", err)
 		}
-		if n == 0 {
+		if n == 0 && !c.late {
 			return errs.New(errs.CodeInternal, "history: bet %s is settled at sequence %d and was never placed in %s",
 				c.bet, c.settlement.seq, c.jurisdiction)
 		}

@@ -59,7 +59,7 @@ func variedBets(t testing.TB, s *Service, count int) []Bet {
 func (s *Service) pages(t testing.TB, q Query) (found []id.Bet, pages int) {
 	t.Helper()
 	for {
-		l := lister{on: s.shards[0].store, q: q, limit: q.Limit, before: q.Before, budget: listRows}
+		l := lister{on: s.shards[0], q: q, limit: q.Limit, before: q.Before, budget: listRows}
 		if q.Before == "" {
 			l.before = lastBet
 		}

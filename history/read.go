@@ -14,19 +14,22 @@ import (
 	"matchday/stream"
 )
 
-// columns are what scanBets reads.
+// columns are what scanBets reads, followed by the store's sameBet.
 const columns = `
 		SELECT b.player_id, b.bet_id, b.jurisdiction, b.status, b.version, b.settled_us, b.payout_minor, b.outcomes,
 		       s.product, s.currency, s.placed_us, s.stake_minor, s.potential_minor, s.legs
 		FROM bet AS b
 		CROSS JOIN slip AS s ON s.seq = b.slip_seq`
 
+// bets returns the query of whole bets with these conditions.
+func (h *shard) bets(where string) string { return columns + h.store.sameBet() + where }
+
 // Find returns one bet of the player.
 //
-// Errors: not_found, also for a bet of another player or jurisdiction; unavailable when the
-// position is not shown in time.
+// Errors: not_found, also for a bet of another player or jurisdiction; gone for one that is no longer kept;
+// unavailable when the position is not shown in time.
 func (s *Service) Find(ctx context.Context, player id.Player, j id.Jurisdiction, bet id.Bet, at *stream.Position) (Bet, error) {
-	const find = columns + `
+	const find = `
 		WHERE b.player_id = ?
 		  AND b.bet_id = ?
 		  AND b.jurisdiction = ?`
@@ -34,7 +37,7 @@ func (s *Service) Find(ctx context.Context, player id.Player, j id.Jurisdiction,
 	if err != nil {
 		return Bet{}, fmt.Errorf("find bet: %w", err)
 	}
-	rows, err := h.store.QueryContext(ctx, find, string(player), string(bet), string(j))
+	rows, err := h.store.QueryContext(ctx, h.bets(find), string(player), string(bet), string(j))
 	if err != nil {
 		return Bet{}, sqldb.Wrap("find bet", err)
 	}
@@ -48,7 +51,15 @@ func (s *Service) Find(ctx context.Context, player id.Player, j id.Jurisdiction,
 		} else if again {
 			return s.Find(ctx, player, j, bet, at)
 		}
+		if err := h.gone(j, bet); err != nil && id.Check(id.KindBet, string(bet)) == nil {
+			return Bet{}, err
+		}
 		return Bet{}, errs.New(errs.CodeNotFound, "no such bet")
+	}
+	if bets[0].Status != StatusOpen {
+		if err := h.gone(j, bet); err != nil {
+			return Bet{}, err
+		}
 	}
 	return bets[0], nil
 }
@@ -92,12 +103,12 @@ const forEachPage = 1000
 // Bets that are placed meanwhile may or may not be among them.
 func (s *Service) ForEach(ctx context.Context, fn func(Bet) error) error {
 	const (
-		rest = columns + `
+		rest = `
 			WHERE b.player_id = ?
 			  AND b.bet_id > ?
 			ORDER BY b.bet_id
 			LIMIT ?`
-		others = columns + `
+		others = `
 			WHERE b.player_id > ?
 			ORDER BY b.player_id, b.bet_id
 			LIMIT ?`
@@ -105,7 +116,7 @@ func (s *Service) ForEach(ctx context.Context, fn func(Bet) error) error {
 	for _, h := range s.shards {
 		var last betKey
 		each := func(q string, args ...any) (int, error) {
-			rows, err := h.store.QueryContext(ctx, q, append(args, forEachPage)...)
+			rows, err := h.store.QueryContext(ctx, h.bets(q), append(args, forEachPage)...)
 			if err != nil {
 				return 0, sqldb.Wrap("read all bets", err)
 			}

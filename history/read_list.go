@@ -39,7 +39,7 @@ func (s *Service) List(ctx context.Context, q Query) (Page, error) {
 func (s *Service) list(ctx context.Context, h *shard, q Query) (Page, error) {
 	// Read first: the rows may be newer than what the page promises, never older.
 	page := Page{Freshness: h.freshness()}
-	l := lister{on: h.store, q: q, limit: cmp.Or(q.Limit, DefaultLimit), before: cmp.Or(q.Before, lastBet), budget: listRows}
+	l := lister{on: h, q: q, limit: cmp.Or(q.Limit, DefaultLimit), before: cmp.Or(q.Before, lastBet), budget: listRows}
 	err := l.read(ctx)
 	if err != nil {
 		return Page{}, fmt.Errorf("list bets of %s: %w", q.Player, err)
@@ -64,7 +64,7 @@ type betSpan struct{ low, high id.Bet }
 
 // lister finds a page of bets, in steps that each look at a bounded range.
 type lister struct {
-	on     reader
+	on     *shard
 	q      Query
 	limit  int
 	before id.Bet // all from here on are looked at
@@ -154,7 +154,7 @@ func (l *lister) edge(ctx context.Context, span betSpan, rows int) (seen int, la
 			ORDER BY bet_id DESC
 			LIMIT ?
 		) AS newest`
-	found, err := l.on.QueryContext(ctx, q, string(l.q.Player), string(l.before), string(span.high), string(span.low), rows)
+	found, err := l.on.store.QueryContext(ctx, q, string(l.q.Player), string(l.before), string(span.high), string(span.low), rows)
 	if err != nil {
 		return 0, "", sqldb.Wrap("count bets", err)
 	}
@@ -169,11 +169,12 @@ func (l *lister) edge(ctx context.Context, span betSpan, rows int) (seen int, la
 
 // fitting returns the newest bets of the range that fit, one more than the page holds.
 func (l *lister) fitting(ctx context.Context, from, upTo id.Bet) ([]Bet, error) {
-	const q = columns + `
+	const q = `
 		WHERE b.player_id = ?
 		  AND b.bet_id < ?
 		  AND b.bet_id <= ?
 		  AND b.bet_id >= ?
+		  AND (b.bet_id >= ? OR b.status = 1)
 		  AND b.jurisdiction = ?
 		  AND b.status BETWEEN ? AND ?
 		  AND s.placed_us >= ?
@@ -190,8 +191,8 @@ func (l *lister) fitting(ctx context.Context, from, upTo id.Bet) ([]Bet, error) 
 	since, until := period(l.q.From, l.q.To)
 	least, most := l.q.stakes()
 	currency := string(l.q.Currency)
-	rows, err := l.on.QueryContext(ctx, q, string(l.q.Player), string(l.before), string(upTo), string(from), string(l.q.Jurisdiction),
-		int(low), int(high), since, until, least, most, currency, currency, l.q.Product, l.q.Product,
+	rows, err := l.on.store.QueryContext(ctx, l.on.bets(q), string(l.q.Player), string(l.before), string(upTo), string(from),
+		string(l.on.kept.floor(l.q.Jurisdiction)), string(l.q.Jurisdiction), int(low), int(high), since, until, least, most, currency, currency, l.q.Product, l.q.Product,
 		inLegs(l.q.Event), inLegs(l.q.Sport), inLegs(l.q.Competition), l.limit+1)
 	if err != nil {
 		return nil, sqldb.Wrap("list bets", err)

@@ -101,6 +101,10 @@ type Deps struct {
 	// Since is the sequence at which the player came to that shard, 0 if from the beginning. Nil means
 	// that players never move.
 	Since func(id.Player) int64
+
+	// KeepYears is how many years after placement a settled bet is kept at least, by jurisdiction; 0 is for
+	// ever, and so is a jurisdiction that is not there.
+	KeepYears map[id.Jurisdiction]int
 }
 
 // check refuses missing dependencies.
@@ -118,6 +122,8 @@ type Service struct {
 	shards []*shard
 	fleet  fleet
 
+	metrics keepMetrics
+
 	mu          sync.Mutex
 	subscribers map[int]func(stream.Batch)
 	subscribed  int
@@ -129,6 +135,7 @@ type shard struct {
 	store  store
 	sink   *stream.Sink
 	moves  stream.BucketLog // nil: no bucket can come or go
+	kept   *keeper
 }
 
 // sinkName is the projection's name in its files and measures.
@@ -150,7 +157,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
-	s := &Service{config: c, deps: d, subscribers: make(map[int]func(stream.Batch))}
+	s := &Service{config: c, deps: d, metrics: newKeepMetrics(d.Metrics), subscribers: make(map[int]func(stream.Batch))}
 	var err error
 	if s.fleet, err = openFleet(ctx, c.Clusters, mysqldb.Deps{Log: d.Log, Rebuildable: true}); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
@@ -167,9 +174,10 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 
 // openShard opens one database.
 func (s *Service) openShard(ctx context.Context, number int) (*shard, error) {
-	h := &shard{number: number}
+	h := &shard{number: number, kept: &keeper{}}
+	s.metrics.begin(number)
 	h.moves, _ = s.deps.Source.(stream.BucketLog) // a log of one shard for ever need not be one
-	p := projector{shard: number, moves: h.moves}
+	p := projector{shard: number, moves: h.moves, kept: h.kept}
 	if cluster := s.fleet[number]; cluster != nil {
 		h.store = openMySQL(cluster, s.deps.Clock, p, s.config.Writers)
 	} else {
@@ -189,6 +197,13 @@ func (s *Service) openShard(ctx context.Context, number int) (*shard, error) {
 func (s *Service) prepare(ctx context.Context, h *shard) error {
 	if err := h.store.prepare(ctx); err != nil {
 		return err
+	}
+	if err := s.raise(ctx, h); err != nil { // before anything is read
+		return err
+	}
+	if err := s.readyMonths(ctx, h); err != nil { // a bet without a month is in order: it is tried again
+		s.deps.Log.WarnContext(ctx, "months of bets not made", "shard", h.number, "error", err)
+		s.metrics.fail(h.number)
 	}
 	var err error
 	h.sink, err = stream.NewSink(stream.SinkConfig{
@@ -211,6 +226,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, h := range s.shards {
 		g.Go(func() error { return h.sink.Run(ctx) })
+		g.Go(func() error { s.keepFor(ctx, h); return nil })
 	}
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("run history: %w", err)

@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"matchday/id"
 	"matchday/stream"
@@ -17,6 +18,21 @@ type store interface {
 	// hasLeft reports whether the player's bucket went to another shard.
 	hasLeft(ctx context.Context, player id.Player, bucket int) (bool, error)
 	close() error
+	// sameBet is what the join of a bet with its slip needs beside the slip's sequence.
+	sameBet() string
+
+	// inOwnDBTx runs fn in a DBTx between commits.
+	inOwnDBTx(ctx context.Context, fn func(on stream.Conn) error) error
+	// makeMonths makes the partitions that bets of now and of the next months go to; in a history that has
+	// none, from the first month on.
+	makeMonths(ctx context.Context, now, first time.Time) error
+	// dropMonths drops the months in which every bet is over.
+	dropMonths(ctx context.Context, k *keeper) ([]droppedMonth, error)
+	// oldBets lists settled bets below an id, by player, after a bet, and where to go on. It may list none and
+	// yet have more.
+	oldBets(ctx context.Context, after betKey, top id.Bet, limit int) (list []overBet, at betKey, more bool, err error)
+	// slipOf returns the statement that deletes the slip of a bet.
+	slipOf(b overBet) (q string, args []any)
 }
 
 // reader is where bets are read: each query sees what is committed when it begins.
@@ -31,7 +47,8 @@ type tables interface {
 	// insertBets adds bets, given in log order, settled ones with their settlement.
 	insertBets(ctx context.Context, list []*change) error
 	// settleBets writes settlements over earlier ones of bets that are there, the changed columns only,
-	// and returns how many bets changed; anything but all of them makes the projection look why.
+	// and returns how many bets changed; anything but all of them makes the projection look why. A late one
+	// whose bet has been dropped changes nothing and counts as changed.
 	settleBets(ctx context.Context, list []*change) (int64, error)
 	// noteBucket notes that a bucket left the shard, or that it is here.
 	noteBucket(ctx context.Context, bucket int, left bool) error

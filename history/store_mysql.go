@@ -31,6 +31,7 @@ type mysqlStore struct {
 	clock    clock.Clock
 	shard    int
 	moves    stream.BucketLog
+	kept     *keeper
 	writers  int // as configured; what the database was begun with counts until all of them are level
 
 	mu    sync.RWMutex
@@ -47,7 +48,7 @@ type part struct {
 
 // openMySQL names the shard's database. Nothing is read before prepare.
 func openMySQL(cluster *mysqldb.Cluster, at clock.Clock, p projector, writers int) *mysqlStore {
-	return &mysqlStore{cluster: cluster, database: cluster.Config().DatabaseOf(p.shard), clock: at, shard: p.shard, moves: p.moves, writers: writers}
+	return &mysqlStore{cluster: cluster, database: cluster.Config().DatabaseOf(p.shard), clock: at, shard: p.shard, moves: p.moves, kept: p.kept, writers: writers}
 }
 
 // prepare implements store.
@@ -57,6 +58,11 @@ func (s *mysqlStore) prepare(ctx context.Context) error {
 
 // close implements store: the cluster belongs to the service.
 func (s *mysqlStore) close() error { return nil }
+
+// sameBet implements store: so the server looks into one month for a slip, not into all.
+func (s *mysqlStore) sameBet() string { return sameBetID }
+
+const sameBetID = " AND s.bet_id = b.bet_id"
 
 // QueryContext implements reader.
 func (s *mysqlStore) QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
@@ -120,7 +126,7 @@ func (s *mysqlStore) load(ctx context.Context, conn *sql.Conn) (int64, time.Time
 	parts := make([]*part, have)
 	for n := range parts {
 		p := &part{number: n, of: have, row: stream.PositionRow{Name: partName(n, have), Shard: s.shard}}
-		p.projector = projector{shard: s.shard, moves: s.moves, mine: p.mine}
+		p.projector = projector{shard: s.shard, moves: s.moves, mine: p.mine, kept: s.kept}
 		var err error
 		if p.at, _, err = p.row.Read(ctx, conn); err != nil {
 			return 0, time.Time{}, err
@@ -179,6 +185,10 @@ func (s *mysqlStore) Commit(ctx context.Context, from int64, batches []stream.Ba
 	s.mu.RLock()
 	parts := s.parts
 	s.mu.RUnlock()
+	if s.kept != nil {
+		s.kept.gate.RLock()
+		defer s.kept.gate.RUnlock()
+	}
 	var g errgroup.Group // not one that ends the others: each is a DBTx of its own
 	for _, p := range parts {
 		g.Go(func() error { return s.commit(ctx, p, max(from, p.at), batches) })

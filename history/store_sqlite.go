@@ -80,6 +80,9 @@ func (s *sqliteStore) close() error {
 	return errors.Join(append(list, s.db.Close())...)
 }
 
+// sameBet implements store.
+func (s *sqliteStore) sameBet() string { return "" }
+
 // QueryContext implements reader; each text is prepared once.
 func (s *sqliteStore) QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
 	prepared, err := s.prepared(ctx, q)

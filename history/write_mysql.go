@@ -3,7 +3,10 @@ package history
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"slices"
 	"strconv"
+	"strings"
 
 	"matchday/id"
 	"matchday/internal/mysqldb"
@@ -93,7 +96,7 @@ func (r *rowText) send() error {
 }
 
 const (
-	mysqlSlips = "INSERT INTO slip (seq,jurisdiction,product,currency,placed_us,stake_minor,potential_minor,legs) VALUES "
+	mysqlSlips = "INSERT INTO slip (seq,bet_id,jurisdiction,product,currency,placed_us,stake_minor,potential_minor,legs) VALUES "
 	mysqlBets  = "INSERT INTO bet (player_id,bet_id,jurisdiction,slip_seq,seq,status,version,settled_us,payout_minor,outcomes) VALUES "
 
 	// The newer version wins; it is assigned last, because the others ask for the one that is there.
@@ -112,6 +115,7 @@ func (t *mysqlTx) insertBets(ctx context.Context, list []*change) error {
 	for _, c := range list {
 		slips.begin()
 		slips.ints(c.placedSeq)
+		addText(slips, c.bet)
 		addText(slips, c.jurisdiction)
 		addText(slips, c.slip.Product)
 		addText(slips, c.slip.Currency)
@@ -150,6 +154,11 @@ func (r *rowText) bet(c *change, slip int64, s *settlement) error {
 // that shows a newer settlement as none, and a bet that was never placed, which must not be there, as one.
 // Anything but two for each is looked into by the caller, before the DBTx can commit.
 func (t *mysqlTx) settleBets(ctx context.Context, list []*change) (int64, error) {
+	all := int64(len(list))
+	list, err := t.present(ctx, list)
+	if err != nil {
+		return 0, err
+	}
 	sortByKey(list) // all writers lock in one order
 	rows := t.rows(ctx, mysqlBets, mysqlSettle)
 	for _, c := range list {
@@ -161,9 +170,58 @@ func (t *mysqlTx) settleBets(ctx context.Context, list []*change) (int64, error)
 		return 0, mysqldb.Wrap("settle bets", err)
 	}
 	if rows.changed == 2*int64(len(list)) {
-		return int64(len(list)), nil
+		return all, nil
 	}
 	return -1, nil
+}
+
+// presentChunk is how many bets one statement of present asks for.
+const presentChunk = 200
+
+// present leaves out the late settlements of bets that have been dropped: an upsert would bring them back.
+func (t *mysqlTx) present(ctx context.Context, list []*change) ([]*change, error) {
+	const (
+		find = `
+			SELECT player_id, bet_id
+			FROM bet
+			WHERE `
+		one = `(player_id = ? AND bet_id = ?)`
+	)
+	var late []*change
+	out := make([]*change, 0, len(list))
+	for _, c := range list {
+		if c.late {
+			late = append(late, c)
+		} else {
+			out = append(out, c)
+		}
+	}
+	for chunk := range slices.Chunk(late, presentChunk) {
+		args, there := make([]any, 0, 2*len(chunk)), make(map[betKey]bool, len(chunk))
+		for _, c := range chunk {
+			args = append(args, string(c.player), string(c.bet))
+		}
+		rows, err := t.QueryContext(ctx, find+one+strings.Repeat(" OR "+one, len(chunk)-1), args...)
+		if err != nil {
+			return nil, mysqldb.Wrap("find late bets", err)
+		}
+		for rows.Next() {
+			var k betKey
+			if err := rows.Scan(&k.player, &k.bet); err != nil {
+				return nil, errors.Join(mysqldb.Wrap("find late bets", err), rows.Close())
+			}
+			there[k] = true
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return nil, mysqldb.Wrap("find late bets", err)
+		}
+		for _, c := range chunk {
+			if there[c.betKey] {
+				out = append(out, c)
+			}
+		}
+	}
+	return out, nil
 }
 
 // noteBucket implements tables.
@@ -190,7 +248,7 @@ func (t *mysqlTx) forgetPlayer(ctx context.Context, player id.Player) error {
 		slips = `
 			DELETE s
 			FROM slip AS s
-			JOIN bet AS b ON b.slip_seq = s.seq
+			JOIN bet AS b ON b.slip_seq = s.seq AND b.bet_id = s.bet_id
 			WHERE b.player_id = ?`
 		bets = `
 			DELETE FROM bet

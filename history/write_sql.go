@@ -96,6 +96,9 @@ func (w *sqliteWriter) settle(ctx context.Context, list []*change) (changed int6
 		if err != nil {
 			return 0, sqldb.Wrap("settle bet", err)
 		}
+		if n == 0 && c.late { // dropped, or newer: there is nothing to look into
+			n = 1
+		}
 		changed += n
 	}
 	return changed, nil

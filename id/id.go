@@ -77,6 +77,23 @@ func (s *Source) After(text string) {
 	}
 }
 
+// Least returns the first id of the kind that a Source may make at the time: those made before sort before
+// it, those made from then on do not.
+func Least(kind string, at time.Time) string {
+	var raw [16]byte
+	binary.BigEndian.PutUint64(raw[:8], uint64(max(at.UnixMilli(), 0))<<16) // #nosec: not below 0
+	return kind + "_" + encode(raw)
+}
+
+// MadeAt returns the time that an id begins with, false for text that is no id.
+func MadeAt(text string) (time.Time, bool) {
+	raw, ok := decode(text[strings.IndexByte(text, '_')+1:])
+	if !ok {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(raw[:8]) >> 16)).UTC(), true // #nosec: 48 bits
+}
+
 // NewBet returns a fresh bet id.
 func (s *Source) NewBet() Bet { return Bet(s.New(KindBet)) }
 

@@ -88,3 +88,34 @@ func TestAfter(t *testing.T) {
 		t.Errorf("%s does not come after %s", next, floor)
 	}
 }
+
+func TestIdsSortByTheMonthTheyWereMadeIn(t *testing.T) {
+	t.Parallel()
+	border := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	least := Least(KindBet, border)
+	if err := Check(KindBet, least); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name string
+		at   time.Time
+		old  bool
+	}{
+		{"long before", border.AddDate(-5, 0, 0), true},
+		{"a millisecond before", border.Add(-time.Millisecond), true},
+		{"at the border", border, false},
+		{"after it", border.Add(time.Millisecond), false},
+	}
+	for _, tt := range tests {
+		made := NewSource(func() time.Time { return tt.at }).New(KindBet)
+		if old := made < least; old != tt.old {
+			t.Errorf("%s: %s < %s is %v", tt.name, made, least, old)
+		}
+		if at, ok := MadeAt(made); !ok || !at.Equal(tt.at) {
+			t.Errorf("%s: MadeAt(%s) = %s, %v, want %s", tt.name, made, at, ok, tt.at)
+		}
+	}
+	if _, ok := MadeAt("bet_1"); ok {
+		t.Error("MadeAt reads what is no id")
+	}
+}

@@ -19,6 +19,7 @@ const (
 	minAgeLowest     = 18
 	minAgeHighest    = 25
 	maxLegsHighest   = 50
+	maxHistoryYears  = 100
 )
 
 // ProductSportsbook is the one product there is so far.
@@ -40,6 +41,9 @@ type Entry struct {
 	Zone     string   `yaml:"zone"`
 	Limits   Limits   `yaml:"limits"`
 	Products []string `yaml:"products"`
+	// HistoryYears is how many years after placement a settled bet stays in the bet history at least;
+	// 0 is for ever. The ledger keeps its log whatever this says.
+	HistoryYears int `yaml:"history_years"`
 }
 
 // Limits bound single bets and payments. Zero means the default.
@@ -141,6 +145,9 @@ func (e Entry) validate(check *errs.Check, at string) {
 	}
 	if _, err := e.location(); err != nil {
 		check.Add(at+".zone", "%.40q is not an IANA time zone", e.Zone)
+	}
+	if e.HistoryYears < 0 || e.HistoryYears > maxHistoryYears {
+		check.Add(at+".history_years", "is %d, must be 0 (for ever) to %d", e.HistoryYears, maxHistoryYears)
 	}
 	if len(e.Products) > maxProducts {
 		check.Add(at+".products", "has %d entries, at most %d are supported", len(e.Products), maxProducts)

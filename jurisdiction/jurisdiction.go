@@ -22,6 +22,8 @@ type Jurisdiction struct {
 	Limits   Limits
 	Products []string
 
+	HistoryYears int // after which settled bets may leave the bet history; 0 is never
+
 	zone *time.Location // nil, in a literal, is the last zone on earth
 }
 
@@ -68,7 +70,7 @@ func New(c Config) (*Registry, error) {
 		}
 		j := Jurisdiction{
 			Code: e.Code, Name: e.Name, Currency: e.Currency, MinAge: e.MinAge,
-			Limits: e.Limits.withDefaults(), Products: products, zone: zone,
+			Limits: e.Limits.withDefaults(), Products: products, HistoryYears: e.HistoryYears, zone: zone,
 		}
 		r.byCode[j.Code] = j
 		r.sorted = append(r.sorted, j)
@@ -105,6 +107,16 @@ func (r *Registry) DepositRange(code id.Jurisdiction) (least, most money.Money, 
 		return money.Money{}, money.Money{}, err
 	}
 	return money.New(j.Limits.MinDepositMinor, j.Currency), money.New(j.Limits.MaxDepositMinor, j.Currency), nil
+}
+
+// HistoryYears returns how many years each jurisdiction's settled bets stay in the bet history, 0 for ever: the
+// form in which room history asks.
+func (r *Registry) HistoryYears() map[id.Jurisdiction]int {
+	out := make(map[id.Jurisdiction]int, len(r.sorted))
+	for _, j := range r.sorted {
+		out[j.Code] = j.HistoryYears
+	}
+	return out
 }
 
 // WithdrawalLeast returns the least of a single withdrawal.

@@ -138,6 +138,8 @@ func TestConfigRefusesWhatMakesNoSense(t *testing.T) {
 		{"no name", func(e *Entry) { e.Name = "" }, "jurisdictions[0].name"},
 		{"an unknown currency", func(e *Entry) { e.Currency = "ZZZ" }, "jurisdictions[0].currency"},
 		{"an age below 18", func(e *Entry) { e.MinAge = 17 }, "jurisdictions[0].min_age"},
+		{"history kept for less than nothing", func(e *Entry) { e.HistoryYears = -1 }, "jurisdictions[0].history_years"},
+		{"history kept for longer than a life", func(e *Entry) { e.HistoryYears = 101 }, "jurisdictions[0].history_years"},
 		{"an age above 25", func(e *Entry) { e.MinAge = 26 }, "jurisdictions[0].min_age"},
 		{"an unknown zone", func(e *Entry) { e.Zone = "Mars/Olympus" }, "jurisdictions[0].zone"},
 		{"an unknown product", func(e *Entry) { e.Products = []string{"raffle"} }, "jurisdictions[0].products[0]"},
