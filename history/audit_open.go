@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 
+	"matchday/errs"
 	"matchday/id"
 	"matchday/internal/mysqldb"
 	"matchday/internal/sqldb"
@@ -19,14 +20,14 @@ type snapshot struct {
 		QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error)
 		QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row
 	}
-	positions []int64 // of each writer
-	sameBet   string  // as of the store
+	positions marks  // of each writer
+	sameBet   string // as of the store
 	floors    map[id.Jurisdiction]id.Bet
 	close     func() error
 }
 
 // position returns how far the history of a player is.
-func (s *snapshot) position(p id.Player) int64 { return s.positions[partOf(p, len(s.positions))] }
+func (s *snapshot) position(p id.Player) int64 { return s.positions.of(p) }
 
 // isOver reports whether a bet is one that goes once it is settled.
 func (s *snapshot) isOver(j id.Jurisdiction, bet id.Bet) bool { return bet < s.floors[j] }
@@ -44,9 +45,14 @@ func (o AuditOptions) openSnapshot(ctx context.Context, clusters fleet, number i
 	if err != nil {
 		return nil, err
 	}
+	return fileSnapshot(ctx, db, db.Close)
+}
+
+// fileSnapshot is the snapshot of a file; it is closed with done, also after an error.
+func fileSnapshot(ctx context.Context, db *sqldb.DB, done func() error) (*snapshot, error) {
 	tx, err := db.Read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return nil, errors.Join(sqldb.Wrap("begin", err), db.Close())
+		return nil, errors.Join(sqldb.Wrap("begin", err), done())
 	}
 	const q = `
 		SELECT seq
@@ -54,7 +60,7 @@ func (o AuditOptions) openSnapshot(ctx context.Context, clusters fleet, number i
 		WHERE name = ?`
 	s := &snapshot{on: tx, positions: make([]int64, 1), close: func() error {
 		_ = tx.Rollback()
-		return db.Close()
+		return done()
 	}}
 	if err := tx.QueryRowContext(ctx, q, sinkName).Scan(&s.positions[0]); err != nil {
 		return nil, errors.Join(sqldb.Wrap("read position", err), s.close())
@@ -64,45 +70,46 @@ func (o AuditOptions) openSnapshot(ctx context.Context, clusters fleet, number i
 
 // clusterSnapshot is openSnapshot of a shard on a cluster.
 func clusterSnapshot(ctx context.Context, cluster *mysqldb.Cluster, number int) (*snapshot, error) {
-	const q = `
-		SELECT seq
-		FROM sink_position
-		ORDER BY part`
 	store := &mysqlStore{cluster: cluster, database: cluster.Config().DatabaseOf(number)}
 	if there, err := store.exists(ctx); err != nil || !there {
 		return nil, err
 	}
-	pool, _, err := cluster.PrimaryReads(ctx)
-	if err != nil {
-		return nil, err
+	return store.snapshot(ctx)
+}
+
+// serverSnapshot is the snapshot of a database of a server. The connection is the snapshot's, but after an
+// error the caller's.
+func serverSnapshot(ctx context.Context, conn *sql.Conn, database, sameBet string) (*snapshot, error) {
+	const q = `
+		SELECT seq
+		FROM sink_position
+		ORDER BY part`
+	begin := fmt.Sprintf("USE %s;SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+		mysqldb.Quote(database))
+	if _, err := conn.ExecContext(ctx, begin); err != nil {
+		return nil, mysqldb.Wrap("begin", err)
 	}
-	conn, err := pool.Conn(ctx)
-	if err != nil {
-		return nil, mysqldb.Wrap("connect", err)
-	}
-	s := &snapshot{on: conn, sameBet: store.sameBet(), close: func() error {
+	s := &snapshot{on: conn, sameBet: sameBet, close: func() error {
 		mysqldb.Release(ctx, conn, errors.New("read to its end")) // the snapshot ends with a roll-back
 		return nil
 	}}
-	begin := fmt.Sprintf("USE %s;SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
-		mysqldb.Quote(store.database))
-	if _, err := conn.ExecContext(ctx, begin); err != nil {
-		return nil, errors.Join(mysqldb.Wrap("begin", err), s.close())
-	}
 	rows, err := conn.QueryContext(ctx, q)
 	if err != nil {
-		return nil, errors.Join(mysqldb.Wrap("read positions", err), s.close())
+		return nil, mysqldb.Wrap("read positions", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var seq int64
 		if err := rows.Scan(&seq); err != nil {
-			return nil, errors.Join(mysqldb.Wrap("read positions", err), s.close())
+			return nil, mysqldb.Wrap("read positions", err)
 		}
 		s.positions = append(s.positions, seq)
 	}
-	if err := rows.Err(); err != nil || len(s.positions) == 0 {
-		return nil, errors.Join(mysqldb.Wrap("read positions", err), s.close())
+	if err := rows.Err(); err != nil {
+		return nil, mysqldb.Wrap("read positions", err)
+	}
+	if len(s.positions) == 0 {
+		return nil, errs.New(errs.CodeUnavailable, "%s has no position yet", database)
 	}
 	return s, nil
 }

@@ -79,9 +79,7 @@ func (w *world) shardOf(p id.Player) int { return int(p[len(p)-1]-'0') % w.log.S
 func (w *world) open() {
 	w.t.Helper()
 	w.metrics = prometheus.NewRegistry()
-	s, err := history.Open(context.Background(), w.config,
-		history.Deps{Clock: w.clock, Log: quiet(), Metrics: w.metrics, Transport: w.emb.Transport(), Source: w.log,
-			ShardOf: w.shardOf, KeepYears: w.years})
+	s, err := w.tryOpen(w.config)
 	if err != nil {
 		w.t.Fatalf("Open: %v", err)
 	}
@@ -94,6 +92,13 @@ func (w *world) open() {
 		}
 	}
 	w.t.Cleanup(w.stop)
+}
+
+// tryOpen opens a history over the world's log.
+func (w *world) tryOpen(c history.Config) (*history.Service, error) {
+	return history.Open(context.Background(), c,
+		history.Deps{Clock: w.clock, Log: quiet(), Metrics: w.metrics, Transport: w.emb.Transport(), Source: w.log,
+			ShardOf: w.shardOf, KeepYears: w.years})
 }
 
 // background runs fn until stop is called or the test ends.

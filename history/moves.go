@@ -18,26 +18,29 @@ type projector struct {
 	moves stream.BucketLog     // nil: no bucket can come or go
 	mine  func(id.Player) bool // whose records count; nil is everybody's
 	kept  *keeper              // nil: nothing is over
+	fill  *fill                // of a second history; nil: all of it is there
 }
 
 // apply writes bets as records make them, and whole buckets of players that leave for another shard or
 // come from one.
 func (p *projector) apply(ctx context.Context, on tables, batches []stream.Batch) error {
 	if !stream.AnyMove(batches) {
-		return p.project(ctx, on, batches)
+		return p.project(ctx, on, batches, 0)
 	}
 	if p.moves == nil {
 		return errs.New(errs.CodeInternal, "history: buckets move, and the log cannot list a bucket's records")
 	}
-	write := func(list []stream.Record) error { return p.project(ctx, on, []stream.Batch{{Records: list}}) }
+	write := func(list []stream.Record, came int64) error {
+		return p.project(ctx, on, []stream.Batch{{Records: list}}, came)
+	}
 	m := stream.Moves{
-		Records: write,
+		Records: func(list []stream.Record) error { return write(list, 0) },
 		Left:    func(bucket int) error { return p.left(ctx, on, bucket) },
 		Came: func(bucket int, seq int64) error {
 			if err := on.noteBucket(ctx, bucket, false); err != nil {
 				return err
 			}
-			return p.moves.BucketRecords(ctx, p.shard, bucket, seq, write)
+			return p.moves.BucketRecords(ctx, p.shard, bucket, seq, func(list []stream.Record) error { return write(list, seq) })
 		},
 	}
 	return m.Each(batches)

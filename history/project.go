@@ -57,9 +57,10 @@ func (c *change) shown() settlement {
 	return c.settlement
 }
 
-// project writes what the batches say.
-func (p *projector) project(ctx context.Context, on tables, batches []stream.Batch) error {
-	changes, err := p.gather(batches)
+// project writes what the batches say; came is the sequence at which they came with their players' bucket, 0
+// for records of the shard's own.
+func (p *projector) project(ctx context.Context, on tables, batches []stream.Batch, came int64) error {
+	changes, err := p.gather(batches, came)
 	if err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func explain(ctx context.Context, on tables, changes []*change) error {
 }
 
 // gather merges the records per bet, in order of first mention.
-func (p *projector) gather(batches []stream.Batch) ([]*change, error) {
+func (p *projector) gather(batches []stream.Batch, came int64) ([]*change, error) {
 	records := 0
 	for i := range batches {
 		records += len(batches[i].Records)
@@ -129,6 +130,9 @@ func (p *projector) gather(batches []stream.Batch) ([]*change, error) {
 		for j := range batches[i].Records {
 			r := &batches[i].Records[j]
 			if p.mine != nil && !p.mine(r.Player) {
+				continue
+			}
+			if p.fill != nil && !p.fill.takes(betKey{r.Player, id.Bet(r.Subject)}, cmp.Or(came, r.Position.Seq)) {
 				continue
 			}
 			var err error

@@ -33,6 +33,8 @@ type Config struct {
 	// shards the two rooms have there need not be the same.
 	Clusters []ledger.Cluster `yaml:"clusters"`
 	Writers  int              `yaml:"writers"` // connections that write a shard of a cluster; 0 is 2
+
+	Next NextConfig `yaml:"next"` // a second history that is to take over
 }
 
 // maxWriters bounds Config.Writers.
@@ -43,11 +45,17 @@ func (c Config) WithDefaults() Config {
 	c.ReadWait = cmp.Or(c.ReadWait, 2*time.Second)
 	c.CacheKiB = cmp.Or(c.CacheKiB, 16<<10)
 	c.Writers = cmp.Or(c.Writers, 2)
-	c.Clusters = slices.Clone(c.Clusters)
-	for i := range c.Clusters {
-		c.Clusters[i].Config = c.Clusters[i].Config.WithDefaults()
-	}
+	c.Clusters = clustersWithDefaults(c.Clusters)
+	c.Next = c.Next.withDefaults(c)
 	return c
+}
+
+func clustersWithDefaults(list []ledger.Cluster) []ledger.Cluster {
+	list = slices.Clone(list)
+	for i := range list {
+		list[i].Config = list[i].Config.WithDefaults()
+	}
+	return list
 }
 
 // Validate reports every setting that cannot work.
@@ -68,9 +76,16 @@ func (c Config) Validate() error {
 	if c.Writers < 0 || c.Writers > maxWriters {
 		check.Add("writers", "must be 0 to %d", maxWriters)
 	}
+	validateClusters(&check, "clusters", c.Clusters, c.Shards)
+	c.Next.validate(&check, c)
+	return check.Err()
+}
+
+// validateClusters reports what is wrong with clusters that keep shards of so many; 0 is not known.
+func validateClusters(check *errs.Check, name string, list []ledger.Cluster, shards int) {
 	owner := map[int]string{}
-	for i, one := range c.Clusters {
-		field := fmt.Sprintf("clusters[%d]", i)
+	for i, one := range list {
+		field := fmt.Sprintf("%s[%d]", name, i)
 		numbers, err := one.Shards.Numbers()
 		if err != nil {
 			check.Add(field+".shards", "must be a list such as 0-3,7")
@@ -80,13 +95,12 @@ func (c Config) Validate() error {
 				check.Add(field+".shards", "shard %d is on %s already", n, other)
 			}
 			owner[n] = one.Name
-			if c.Shards > 0 && n >= c.Shards {
-				check.Add(field+".shards", "there is no shard %d of %d", n, c.Shards)
+			if shards > 0 && n >= shards {
+				check.Add(field+".shards", "there is no shard %d of %d", n, shards)
 			}
 		}
-		one.Config.Validate(&check, field)
+		one.Config.Validate(check, field)
 	}
-	return check.Err()
 }
 
 // Deps are what the room needs; none may be nil.
@@ -121,6 +135,7 @@ type Service struct {
 	deps   Deps
 	shards []*shard
 	fleet  fleet
+	second secondHolder
 
 	metrics keepMetrics
 
@@ -162,8 +177,9 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	if s.fleet, err = openFleet(ctx, c.Clusters, mysqldb.Deps{Log: d.Log, Rebuildable: true}); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
+	at := place{dir: c.Dir, cacheKiB: c.CacheKiB, writers: c.Writers, fleet: s.fleet, sink: sinkName}
 	for n := range c.Shards {
-		h, err := s.openShard(ctx, n)
+		h, err := s.openShard(ctx, at, n)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("open history shard %d: %w", n, err), s.Close())
 		}
@@ -172,30 +188,38 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	return s, nil
 }
 
+// place is where a history is.
+type place struct {
+	dir               string
+	cacheKiB, writers int
+	fleet             fleet
+	sink              string // its sinks' name in measures
+}
+
 // openShard opens one database.
-func (s *Service) openShard(ctx context.Context, number int) (*shard, error) {
+func (s *Service) openShard(ctx context.Context, at place, number int) (*shard, error) {
 	h := &shard{number: number, kept: &keeper{}}
 	s.metrics.begin(number)
 	h.moves, _ = s.deps.Source.(stream.BucketLog) // a log of one shard for ever need not be one
 	p := projector{shard: number, moves: h.moves, kept: h.kept}
-	if cluster := s.fleet[number]; cluster != nil {
-		h.store = openMySQL(cluster, s.deps.Clock, p, s.config.Writers)
+	if cluster := at.fleet[number]; cluster != nil {
+		h.store = openMySQL(cluster, s.deps.Clock, p, at.writers)
 	} else {
-		file, err := openSQLite(filePath(s.config.Dir, number), fileOptions(s.config.CacheKiB), s.deps.Clock, p)
+		file, err := openSQLite(filePath(at.dir, number), fileOptions(at.cacheKiB), s.deps.Clock, p)
 		if err != nil {
 			return nil, err
 		}
 		h.store = file
 	}
-	if err := s.prepare(ctx, h); err != nil {
+	if err := s.prepare(ctx, h, at.sink); err != nil {
 		return nil, errors.Join(err, h.close())
 	}
 	return h, nil
 }
 
 // prepare brings a database up to date and makes its sink.
-func (s *Service) prepare(ctx context.Context, h *shard) error {
-	if err := h.store.prepare(ctx); err != nil {
+func (s *Service) prepare(ctx context.Context, h *shard, sink string) error {
+	if err := errors.Join(h.store.prepare(ctx), h.store.createFill(ctx)); err != nil {
 		return err
 	}
 	if err := s.raise(ctx, h); err != nil { // before anything is read
@@ -205,13 +229,22 @@ func (s *Service) prepare(ctx context.Context, h *shard) error {
 		s.deps.Log.WarnContext(ctx, "months of bets not made", "shard", h.number, "error", err)
 		s.metrics.fail(h.number)
 	}
+	c := stream.SinkConfig{Name: sink, Shard: h.number}
+	if sink == nextName {
+		beside := &filled{store: h.store, kept: h.kept}
+		h.store = beside
+		if err := startFill(ctx, beside, s.shards[h.number].sink.Position(), s.deps.Clock.Now()); err != nil {
+			return err
+		}
+	} else {
+		c.OnApplied = s.announce
+		if err := refuseHalf(ctx, h.store); err != nil {
+			return err
+		}
+	}
+	c.Store = h.store
 	var err error
-	h.sink, err = stream.NewSink(stream.SinkConfig{
-		Name:      sinkName,
-		Shard:     h.number,
-		Store:     h.store,
-		OnApplied: s.announce,
-	}, s.deps.Transport, s.deps.Source, stream.Deps{Clock: s.deps.Clock, Log: s.deps.Log, Metrics: s.deps.Metrics})
+	h.sink, err = stream.NewSink(c, s.deps.Transport, s.deps.Source, stream.Deps{Clock: s.deps.Clock, Log: s.deps.Log, Metrics: s.deps.Metrics})
 	if err != nil {
 		return err
 	}
@@ -227,6 +260,9 @@ func (s *Service) Run(ctx context.Context) error {
 	for _, h := range s.shards {
 		g.Go(func() error { return h.sink.Run(ctx) })
 		g.Go(func() error { s.keepFor(ctx, h); return nil })
+	}
+	if s.config.Next.Dir != "" {
+		g.Go(func() error { s.runSecond(ctx); return nil })
 	}
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("run history: %w", err)

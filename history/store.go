@@ -17,6 +17,14 @@ type store interface {
 	prepare(ctx context.Context) error
 	// hasLeft reports whether the player's bucket went to another shard.
 	hasLeft(ctx context.Context, player id.Player, bucket int) (bool, error)
+	// snapshot shows the bets and the positions at one moment. It must be closed soon.
+	snapshot(ctx context.Context) (*snapshot, error)
+	// inTables runs fn in one DBTx, beside which nothing else may write.
+	inTables(ctx context.Context, fn func(on tables) error) error
+	// createFill makes a place to note how far a second history is copied.
+	createFill(ctx context.Context) error
+	// fillWith tells the projection how far that is; nil is everything.
+	fillWith(f *fill)
 	close() error
 	// sameBet is what the join of a bet with its slip needs beside the slip's sequence.
 	sameBet() string

@@ -36,6 +36,7 @@ type mysqlStore struct {
 
 	mu    sync.RWMutex
 	parts []*part
+	fill  *fill // of the projections
 }
 
 // part is one writer: its players, its position.
@@ -126,7 +127,7 @@ func (s *mysqlStore) load(ctx context.Context, conn *sql.Conn) (int64, time.Time
 	parts := make([]*part, have)
 	for n := range parts {
 		p := &part{number: n, of: have, row: stream.PositionRow{Name: partName(n, have), Shard: s.shard}}
-		p.projector = projector{shard: s.shard, moves: s.moves, mine: p.mine, kept: s.kept}
+		p.projector = projector{shard: s.shard, moves: s.moves, mine: p.mine, kept: s.kept, fill: s.fill}
 		var err error
 		if p.at, _, err = p.row.Read(ctx, conn); err != nil {
 			return 0, time.Time{}, err

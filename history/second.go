@@ -1,0 +1,233 @@
+package history
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"matchday/errs"
+	"matchday/internal/mysqldb"
+	"matchday/ledger"
+	"matchday/stream"
+)
+
+// NextConfig places a second history, which is filled beside the first and can take over from it: another
+// engine, other servers, a new schema. Without a folder there is none.
+type NextConfig struct {
+	Dir      string           `yaml:"dir"`
+	CacheKiB int              `yaml:"cache_kib"` // as in Config
+	Clusters []ledger.Cluster `yaml:"clusters"`  // as in Config
+	Writers  int              `yaml:"writers"`   // as in Config
+
+	Rate     int           `yaml:"rate"`     // bets copied a second at most, all shards together; 0 is 20,000
+	Chunk    int           `yaml:"chunk"`    // bets copied in one DBTx; 0 is 4,096
+	Parallel int           `yaml:"parallel"` // shards copied at a time; 0 is 2
+	Lag      time.Duration `yaml:"lag"`      // copying rests while either history is further behind; 0 is 500 ms
+}
+
+// Bounds of NextConfig.
+const (
+	maxChunk    = 50_000
+	maxParallel = 64
+	maxRate     = 10_000_000
+)
+
+// withDefaults returns the configuration with everything filled in that was left out.
+func (c NextConfig) withDefaults(first Config) NextConfig {
+	if c.Dir == "" {
+		return c
+	}
+	c.CacheKiB = cmp.Or(c.CacheKiB, first.CacheKiB)
+	c.Writers = cmp.Or(c.Writers, first.Writers)
+	c.Rate = cmp.Or(c.Rate, 20_000)
+	c.Chunk = cmp.Or(c.Chunk, stream.SinkRecords)
+	c.Parallel = cmp.Or(c.Parallel, 2)
+	c.Lag = cmp.Or(c.Lag, 500*time.Millisecond)
+	c.Clusters = clustersWithDefaults(c.Clusters)
+	return c
+}
+
+// validate reports every setting that cannot work.
+func (c NextConfig) validate(check *errs.Check, first Config) {
+	if c.Dir == "" {
+		if len(c.Clusters) > 0 {
+			check.Add("next.dir", "is required beside next.clusters")
+		}
+		return
+	}
+	if c.Dir == first.Dir {
+		check.Add("next.dir", "must be another folder than the first history's")
+	}
+	bound := func(name string, n, most int) {
+		if n < 0 || n > most {
+			check.Add("next."+name, "must be 0 to %d", most)
+		}
+	}
+	bound("cache_kib", c.CacheKiB, 1<<30)
+	bound("writers", c.Writers, maxWriters)
+	bound("rate", c.Rate, maxRate)
+	bound("chunk", c.Chunk, maxChunk)
+	bound("parallel", c.Parallel, maxParallel)
+	if c.Lag < 0 || c.Lag > time.Minute {
+		check.Add("next.lag", "must be 0 to 1m")
+	}
+	validateClusters(check, "next.clusters", c.Clusters, first.Shards)
+	for i, one := range c.Clusters {
+		for _, other := range first.Clusters {
+			if one.Database == other.Database && slices.ContainsFunc(one.Nodes, func(n string) bool { return slices.Contains(other.Nodes, n) }) {
+				check.Add("next.clusters["+strconv.Itoa(i)+"].database", "is the first history's on the same node")
+			}
+		}
+	}
+}
+
+// second is a second history beside the first.
+type second struct {
+	shards  []*shard
+	fillers []*filler
+	fleet   fleet
+}
+
+// nextName is the sink's name of a second history in measures.
+const nextName = "history-next"
+
+// openSecond opens or creates the second history.
+func (s *Service) openSecond(ctx context.Context) (*second, error) {
+	c := s.config.Next
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	o := &second{}
+	var err error
+	if o.fleet, err = openFleet(ctx, c.Clusters, mysqldb.Deps{Log: s.deps.Log, Rebuildable: true}); err != nil {
+		return nil, err
+	}
+	at := place{dir: c.Dir, cacheKiB: c.CacheKiB, writers: c.Writers, fleet: o.fleet, sink: nextName}
+	rate := &pace{rate: c.Rate, clock: s.deps.Clock}
+	turns := make(chan struct{}, c.Parallel)
+	for n, from := range s.shards {
+		to, err := s.openShard(ctx, at, n)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("shard %d: %w", n, err), o.close())
+		}
+		o.shards = append(o.shards, to)
+		f := &filler{from: from, to: to, config: c, pace: rate, turns: turns, clock: s.deps.Clock, log: s.deps.Log.With("shard", n)}
+		f.store, _ = to.store.(*filled)
+		o.fillers = append(o.fillers, f)
+	}
+	return o, nil
+}
+
+// secondRetry is how long it takes until a second history that could not be opened, or had to stop, is tried
+// again.
+const secondRetry = 5 * time.Second
+
+// runSecond keeps the second history beside the first. Whatever happens to it, the first goes on.
+func (s *Service) runSecond(ctx context.Context) {
+	for ctx.Err() == nil {
+		o, err := s.openSecond(ctx)
+		if err == nil {
+			s.setSecond(o)
+			err = s.feed(ctx, o)
+			s.setSecond(nil)
+			err = errors.Join(err, o.close())
+		}
+		if ctx.Err() == nil {
+			s.deps.Log.Error("second history stopped; it is tried again", "err", err)
+			wait(ctx, secondRetry)
+		}
+	}
+}
+
+// feed feeds and fills the second history until ctx is done or a sink cannot go on.
+func (s *Service) feed(ctx context.Context, o *second) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, h := range o.shards {
+		g.Go(func() error { return h.sink.Run(ctx) })
+		g.Go(func() error { s.keepFor(ctx, h); return nil })
+	}
+	for _, f := range o.fillers {
+		g.Go(func() error { f.run(ctx); return nil })
+	}
+	return g.Wait()
+}
+
+// close closes the databases.
+func (o *second) close() error {
+	var list []error
+	for _, h := range o.shards {
+		list = append(list, h.close())
+	}
+	return errors.Join(append(list, o.fleet.close())...)
+}
+
+// FillProgress says how far a second history's shard is copied.
+type FillProgress struct {
+	Shard    int           `json:"shard"`
+	Position int64         `json:"position"` // of the log
+	Lag      time.Duration `json:"lag_ns"`
+	Done     bool          `json:"done"` // every bet is there
+	Chunks   int64         `json:"chunks"`
+	Bets     int64         `json:"bets"`     // copied
+	Expected int64         `json:"expected"` // bets that there were when copying began; 0 while not known
+	Rate     int64         `json:"rate"`     // bets a second since the process began to copy
+	Left     time.Duration `json:"left_ns"`  // how long it still takes at this rate; 0 while not known
+	Waiting  string        `json:"waiting"`  // what copying waits for, or ""
+}
+
+// progress tells how far the shard is.
+func (f *filler) progress() FillProgress {
+	p := FillProgress{Shard: f.to.number, Position: f.to.sink.Position(), Lag: f.to.sink.Lag(), Done: true}
+	state := f.store.state()
+	if state == nil {
+		return p
+	}
+	p.Done, p.Chunks, p.Bets, p.Expected = state.isWhole(), state.chunks, state.bets, state.expected
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p.Waiting = f.waiting
+	if p.Done || f.expected == 0 {
+		return p
+	}
+	p.Expected = f.expected
+	if spent := f.clock.Now().Sub(f.resumed); spent > 0 && state.bets > f.had {
+		p.Rate = int64(time.Second) * (state.bets - f.had) / int64(spent)
+		p.Left = time.Duration(max(f.expected-state.bets, 0)) * spent / time.Duration(state.bets-f.had)
+	}
+	return p
+}
+
+// secondHolder is the second history while it is open.
+type secondHolder struct {
+	mu sync.Mutex
+	it *second
+}
+
+func (s *Service) setSecond(o *second) {
+	s.second.mu.Lock()
+	defer s.second.mu.Unlock()
+	s.second.it = o
+}
+
+// Next tells how far the second history is copied, shard by shard; nothing while there is none, or while it
+// cannot be opened.
+func (s *Service) Next() []FillProgress {
+	s.second.mu.Lock()
+	defer s.second.mu.Unlock()
+	if s.second.it == nil {
+		return nil
+	}
+	var out []FillProgress
+	for _, f := range s.second.it.fillers {
+		out = append(out, f.progress())
+	}
+	return out
+}

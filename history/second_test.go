@@ -1,0 +1,219 @@
+package history_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"matchday/history"
+	"matchday/id"
+	"matchday/internal/clock"
+	"matchday/internal/mariadb"
+	"matchday/stream"
+)
+
+// next configures a second history on an engine, beside the one of the world.
+func (w *world) next(e engine) {
+	w.config.Next = history.NextConfig{Dir: filepath.Join(w.dir, "next"), Chunk: 50, Rate: 1_000_000, Lag: time.Minute}
+	if e.server != nil {
+		w.config.Next.Clusters = e.clusters(e.server.Database(w.t), w.log.Shards())
+	}
+}
+
+// copied waits until the second history has what done asks for on every shard.
+func (w *world) copied(what string, done func(history.FillProgress) bool) {
+	w.t.Helper()
+	deadline := time.After(3 * time.Minute)
+	for {
+		list, ready := w.s.Next(), 0
+		for _, p := range list {
+			if done(p) {
+				ready++
+			}
+		}
+		if len(list) == w.log.Shards() && ready == len(list) {
+			return
+		}
+		select {
+		case <-deadline:
+			w.t.Fatalf("second history is not %s: %+v", what, list)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// everything is copied and shown.
+func (w *world) everything(p history.FillProgress) bool {
+	return p.Done && p.Position == w.log.Head(p.Shard)
+}
+
+// equalsTheLog closes the service and audits the second history by itself.
+func (w *world) equalsTheLog(bets int64) {
+	w.t.Helper()
+	w.stop()
+	report, err := history.Audit(context.Background(), history.AuditOptions{Dir: w.config.Next.Dir, Clusters: w.config.Next.Clusters, Log: w.log})
+	if err != nil {
+		w.t.Fatalf("Audit of the second history: %v", err)
+	}
+	var got int64
+	for _, a := range report.Shards {
+		got += a.Bets
+	}
+	if got != bets {
+		w.t.Errorf("the second history has %d bets, want %d", got, bets)
+	}
+}
+
+// liveBets bounds what traffic places: a loaded machine must come to an end too.
+const liveBets = 1_500
+
+// traffic places, settles and corrects bets until stop is called, which returns how many it placed.
+func (w *world) traffic() (stop func() int64) {
+	var placed int64
+	end := w.background(func(ctx context.Context) error {
+		for n := 0; ctx.Err() == nil && n < liveBets; n++ {
+			player, bet := id.Player(fmt.Sprintf("plr_%d%d", n%13, n%w.log.Shards())), id.Bet(fmt.Sprintf("bet_live%06d", n))
+			at, shard, old := clock.System{}.Now(), w.shardOf(player), n%500
+			w.log.Append(shard, at, 0, placedRecord(player, nj, bet, 100))
+			w.log.Append(shard, at, 0, settledRecord(player, nj, bet, 1, "won", 300))
+			w.log.Append(w.shardOf(oldPlayer(old)), at, 0, settledRecord(oldPlayer(old), nj, id.Bet(fmt.Sprintf("bet_%06d", old)), 2+n/500, "lost", 0))
+			placed++
+			select {
+			case <-ctx.Done():
+			case <-time.After(4 * time.Millisecond):
+			}
+		}
+		return nil
+	})
+	return func() int64 { end(); return placed }
+}
+
+func oldPlayer(n int) id.Player { return id.Player(fmt.Sprintf("plr_%d", n%17)) }
+
+// old places bets that are there before a second history is thought of, and settles some.
+func (w *world) old(bets int) {
+	for n := range bets {
+		player, bet := oldPlayer(n), id.Bet(fmt.Sprintf("bet_%06d", n))
+		at := clock.System{}.Now()
+		w.log.Append(w.shardOf(player), at, 0, placedRecord(player, nj, bet, 100))
+		if n%3 > 0 {
+			w.log.Append(w.shardOf(player), at, 0, settledRecord(player, nj, bet, 1, "push", 100))
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	for n := range w.log.Shards() {
+		if err := w.s.WaitFor(ctx, stream.Position{Shard: n, Seq: w.log.Head(n)}); err != nil {
+			w.t.Fatalf("history did not catch up: %v", err)
+		}
+	}
+}
+
+// directions are the engines of a first and a second history.
+func directions(t *testing.T, test func(t *testing.T, first, second engine)) {
+	t.Run("SQLite to SQLite", func(t *testing.T) { test(t, engine{}, engine{}) })
+	for name, toServer := range map[string]bool{"SQLite to MariaDB": true, "MariaDB to SQLite": false} {
+		t.Run(name, func(t *testing.T) {
+			if testing.Short() {
+				t.Skip("short mode: starts a database server")
+			}
+			if server := (engine{mariadb.Shared(t)}); toServer {
+				test(t, engine{}, server)
+			} else {
+				test(t, server, engine{})
+			}
+		})
+	}
+}
+
+// TestASecondHistoryIsFilledWhileBetsFlow stops the process again and again in the middle, and changes bets that
+// are copied already as well as those that are not.
+func TestASecondHistoryIsFilledWhileBetsFlow(t *testing.T) {
+	directions(t, func(t *testing.T, first, second engine) {
+		t.Parallel()
+		w := setup(t, first, 2)
+		w.old(600)
+		w.stop()
+		w.next(second)
+		w.config.Next.Rate = 400
+		stop := w.traffic()
+		for chunks := int64(2); chunks <= 4; chunks += 2 {
+			w.open()
+			w.copied("begun", func(p history.FillProgress) bool { return p.Chunks >= chunks || p.Done })
+			w.stop()
+		}
+		w.config.Next.Rate = 1_000_000
+		w.open()
+		w.copied("complete", func(p history.FillProgress) bool { return p.Done })
+		live := stop()
+		w.copied("level", w.everything)
+		w.equalsTheLog(600 + live)
+		w.config.Dir, w.config.Clusters, w.config.Next = w.config.Next.Dir, w.config.Next.Clusters, history.NextConfig{}
+		w.open() // it serves by itself
+		if page := w.list(history.Query{Player: "plr_0", Jurisdiction: nj}); len(page.Bets) == 0 {
+			t.Error("the second history shows nothing")
+		}
+	})
+}
+
+func TestAHalfCopiedHistoryDoesNotServe(t *testing.T) {
+	t.Parallel()
+	w := setup(t, engine{}, 1)
+	w.old(300)
+	w.stop()
+	w.next(engine{})
+	w.config.Next.Rate = 1 // it rests for a minute after the first chunk
+	w.open()
+	w.copied("begun", func(p history.FillProgress) bool { return p.Chunks > 0 })
+	w.stop()
+	c := history.Config{Dir: w.config.Next.Dir}
+	if s, err := w.tryOpen(c); err == nil {
+		_ = s.Close()
+		t.Error("half a history was opened as a whole one")
+	}
+}
+
+func TestATargetThatGoesAwayIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	server := ownServer(t)
+	w := setup(t, engine{}, 1)
+	w.old(600)
+	w.stop()
+	w.next(server)
+	w.config.Next.Rate = 300
+	w.open()
+	stop := w.traffic()
+	w.copied("begun", func(p history.FillProgress) bool { return p.Chunks > 1 })
+	if err := server.server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	w.commit("plr_0", placedRecord("plr_0", nj, "bet_meanwhile", 100)) // the first goes on
+	if err := server.server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.copied("complete", func(p history.FillProgress) bool { return p.Done })
+	live := stop()
+	w.copied("level", w.everything)
+	w.equalsTheLog(600 + live + 1)
+}
+
+// TestASecondHistoryThatWasEmptiedIsCopiedAgain empties it as a migration does that builds tables anew.
+func TestASecondHistoryThatWasEmptiedIsCopiedAgain(t *testing.T) {
+	t.Parallel()
+	w := setup(t, engine{}, 1)
+	w.old(200)
+	w.stop()
+	w.next(engine{})
+	w.open()
+	w.copied("complete", w.everything)
+	w.stop()
+	first := w.config.Dir
+	w.config.Dir = w.config.Next.Dir
+	w.exec("DELETE FROM bet; DELETE FROM slip; UPDATE sink_position SET seq = 0")
+	w.config.Dir = first
+	w.open()
+	w.copied("complete", func(p history.FillProgress) bool { return w.everything(p) && p.Bets == 200 })
+	w.equalsTheLog(200)
+}
