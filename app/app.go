@@ -53,7 +53,7 @@ type App struct {
 	version  string
 	clock    clock.Clock
 	tracer   trace.TracerProvider
-	streams  *stream.Embedded
+	streams  stream.Streams
 	sandbox  *payments.Sandbox
 	api      *api.API
 	listener net.Listener
@@ -211,9 +211,9 @@ func (a *App) room(name string) (*slog.Logger, prometheus.Registerer) {
 	return a.Log.With("room", name), a.Registry
 }
 
-func (a *App) openStreams(context.Context) (err error) {
+func (a *App) openStreams(ctx context.Context) (err error) {
 	log, _ := a.room("stream")
-	a.streams, err = stream.StartEmbedded(a.Config.Stream, log)
+	a.streams, err = stream.Open(ctx, a.Config.Stream, log)
 	return err
 }
 

@@ -46,7 +46,7 @@ type Config struct {
 	Jurisdictions jurisdiction.Config    `yaml:"jurisdictions"`
 	Ledger        ledger.Config          `yaml:"ledger"`
 	Capture       capture.Config         `yaml:"capture"` // of logs from the binlogs of clusters
-	Stream        stream.EmbeddedConfig  `yaml:"stream"`
+	Stream        stream.Config          `yaml:"stream"`
 	Player        player.Config          `yaml:"player"`
 	Payments      payments.Config        `yaml:"payments"`
 	Sandbox       payments.SandboxConfig `yaml:"sandbox"` // the stand-in for a payment provider

@@ -14,7 +14,7 @@ import (
 
 func (w *world) commands() *stream.Commands {
 	w.t.Helper()
-	c, err := stream.NewCommands(w.emb.Transport(), "payouts", w.deps)
+	c, err := stream.NewCommands(w.transport(), "payouts", w.deps)
 	if err != nil {
 		w.t.Fatalf("NewCommands: %v", err)
 	}
@@ -155,7 +155,7 @@ func TestCommandsAreChecked(t *testing.T) {
 		t.Errorf("Send of a large command: %v, want too_large", err)
 	}
 	for _, name := range []string{"", "a.b", "Payouts", "a b", "*"} {
-		if _, err := stream.NewCommands(w.emb.Transport(), name, w.deps); err == nil {
+		if _, err := stream.NewCommands(w.transport(), name, w.deps); err == nil {
 			t.Errorf("queue name %q: want an error", name)
 		}
 	}

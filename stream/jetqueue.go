@@ -21,33 +21,34 @@ const (
 	redeliverMost = 5 * time.Second
 )
 
-func queueStream(queue string, shard int) string {
-	return "commands-" + queue + "-" + strconv.Itoa(shard)
+func (t *jetTransport) queueStream(queue string, shard int) string {
+	return t.stream("commands-"+queue, shard)
 }
 
-func queueSubject(queue string, shard int) string {
-	return "matchday.commands." + queue + "." + strconv.Itoa(shard)
+func (t *jetTransport) queueSubject(queue string, shard int) string {
+	return t.subject("commands."+queue, shard)
 }
 
 // queueConfig describes the queue of a shard: a command goes when it is acknowledged, and a full
 // queue refuses new ones rather than lose old ones.
 func (t *jetTransport) queueConfig(queue string, shard int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name:        queueStream(queue, shard),
+		Name:        t.queueStream(queue, shard),
 		Description: "commands " + queue + " for shard " + strconv.Itoa(shard),
-		Subjects:    []string{queueSubject(queue, shard)},
+		Subjects:    []string{t.queueSubject(queue, shard)},
 		Retention:   jetstream.WorkQueuePolicy,
 		Discard:     jetstream.DiscardNew,
 		MaxBytes:    t.config.CommandMaxBytes,
 		Storage:     jetstream.FileStorage,
-		Replicas:    1,
+		Replicas:    t.replicas,
+		Placement:   t.placement(),
 		Duplicates:  duplicates,
 	}
 }
 
 // Enqueue implements Transport. The queue is created by the first command.
 func (t *jetTransport) Enqueue(ctx context.Context, queue string, shard int, id string, payload []byte) error {
-	msg := nats.NewMsg(queueSubject(queue, shard))
+	msg := nats.NewMsg(t.queueSubject(queue, shard))
 	msg.Data = payload
 	_, err := t.js.PublishMsg(ctx, msg, jetstream.WithMsgID(id), jetstream.WithRetryAttempts(0))
 	if !errors.Is(err, jetstream.ErrNoStreamResponse) {
@@ -74,7 +75,7 @@ func (t *jetTransport) Work(ctx context.Context, queue string, shard int, fn fun
 		MaxDeliver:    -1,
 	})
 	if err != nil {
-		return unavailable(err, "work on "+queueStream(queue, shard))
+		return unavailable(err, "work on "+t.queueStream(queue, shard))
 	}
 	handling, ctx := errgroup.WithContext(ctx)
 	handling.SetLimit(queueAtOnce + 1) // and the one that asks for more

@@ -1,10 +1,13 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -23,8 +26,9 @@ const (
 )
 
 const (
-	ackTimeout     = 10 * time.Second // a publication without an answer has failed
+	ackTimeout     = 5 * time.Second // a publication without an answer has failed
 	requestTimeout = 5 * time.Second
+	seekTimeout    = 3 * requestTimeout // for all questions that find a place in a stream
 	duplicates     = 30 * time.Second
 	pullMessages   = 16 // on the way to one consumer, each of messageBytes or little more
 	pullExpiry     = 20 * time.Second
@@ -32,10 +36,14 @@ const (
 	consumerIdle   = time.Minute
 )
 
-// jetTransport is Transport over JetStream.
+// jetTransport is Transport over JetStream, embedded or a cluster.
 type jetTransport struct {
-	js     jetstream.JetStream
-	config EmbeddedConfig
+	js       jetstream.JetStream
+	config   EmbeddedConfig
+	replicas int
+	prefix   string   // of names; "" is none
+	tags     []string // of the servers that keep the streams
+	salt     atomic.Uint64
 }
 
 func newJetTransport(conn *nats.Conn, c EmbeddedConfig) (*jetTransport, error) {
@@ -43,31 +51,56 @@ func newJetTransport(conn *nats.Conn, c EmbeddedConfig) (*jetTransport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open jetstream: %w", err)
 	}
-	return &jetTransport{js: js, config: c}, nil
+	return &jetTransport{js: js, config: c, replicas: 1}, nil
 }
 
-func logStream(shard int) string  { return "ledger-" + strconv.Itoa(shard) }
-func logSubject(shard int) string { return "matchday.ledger." + strconv.Itoa(shard) }
+// stream returns the name of a stream.
+func (t *jetTransport) stream(name string, shard int) string {
+	if t.prefix != "" {
+		name = t.prefix + "-" + name
+	}
+	return name + "-" + strconv.Itoa(shard)
+}
+
+// subject returns what is published to a stream.
+func (t *jetTransport) subject(name string, shard int) string {
+	return cmp.Or(t.prefix, "matchday") + "." + name + "." + strconv.Itoa(shard)
+}
+
+func (t *jetTransport) logStream(shard int) string  { return t.stream("ledger", shard) }
+func (t *jetTransport) logSubject(shard int) string { return t.subject("ledger", shard) }
+
+// placement names the servers that keep the streams; nil leaves it to the cluster.
+func (t *jetTransport) placement() *jetstream.Placement {
+	if len(t.tags) == 0 {
+		return nil
+	}
+	return &jetstream.Placement{Tags: t.tags}
+}
 
 // logConfig describes the log stream of a shard.
 func (t *jetTransport) logConfig(shard int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name:        logStream(shard),
+		Name:        t.logStream(shard),
 		Description: "copy of the log of ledger shard " + strconv.Itoa(shard),
-		Subjects:    []string{logSubject(shard)},
+		Subjects:    []string{t.logSubject(shard)},
 		Retention:   jetstream.LimitsPolicy,
 		Discard:     jetstream.DiscardOld,
 		MaxBytes:    t.config.MaxBytes,
 		MaxAge:      t.config.MaxAge,
 		Storage:     jetstream.FileStorage,
-		Replicas:    1,
+		Replicas:    t.replicas,
+		Placement:   t.placement(),
 		Duplicates:  duplicates,
 	}
 }
 
 // open finds a stream, creates it if it is missing and brings its bounds up to date. A stream that
-// acknowledges before it writes is refused: its promise is not ours.
+// acknowledges before it writes is refused: its promise is not ours. A cluster that changes its leader may
+// leave a question without an answer, so it is asked again sooner than a caller gives up.
 func (t *jetTransport) open(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	s, err := t.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		s, err = t.js.CreateStream(ctx, want)
@@ -76,15 +109,42 @@ func (t *jetTransport) open(ctx context.Context, want jetstream.StreamConfig) (j
 		return nil, unavailable(err, "open stream "+want.Name)
 	}
 	have := s.CachedInfo().Config
-	if have.PersistMode == jetstream.AsyncPersistMode {
-		return nil, errs.New(errs.CodeInternal, "stream %s persists asynchronously, which would lose acknowledged messages", want.Name)
+	if err := keeps(have); err != nil {
+		return nil, err
 	}
-	if have.MaxBytes != want.MaxBytes || have.MaxAge != want.MaxAge {
+	if have.MaxBytes != want.MaxBytes || have.MaxAge != want.MaxAge || have.Discard != want.Discard ||
+		have.Replicas != want.Replicas || !samePlacement(have.Placement, want.Placement) {
 		if s, err = t.js.UpdateStream(ctx, want); err != nil {
 			return nil, unavailable(err, "update stream "+want.Name)
 		}
 	}
 	return s, nil
+}
+
+// keeps refuses a stream that somebody has made in a way that loses acknowledged messages.
+func keeps(have jetstream.StreamConfig) error {
+	var why string
+	switch {
+	case have.PersistMode == jetstream.AsyncPersistMode:
+		why = "persists asynchronously, which loses acknowledged messages with a server"
+	case have.Storage != jetstream.FileStorage:
+		why = "is in memory, which loses acknowledged messages with its servers"
+	case have.NoAck:
+		why = "acknowledges nothing"
+	case have.Sealed:
+		why = "is sealed: nothing can be added"
+	default:
+		return nil
+	}
+	return errs.New(errs.CodeInternal, "stream %s %s; delete it, and it is made and filled again", have.Name, why)
+}
+
+// samePlacement reports whether a stream may stay where it is.
+func samePlacement(have, want *jetstream.Placement) bool {
+	if have == nil || want == nil {
+		return have == want
+	}
+	return slices.Equal(have.Tags, want.Tags)
 }
 
 // unavailable gives what the server or the way to it did the code that asks for another attempt.
@@ -102,16 +162,18 @@ func (t *jetTransport) Tail(ctx context.Context, shard int) (Tail, error) {
 		return Tail{}, err
 	}
 	tail := Tail{Fence: s.CachedInfo().State.LastSeq}
-	raw, err := s.GetLastMsgForSubject(ctx, logSubject(shard))
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	raw, err := s.GetLastMsgForSubject(ctx, t.logSubject(shard))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return tail, nil
 	}
 	if err != nil {
-		return Tail{}, unavailable(err, "read the last message of "+logStream(shard))
+		return Tail{}, unavailable(err, "read the last message of "+t.logStream(shard))
 	}
 	m, err := parseHeaders(raw.Header)
 	if err != nil {
-		return Tail{}, fmt.Errorf("last message of %s: %w", logStream(shard), err)
+		return Tail{}, fmt.Errorf("last message of %s: %w", t.logStream(shard), err)
 	}
 	tail.Last, tail.Source = m.Last, m.Source
 	return tail, nil
@@ -120,12 +182,16 @@ func (t *jetTransport) Tail(ctx context.Context, shard int) (Tail, error) {
 // Publish implements Transport. The fence is the guarantee against a second writer and against a
 // message that is sent twice; the message id is a second net. It names the fence too, because the
 // server remembers ids of messages that were deleted since, and would drop them when they are
-// published again.
+// published again. In a cluster that lost its end even the fence may be one that was used before: an
+// answer that calls the message a duplicate is a failure, and the next attempt has another id.
 func (t *jetTransport) Publish(_ context.Context, m Message, fence uint64) Stored {
-	msg := nats.NewMsg(logSubject(m.Shard))
+	msg := nats.NewMsg(t.logSubject(m.Shard))
 	msg.Data = m.Body
 	writeHeaders(msg.Header, m)
 	name := fmt.Sprintf("%d-%d-%d-%d", m.Shard, m.First, m.Last, fence)
+	if salt := t.salt.Load(); salt > 0 {
+		name += "-" + strconv.FormatUint(salt, 10)
+	}
 	future, err := t.js.PublishMsgAsync(msg, jetstream.WithMsgID(name), jetstream.WithExpectLastSequence(fence),
 		jetstream.WithRetryAttempts(0))
 	if err != nil {
@@ -134,6 +200,10 @@ func (t *jetTransport) Publish(_ context.Context, m Message, fence uint64) Store
 	return func(ctx context.Context) error {
 		select {
 		case ack := <-future.Ok():
+			if ack.Duplicate {
+				t.salt.Add(1)
+				return errs.New(errs.CodeConflict, "publish %s: taken for a duplicate of %d", name, ack.Sequence)
+			}
 			if ack.Sequence != fence+1 {
 				return errs.New(errs.CodeConflict, "publish %s: stored as %d", name, ack.Sequence)
 			}
@@ -149,13 +219,35 @@ func (t *jetTransport) Publish(_ context.Context, m Message, fence uint64) Store
 // Consume implements Transport. The place in the stream is looked up from the log position each
 // time: a stream that was deleted, emptied or cut and filled again hands out its own numbers anew.
 func (t *jetTransport) Consume(ctx context.Context, shard int, after int64, fn func(Message) error) error {
-	s, err := t.js.Stream(ctx, logStream(shard))
-	if err != nil {
-		return unavailable(err, "consume "+logStream(shard))
-	}
-	start, err := seek(ctx, s, logSubject(shard), after)
+	s, consumer, err := t.reader(ctx, shard, after)
 	if err != nil {
 		return err
+	}
+	defer t.forget(ctx, s, consumer)
+	return each(ctx, consumer, pullMessages, func(msg jetstream.Msg) error {
+		m, err := parseHeaders(msg.Headers())
+		if err != nil {
+			return fmt.Errorf("message on %s: %w", t.logStream(shard), err)
+		}
+		if m.Last <= after {
+			return nil
+		}
+		m.Body = msg.Data()
+		return fn(m)
+	})
+}
+
+// reader makes a consumer that begins right after the log position.
+func (t *jetTransport) reader(ctx context.Context, shard int, after int64) (jetstream.Stream, jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, seekTimeout)
+	defer cancel()
+	s, err := t.js.Stream(ctx, t.logStream(shard))
+	if err != nil {
+		return nil, nil, unavailable(err, "consume "+t.logStream(shard))
+	}
+	start, err := seek(ctx, s, t.logSubject(shard), after)
+	if err != nil {
+		return nil, nil, err
 	}
 	consumer, err := s.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
@@ -166,20 +258,9 @@ func (t *jetTransport) Consume(ctx context.Context, shard int, after int64, fn f
 		InactiveThreshold: consumerIdle,
 	})
 	if err != nil {
-		return unavailable(err, "consume "+logStream(shard))
+		return nil, nil, unavailable(err, "consume "+t.logStream(shard))
 	}
-	defer t.forget(ctx, s, consumer)
-	return each(ctx, consumer, pullMessages, func(msg jetstream.Msg) error {
-		m, err := parseHeaders(msg.Headers())
-		if err != nil {
-			return fmt.Errorf("message on %s: %w", logStream(shard), err)
-		}
-		if m.Last <= after {
-			return nil
-		}
-		m.Body = msg.Data()
-		return fn(m)
-	})
+	return s, consumer, nil
 }
 
 // forget deletes a consumer that nobody reads any more, also when ctx is done.

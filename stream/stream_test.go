@@ -24,13 +24,28 @@ type world struct {
 	log  *streamtest.Log
 	dir  string
 	emb  *stream.Embedded
+	over stream.Transport // instead of the embedded server's
 	deps stream.Deps
+}
+
+// transport carries the world's streams.
+func (w *world) transport() stream.Transport {
+	if w.over != nil {
+		return w.over
+	}
+	return w.emb.Transport()
+}
+
+// bare returns a world without a server.
+func bare(t *testing.T) *world {
+	t.Helper()
+	return &world{t: t, log: streamtest.NewLog(1), dir: t.TempDir(), deps: stream.Deps{
+		Clock: clock.System{}, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()}}
 }
 
 func setup(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, log: streamtest.NewLog(1), dir: t.TempDir(), deps: stream.Deps{
-		Clock: clock.System{}, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()}}
+	w := bare(t)
 	w.startServer()
 	t.Cleanup(func() { _ = w.emb.Close() })
 	return w
@@ -89,7 +104,7 @@ func (w *world) start(fn func(context.Context) error) (stop func() error) {
 
 func (w *world) relay() *stream.Relay {
 	w.t.Helper()
-	r, err := stream.NewRelay(w.log, 0, w.emb.Transport(), w.deps)
+	r, err := stream.NewRelay(w.log, 0, w.transport(), w.deps)
 	if err != nil {
 		w.t.Fatalf("NewRelay: %v", err)
 	}
@@ -129,7 +144,7 @@ func (w *world) sink(db *sqldb.DB, change func(*stream.SinkConfig)) *stream.Sink
 	if change != nil {
 		change(&c)
 	}
-	s, err := stream.NewSink(c, w.emb.Transport(), w.log, w.deps)
+	s, err := stream.NewSink(c, w.transport(), w.log, w.deps)
 	if err != nil {
 		w.t.Fatalf("NewSink: %v", err)
 	}
@@ -185,4 +200,12 @@ func TestSinkShowsWhatTheLogHas(t *testing.T) {
 	w.caughtUp(s, db)
 	w.commit(1, 0, 0, 7)
 	w.caughtUp(s, db)
+}
+
+// within returns a context that ends with the test or sooner.
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
 }
