@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"matchday/errs"
 	"matchday/internal/mariadb"
 	"matchday/sim/faults"
 )
@@ -19,12 +20,17 @@ func Faults(ctx context.Context, o faults.Options, version string, out, progress
 			fmt.Fprintln(progress, r.Line())
 		}
 	})
-	err = errors.Join(err, mariadb.Cleanup())
-	if len(rows) == 0 {
-		return err
+	bets, failed := faults.RunBets(ctx, o, func(r faults.BetsRow) {
+		if progress != nil {
+			fmt.Fprintln(progress, r.Line())
+		}
+	})
+	err = errors.Join(err, failed, mariadb.Cleanup())
+	if len(rows)+len(bets) == 0 {
+		return errors.Join(err, errs.New(errs.CodeInvalid, "no row is both of engine %q and among %v", o.Engine, o.Only))
 	}
 	report := faults.Report{
-		Name: "faults", Machine: machine(), Commit: version, Command: strings.Join(commandLine(), " "), Rows: rows,
+		Name: "faults", Machine: machine(), Commit: version, Command: strings.Join(commandLine(), " "), Rows: rows, Bets: bets,
 		Settings: o.Settings(),
 	}
 	return errors.Join(report.Write(out, o.JSON), err)

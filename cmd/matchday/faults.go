@@ -20,8 +20,10 @@ func faultsCommand() *cobra.Command {
 			"clients, and makes one fault after another: a writer killed, hung, replaced and woken, cut off, a disk\n" +
 			"full, a primary database killed. For each it prints how long the ledger was away and proves from\n" +
 			"outside: nothing acknowledged is lost, nothing is done twice, refusals stay refused, the history is\n" +
-			"strictly serialisable, the audit is clean. Anything else is a non-zero exit. All rows take about six\n" +
-			"minutes; the rows of MariaDB need mariadbd, those of full disks need root.",
+			"strictly serialisable, the audit is clean. A second table does the same for the bet history: relays, streams,\n" +
+			"its process and its database broken while players bet, and every bet compared with the ledger's log. Anything\n" +
+			"else is a non-zero exit. All rows take about ten minutes; those of MariaDB need mariadbd, those of full\n" +
+			"disks need root.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.Validate(); err != nil {
@@ -41,6 +43,7 @@ func faultsCommand() *cobra.Command {
 	flags.IntVar(&o.Players, "players", 0, "players whose money moves (default 40)")
 	flags.IntVar(&o.Clients, "clients", 0, "clients that send operations at a time (default 16)")
 	flags.IntVar(&o.Seconds, "seconds", 0, "load before each fault and after it is over (default 3)")
+	flags.IntVar(&o.Burst, "burst", 0, "bets of the row \"payout burst\", each a placement and a settlement (default 500,000)")
 	flags.Uint64Var(&o.Seed, "seed", 1, "seed of the operations")
 	flags.BoolVar(&o.JSON, "json", false, "print one JSON object")
 	flags.StringVar(&o.Dir, "dir", "", "parent `folder` of the temporary data (default the system's)")

@@ -23,6 +23,7 @@ type Options struct {
 	Players int      // 0 is 40
 	Clients int      // 0 is 16
 	Seconds int      // of load before each fault, and after it is over; 0 is 3
+	Burst   int      // bets of the row "payout burst"; 0 is 500,000
 	Seed    uint64   // 0 is 1
 	Dir     string   // parent of the temporary folders; "" is the system's
 	JSON    bool     // print one JSON object instead of a table
@@ -51,6 +52,7 @@ func (o Options) Validate() error {
 	within("players", o.Players, 10_000)
 	within("clients", o.Clients, 1_000)
 	within("seconds", o.Seconds, 600)
+	within("burst", o.Burst, 10_000_000)
 	return c.Err()
 }
 
@@ -63,6 +65,7 @@ func (o Options) withDefaults() Options {
 	fill(&o.Players, 40)
 	fill(&o.Clients, 16)
 	fill(&o.Seconds, 3)
+	fill(&o.Burst, 500_000)
 	if o.Seed == 0 {
 		o.Seed = 1
 	}
@@ -109,12 +112,13 @@ type Report struct {
 	Command  string         `json:"command"`
 	Settings map[string]any `json:"settings"`
 	Rows     []Row          `json:"rows"`
+	Bets     []BetsRow      `json:"history"`
 }
 
 // errSkipped is the error of a fault that this machine cannot make.
 var errSkipped = errors.New("not possible here")
 
-// Run makes every fault in turn, each on books of its own. A row with a problem is an error at the end,
+// Run makes every fault of the ledger in turn, each on books of its own. A row with a problem is an error at the end,
 // after all rows.
 func Run(ctx context.Context, o Options, progress func(Row)) ([]Row, error) {
 	if err := o.Validate(); err != nil {
@@ -146,9 +150,6 @@ func Run(ctx context.Context, o Options, progress func(Row)) ([]Row, error) {
 		if ctx.Err() != nil {
 			break
 		}
-	}
-	if len(rows) == 0 {
-		return nil, errs.New(errs.CodeInvalid, "no row is both of engine %q and among %v", o.Engine, o.Only)
 	}
 	return rows, errors.Join(problems...)
 }
@@ -211,6 +212,28 @@ func (r *Report) Write(out io.Writer, asJSON bool) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	printf := func(format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) } // Flush reports
 	printf("%s, commit %s\n%s\n\n", r.Machine, r.Commit, r.Command)
+	if len(r.Rows) > 0 {
+		r.ledgerTable(printf)
+	}
+	if len(r.Bets) > 0 {
+		r.betsTable(printf)
+	}
+	for i := range r.Rows {
+		if row := &r.Rows[i]; row.Note != "" {
+			printf("\n%s, %s: %s", row.Fault, row.Engine, row.Note)
+		}
+	}
+	for i := range r.Bets {
+		if row := &r.Bets[i]; row.Note != "" {
+			printf("\n%s, %s: %s", row.Fault, row.Engine, row.Note)
+		}
+	}
+	printf("\n")
+	return w.Flush()
+}
+
+// ledgerTable prints the rows of the ledger.
+func (r *Report) ledgerTable(printf func(string, ...any)) {
 	printf("fault\tengine\trecover s\tfrom\taway s\toperations\tacknowledged\tlost\tdoubled\tserialisable\taudit\n")
 	for i := range r.Rows {
 		row := &r.Rows[i]
@@ -225,13 +248,23 @@ func (r *Report) Write(out io.Writer, asJSON bool) error {
 		printf("%s\t%s\t%.2f\t%s\t%.2f\t%d\t%d\t%d\t%d\tyes, %d operations\tclean\n", row.Fault, row.Engine, row.RecoverS, row.Since,
 			row.AwayS, row.Operations, row.Acknowledged, row.Lost, row.Doubled, row.History.Operations)
 	}
-	for i := range r.Rows {
-		if row := &r.Rows[i]; row.Note != "" {
-			printf("\n%s, %s: %s", row.Fault, row.Engine, row.Note)
+}
+
+// betsTable prints the rows of the bet history.
+func (r *Report) betsTable(printf func(string, ...any)) {
+	printf("\nThe bet history\nfault\tengine\tcaught up s\tfrom\tbets\tsettlements\treads\tlost\tdoubled\tbackwards\taudit\n")
+	for i := range r.Bets {
+		row := &r.Bets[i]
+		switch {
+		case row.Skipped != "":
+			printf("%s\t%s\tskipped: %s\n", row.Fault, row.Engine, row.Skipped)
+		case row.Problem != "":
+			printf("%s\t%s\tPROBLEM: %s\n", row.Fault, row.Engine, row.Problem)
+		default:
+			printf("%s\t%s\t%.2f\t%s\t%d\t%d\t%d\t%d\t%d\t%d\tclean\n", row.Fault, row.Engine, row.CatchUpS, row.Since,
+				row.Bets, row.Settlements, row.Reads, row.Lost, row.Doubled, row.Backwards)
 		}
 	}
-	printf("\n")
-	return w.Flush()
 }
 
 // seconds of load on each side of a fault.

@@ -56,7 +56,7 @@ func Names() []string {
 			names = append(names, f.name)
 		}
 	}
-	return names
+	return append(names, betsNames()...)
 }
 
 func known(name string) bool { return slices.Contains(Names(), name) }

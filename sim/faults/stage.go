@@ -27,6 +27,7 @@ type stage struct {
 	dir   string
 	books string // folder of the ledger
 	yaml  string // of the ledger section; "" is SQLite in books
+	extra string // further sections of a writer's file
 
 	shared  bool                     // several writer processes share the shards
 	addrs   atomic.Pointer[[]string] // where clients send now
@@ -109,6 +110,7 @@ func (s *stage) write(ctx context.Context) (*process, error) {
 	if s.shared {
 		text += "  internal_listen: 127.0.0.1:0\n"
 	}
+	text += s.extra
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ import (
 type WriterConfig struct {
 	Listen string        `yaml:"listen"` // "" is a free port on loopback
 	Ledger ledger.Config `yaml:"ledger"`
+	Bets   *BetsConfig   `yaml:"bets"` // nil: the ledger alone
 }
 
 // readyLine begins the line that a writer prints when it takes operations.
@@ -51,6 +52,9 @@ func RunWriter(ctx context.Context, file string, out io.Writer) error {
 		return fmt.Errorf("writer: %s: %w", file, err)
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	if c.Bets != nil {
+		return runBets(ctx, c, log, out)
+	}
 	service, err := ledger.Open(ctx, c.Ledger, ledger.Deps{Clock: clock.System{}, Log: log, Metrics: prometheus.NewRegistry()})
 	if err != nil {
 		return fmt.Errorf("writer: %w", err)
@@ -58,7 +62,7 @@ func RunWriter(ctx context.Context, file string, out io.Writer) error {
 	run, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- service.Run(run) }()
-	err = serve(ctx, c.Listen, books{service}, ended, out)
+	err = serve(ctx, c.Listen, handler(books{service}), ended, out)
 	stop()
 	if err == nil { // asked to end: the ledger's own end is what counts
 		err = <-ended
@@ -66,8 +70,8 @@ func RunWriter(ctx context.Context, file string, out io.Writer) error {
 	return errors.Join(err, service.Close())
 }
 
-// serve answers operations until ctx is done or the ledger ends by itself.
-func serve(ctx context.Context, listen string, b books, ended chan error, out io.Writer) error {
+// serve answers requests until ctx is done, also when what is behind them has ended by itself.
+func serve(ctx context.Context, listen string, h http.Handler, ended chan error, out io.Writer) error {
 	if listen == "" {
 		listen = "127.0.0.1:0"
 	}
@@ -75,7 +79,7 @@ func serve(ctx context.Context, listen string, b books, ended chan error, out io
 	if err != nil {
 		return fmt.Errorf("writer: %w", err)
 	}
-	server := &http.Server{Handler: handler(b), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	fmt.Fprintln(out, readyLine+listener.Addr().String())
