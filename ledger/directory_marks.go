@@ -42,16 +42,17 @@ func (d *directory) note(ctx context.Context, marks map[int]mark) error {
 	})
 }
 
-// quarantine takes a shard away from whoever writes it, until release or acceptLoss. What is known to
-// be missing first is kept.
+// quarantine takes a shard away from whoever writes it, until release or acceptLoss. Of several marks that are
+// missing the furthest is kept.
 func (d *directory) quarantine(ctx context.Context, shard int, lost mark, problem string) error {
 	const q = `
 		UPDATE shard
-		SET owner = '', changed_us = ?, lost_epoch = ?, lost_seq = ?, lost_seal = ?, problem = ?, problem_us = ?
-		WHERE shard = ? AND problem = ''`
+		SET owner = '', changed_us = ?, lost_epoch = ?, lost_seq = ?, lost_seal = ?,
+			problem_us = CASE WHEN problem = '' THEN ? ELSE problem_us END, problem = ?
+		WHERE shard = ? AND (problem = '' OR lost_epoch < ? OR lost_epoch = ? AND lost_seq < ?)`
 	return d.db.inTx(ctx, func(tx *sql.Tx) error {
 		us := d.clock.Now().UnixMicro()
-		_, err := tx.ExecContext(ctx, q, us, lost.epoch, lost.seq, lost.seal[:], problem, us, shard)
+		_, err := tx.ExecContext(ctx, q, us, lost.epoch, lost.seq, lost.seal[:], us, problem, shard, lost.epoch, lost.epoch, lost.seq)
 		return sqldb.Wrap("quarantine shard", err)
 	})
 }

@@ -1,9 +1,11 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"matchday/errs"
@@ -18,14 +20,20 @@ import (
 var errQuarantined = errs.Wrap(ErrNotTaken, errs.CodeUnavailable,
 	"the shard's database lacks commits that were answered: an operator must mend it")
 
-// wanted returns the marks that the shard's log must have: those of the directory, and this process's
-// own unless an operator has given up what its epoch answered.
-func (s *shard) wanted(t tenancy) []mark {
+// wanted returns the marks that the shard's log must have: those of the directory, and what this process
+// remembers and its data folder keeps, unless an operator has given up what their epochs answered. The
+// furthest is first.
+func (s *Service) wanted(ctx context.Context, one *shard, t tenancy) ([]mark, error) {
 	list := []mark{t.noted, t.lost}
-	if own := s.acked.Load(); own != nil && own.epoch > t.accepted {
+	if own := one.acked.Load(); own != nil && own.epoch > t.accepted {
 		list = append(list, *own)
 	}
-	return list
+	kept, err := s.marks.of(ctx, one.number)
+	if kept.epoch > t.accepted {
+		list = append(list, kept)
+	}
+	slices.SortStableFunc(list, func(a, b mark) int { return cmp.Or(cmp.Compare(b.epoch, a.epoch), cmp.Compare(b.seq, a.seq)) })
+	return list, err
 }
 
 // quarantine takes the shard away from all writers. It returns errQuarantined once the directory says
@@ -137,11 +145,19 @@ func (s *Service) heal(ctx context.Context, one *shard) error {
 		return err
 	}
 	if t.problem != "" {
+		marks, err := s.wanted(ctx, one, t)
+		if err != nil {
+			return err
+		}
 		now, err := one.store.state(ctx)
 		if err != nil {
 			return err
 		}
-		if err := requireMarks(ctx, one.store.sealAt, now, one.wanted(t)); err != nil {
+		err = requireMarks(ctx, one.store.sealAt, now, marks)
+		if d, ok := errors.AsType[*divergence](err); ok && d.lost.isAfter(t.lost) { // more is missing than was known
+			err = errors.Join(err, s.directory.quarantine(ctx, one.number, d.lost, d.Error()))
+		}
+		if err != nil {
 			return err
 		}
 		if err := s.directory.release(ctx, one.number, t.problemUS); err != nil {
@@ -153,7 +169,8 @@ func (s *Service) heal(ctx context.Context, one *shard) error {
 	return nil
 }
 
-// watchMarks notes in the directory, about each second, how far callers were answered, until ctx is done.
+// watchMarks notes in the directory and in the data folder, about each second, how far callers were answered,
+// until ctx is done.
 func (s *Service) watchMarks(ctx context.Context) error {
 	tick := time.NewTicker(s.config.poll())
 	defer tick.Stop()
@@ -164,9 +181,9 @@ func (s *Service) watchMarks(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		err := s.noteMarks(ctx)
+		err := errors.Join(s.copyMarks(ctx), s.noteMarks(ctx))
 		if err != nil && !told && ctx.Err() == nil { // once, not each second
-			s.log.WarnContext(ctx, "positions not noted in the directory", "error", err)
+			s.log.WarnContext(ctx, "positions not noted", "error", err)
 		}
 		told = err != nil
 	}
@@ -176,8 +193,8 @@ func (s *Service) watchMarks(ctx context.Context) error {
 func (s *Service) noteLast(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteTime)
 	defer cancel()
-	if err := s.noteMarks(ctx); err != nil {
-		s.log.WarnContext(ctx, "last positions not noted in the directory", "error", err)
+	if err := errors.Join(s.copyMarks(ctx), s.noteMarks(ctx)); err != nil {
+		s.log.WarnContext(ctx, "last positions not noted", "error", err)
 	}
 }
 

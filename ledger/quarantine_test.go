@@ -270,14 +270,16 @@ func wantNoted(t *testing.T, s *Service, shard int, seq int64) {
 }
 
 // TestAnOldPrimaryThatComesBackAloneIsNotWritten fails over from one node to the other and back to the
-// first, which lacks what the second has answered: while the process runs, and while it does not.
+// first, which lacks what the second has answered: while the process runs, and while it does not, also with
+// a directory that has gone back too.
 func TestAnOldPrimaryThatComesBackAloneIsNotWritten(t *testing.T) {
 	t.Parallel()
-	for name, runs := range map[string]bool{"seen by the writer": true, "seen at the start": false} {
+	for name, directory := range map[string]string{"seen by the writer": "", "seen at the start": "", "with its directory": "test"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			runs := name == "seen by the writer"
 			f := newFlipFlop(t)
-			w := onMySQL(t, onServer(f.a, "ledger", "0", f.b))
+			w := onMySQL(t, onServer(f.a, "ledger", "0", f.b), func(c *Config) { c.Directory.Cluster = directory })
 			w.must(deposit("d1", "p1", 5))
 			f.has(f.b, 1)
 			f.promoteB()

@@ -157,6 +157,7 @@ type Service struct {
 	reads     shardReaders
 	shards    []*shard
 	directory *directory
+	marks     *markCopy
 	groups    groupsInHand
 	log       *slog.Logger
 	fleet     *fleet
@@ -211,6 +212,9 @@ func (s *Service) open(ctx context.Context, d Deps, m *metrics) error {
 		return err
 	}
 	if s.directory, err = openDirectory(ctx, s.config, s.fleet, d.Clock, s.layout); err != nil {
+		return err
+	}
+	if s.marks, err = openMarkCopy(ctx, s.config, d.Clock.Now()); err != nil {
 		return err
 	}
 	home, err := s.directory.placement(ctx, 0)
@@ -326,9 +330,13 @@ func (s *Service) takeOver(ctx context.Context, one *shard) error {
 	if t.problem != "" {
 		return fmt.Errorf("take over ledger shard %d: %w: %s", one.number, errQuarantined, t.problem)
 	}
+	marks, err := s.wanted(ctx, one, t)
+	if err != nil {
+		return fmt.Errorf("take over ledger shard %d: %w", one.number, err)
+	}
 	state, err := one.store.takeOver(ctx, takeover{
 		shard: one.number, shards: madeFor(one.number, s.directory.first),
-		writer: s.ids.New("wri"), above: t.accepted, marks: one.wanted(t),
+		writer: s.ids.New("wri"), above: t.accepted, marks: marks,
 	})
 	if err != nil {
 		return fmt.Errorf("take over ledger shard %d: %w", one.number, err)
@@ -410,6 +418,7 @@ func (s *Service) Close() error {
 		if s.directory != nil {
 			list = append(list, s.directory.close())
 		}
+		list = append(list, s.marks.close())
 		list = append(list, s.fleet.close())
 		s.closed = errors.Join(list...)
 	})

@@ -78,7 +78,9 @@ func (s *Service) runShared(ctx context.Context) error {
 			return work(own)
 		})
 	}
-	return g.Wait()
+	err := g.Wait()
+	s.noteLast(ctx)
+	return err
 }
 
 // reopen lets the shard take work again.
