@@ -199,13 +199,20 @@ func (b tab) open(path string) {
 	b.do("open "+path, chromedp.Navigate(b.base+path))
 }
 
+// click presses an element once it is there, enabled, and on top at its middle. Finding and pressing are one
+// step in the page: between two, what loads meanwhile moves the element away from under the mouse.
 func (b tab) click(selector string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
-	defer cancel()
-	if err := chromedp.Do(ctx, chromedp.Click(selector)); err != nil {
-		b.t.Fatalf("click %s: %v\n%s", selector, err, b.state())
-	}
+	b.until("click "+selector, fmt.Sprintf(`(() => {
+		const e = document.querySelector(%q);
+		if (!e || e.disabled) return false;
+		e.scrollIntoView({ block: 'center', behavior: 'instant' });
+		const box = e.getBoundingClientRect();
+		const top = document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2);
+		if (!top || !(e.contains(top) || top.closest('label')?.control === e)) return false;
+		e.click();
+		return true;
+	})()`, selector))
 }
 
 // fill sets inputs as typing does, in pairs of selector and text.

@@ -320,7 +320,6 @@ func TestPeersNeedTheSecret(t *testing.T) {
 	}
 }
 
-// TestFairShares: every living process gets as many, and nothing moves without need.
 // TestAShardOwnedAndNotWrittenIsGivenFree leaves behind what a claim leaves whose answer was lost: the
 // directory names an owner that has its fair share already and does not know of this one.
 func TestAShardOwnedAndNotWrittenIsGivenFree(t *testing.T) {
@@ -345,6 +344,7 @@ func TestAShardOwnedAndNotWrittenIsGivenFree(t *testing.T) {
 	}
 }
 
+// TestFairShares: every living process gets as many, and nothing moves without need.
 func TestFairShares(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
