@@ -69,3 +69,56 @@ func (m keepMetrics) drop(shard int, bets int64) {
 
 // fail counts a failure.
 func (m keepMetrics) fail(shard int) { m.failures.WithLabelValues(strconv.Itoa(shard)).Inc() }
+
+// nextMetrics are the measures of a second history.
+type nextMetrics struct {
+	bets, different, passes *prometheus.GaugeVec
+	reads                   *prometheus.CounterVec
+}
+
+func newNextMetrics(r prometheus.Registerer) nextMetrics {
+	labels := []string{"shard"}
+	m := nextMetrics{
+		bets: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "matchday_history_next_copied_bets",
+			Help: "Bets that were copied from the first history to the second.",
+		}, labels),
+		different: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "matchday_history_next_different_bets",
+			Help: "Bets that are not the same in both histories, by the last comparison.",
+		}, labels),
+		passes: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "matchday_history_next_comparisons_count",
+			Help: "Times that both histories were compared since the process began.",
+		}, labels),
+		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "matchday_history_reads_total",
+			Help: "Answers to players by the history that they came from.",
+		}, []string{"history"}),
+	}
+	register(r, &m.bets)
+	register(r, &m.different)
+	register(r, &m.passes)
+	register(r, &m.reads)
+	return m
+}
+
+// begin shows a shard before anything is known of it.
+func (m nextMetrics) begin(shard int) { m.compared(Comparison{Shard: shard}) }
+
+func (m nextMetrics) copied(p FillProgress) {
+	m.bets.WithLabelValues(strconv.Itoa(p.Shard)).Set(float64(p.Bets))
+}
+
+func (m nextMetrics) compared(c Comparison) {
+	shard := strconv.Itoa(c.Shard)
+	m.different.WithLabelValues(shard).Set(float64(c.Different))
+	m.passes.WithLabelValues(shard).Set(float64(c.Passes))
+}
+
+// read counts an answer; a projection that is tried by itself has no measures.
+func (m nextMetrics) read(history string) {
+	if m.reads != nil {
+		m.reads.WithLabelValues(history).Inc()
+	}
+}

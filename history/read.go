@@ -70,7 +70,7 @@ func (s *Service) shardFor(ctx context.Context, player id.Player, at *stream.Pos
 	if n < 0 || n >= len(s.shards) {
 		return nil, errs.New(errs.CodeInternal, "player on shard %d of %d", n, len(s.shards))
 	}
-	h := s.shards[n]
+	h := s.shown(n, player)
 	need := stream.Position{Shard: n}
 	if s.deps.Since != nil {
 		need.Seq = s.deps.Since(player)
@@ -93,6 +93,16 @@ func (s *Service) shardFor(ctx context.Context, player id.Player, at *stream.Pos
 		return nil, late
 	}
 	return h, nil
+}
+
+// shown returns the player's shard of the history that the player sees.
+func (s *Service) shown(n int, player id.Player) *shard {
+	if h := s.second.shardFor(n, player); h != nil {
+		s.nextMetrics.read("second")
+		return h
+	}
+	s.nextMetrics.read("first")
+	return s.shards[n]
 }
 
 // forEachPage is how many bets ForEach reads at a time, so that no long read keeps the write-ahead

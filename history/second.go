@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"matchday/errs"
+	"matchday/id"
 	"matchday/internal/mysqldb"
 	"matchday/ledger"
 	"matchday/stream"
@@ -91,13 +92,38 @@ func (c NextConfig) validate(check *errs.Check, first Config) {
 
 // second is a second history beside the first.
 type second struct {
-	shards  []*shard
-	fillers []*filler
-	fleet   fleet
+	shards    []*shard
+	fillers   []*filler
+	comparers []*comparer
+	fleet     fleet
 }
 
 // nextName is the sink's name of a second history in measures.
 const nextName = "history-next"
+
+// openDesk looks up what operators chose about the second history. Where they let go of one, the other is all
+// there is, until the configuration says so too.
+func (s *Service) openDesk(ctx context.Context) error {
+	if s.config.Next.Dir == "" {
+		return nil
+	}
+	desk, err := OpenDesk(ctx, s.config, s.deps.Clock)
+	if err != nil {
+		return err
+	}
+	c, err := desk.Choice(ctx)
+	if err == nil && c.Dropped == "" {
+		s.desk = desk
+		s.second.choose(c)
+		return nil
+	}
+	if next := &s.config.Next; c.Dropped == "first" {
+		s.config.Dir, s.config.Clusters, s.config.Writers, s.config.CacheKiB = next.Dir, next.Clusters, next.Writers, next.CacheKiB
+	}
+	s.config.Next = NextConfig{}
+	s.deps.Log.Warn("operators let go of a history that is still configured", "dropped", c.Dropped)
+	return errors.Join(err, desk.Close())
+}
 
 // openSecond opens or creates the second history.
 func (s *Service) openSecond(ctx context.Context) (*second, error) {
@@ -122,6 +148,12 @@ func (s *Service) openSecond(ctx context.Context) (*second, error) {
 		f := &filler{from: from, to: to, config: c, pace: rate, turns: turns, clock: s.deps.Clock, log: s.deps.Log.With("shard", n)}
 		f.store, _ = to.store.(*filled)
 		o.fillers = append(o.fillers, f)
+		bucketOf := hashBucket
+		if to.moves != nil {
+			bucketOf = to.moves.BucketOf
+		}
+		o.comparers = append(o.comparers, &comparer{from: from, to: to, copy: f, pace: rate, clock: s.deps.Clock, log: f.log,
+			bucketOf: bucketOf, told: s.nextMetrics.compared, last: Comparison{Shard: n}})
 	}
 	return o, nil
 }
@@ -135,16 +167,55 @@ func (s *Service) runSecond(ctx context.Context) {
 	for ctx.Err() == nil {
 		o, err := s.openSecond(ctx)
 		if err == nil {
-			s.setSecond(o)
+			s.second.set(o, "")
 			err = s.feed(ctx, o)
-			s.setSecond(nil)
+			s.second.set(nil, "")
 			err = errors.Join(err, o.close())
 		}
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && err != nil {
+			s.second.set(nil, err.Error())
 			s.deps.Log.Error("second history stopped; it is tried again", "err", err)
 			wait(ctx, secondRetry)
 		}
 	}
+}
+
+// runDesk follows what operators choose, and tells them how far the second history is. Once they let go of it,
+// it is no longer fed.
+func (s *Service) runDesk(ctx context.Context) error {
+	feeding, stop := context.WithCancel(ctx)
+	defer stop()
+	var fed sync.WaitGroup
+	fed.Go(func() { s.runSecond(feeding) })
+	defer fed.Wait()
+	defer stop()
+	for wait(ctx, deskPoll) {
+		if err := s.look(ctx); err != nil && ctx.Err() == nil {
+			s.deps.Log.Warn("desk of the second history not read", "err", err)
+		}
+		if s.second.chosen().Dropped == "second" {
+			s.deps.Log.Info("second history is no longer fed")
+			stop()
+			<-ctx.Done()
+		}
+	}
+	return nil
+}
+
+// deskPoll is how often the desk is looked at.
+const deskPoll = time.Second
+
+// look reads the choice and writes the report.
+func (s *Service) look(ctx context.Context) error {
+	c, err := s.desk.Choice(ctx)
+	if err != nil {
+		return err
+	}
+	if was := s.second.chosen(); was.Shown != c.Shown || was.Share != c.Share || len(was.Players) != len(c.Players) {
+		s.deps.Log.Info("history is shown as operators chose", "shown", string(c.Shown), "share", c.Share, "players", len(c.Players))
+	}
+	s.second.choose(c)
+	return s.desk.report(ctx, s.NextStatus())
 }
 
 // feed feeds and fills the second history until ctx is done or a sink cannot go on.
@@ -156,6 +227,9 @@ func (s *Service) feed(ctx context.Context, o *second) error {
 	}
 	for _, f := range o.fillers {
 		g.Go(func() error { f.run(ctx); return nil })
+	}
+	for _, c := range o.comparers {
+		g.Go(func() error { c.run(ctx); return nil })
 	}
 	return g.Wait()
 }
@@ -205,29 +279,63 @@ func (f *filler) progress() FillProgress {
 	return p
 }
 
-// secondHolder is the second history while it is open.
+// secondHolder is the second history while it is open, and what operators chose about it.
 type secondHolder struct {
-	mu sync.Mutex
-	it *second
+	mu      sync.Mutex
+	it      *second
+	trouble string // why it is not open
+	choice  Choice
 }
 
-func (s *Service) setSecond(o *second) {
-	s.second.mu.Lock()
-	defer s.second.mu.Unlock()
-	s.second.it = o
+func (h *secondHolder) set(o *second, trouble string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.it, h.trouble = o, trouble
 }
 
-// Next tells how far the second history is copied, shard by shard; nothing while there is none, or while it
-// cannot be opened.
-func (s *Service) Next() []FillProgress {
-	s.second.mu.Lock()
-	defer s.second.mu.Unlock()
-	if s.second.it == nil {
+func (h *secondHolder) choose(c Choice) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.choice = c
+}
+
+func (h *secondHolder) chosen() Choice {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.choice
+}
+
+// isMain reports whether everybody sees the second history, and that it is open.
+func (h *secondHolder) isMain() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.it != nil && h.choice.Shown == ShownSecond
+}
+
+// shardFor returns the second history's shard if the player sees it. While it cannot be opened everybody sees the
+// first, which is fed as well.
+func (h *secondHolder) shardFor(n int, player id.Player) *shard {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.it == nil || !h.choice.sees(player) {
 		return nil
 	}
-	var out []FillProgress
-	for _, f := range s.second.it.fillers {
-		out = append(out, f.progress())
+	return h.it.shards[n]
+}
+
+// NextStatus tells how far the second history is copied, shard by shard, how equal it is and who sees it. The
+// acts are the desk's to tell.
+func (s *Service) NextStatus() NextStatus {
+	s.second.mu.Lock()
+	defer s.second.mu.Unlock()
+	out := NextStatus{Choice: s.second.choice, At: s.deps.Clock.Now(), Trouble: s.second.trouble}
+	if s.second.it == nil {
+		return out
+	}
+	for i, f := range s.second.it.fillers {
+		out.Copy = append(out.Copy, f.progress())
+		out.Equal = append(out.Equal, s.second.it.comparers[i].state())
+		s.nextMetrics.copied(out.Copy[i])
 	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"matchday/errs"
 	"matchday/history"
 	"matchday/id"
 	"matchday/internal/clock"
@@ -27,7 +28,7 @@ func (w *world) copied(what string, done func(history.FillProgress) bool) {
 	w.t.Helper()
 	deadline := time.After(3 * time.Minute)
 	for {
-		list, ready := w.s.Next(), 0
+		list, ready := w.s.NextStatus().Copy, 0
 		for _, p := range list {
 			if done(p) {
 				ready++
@@ -216,4 +217,167 @@ func TestASecondHistoryThatWasEmptiedIsCopiedAgain(t *testing.T) {
 	w.open()
 	w.copied("complete", func(p history.FillProgress) bool { return w.everything(p) && p.Bets == 200 })
 	w.equalsTheLog(200)
+}
+
+// desk opens the desk beside the running service, as the command line does.
+func (w *world) desk() *history.Desk {
+	w.t.Helper()
+	d, err := history.OpenDesk(context.Background(), w.config, clock.System{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+// until waits until the service says what done asks for.
+func (w *world) until(what string, done func(history.NextStatus) bool) {
+	w.t.Helper()
+	deadline := time.After(3 * time.Minute)
+	for !done(w.s.NextStatus()) {
+		select {
+		case <-deadline:
+			w.t.Fatalf("not %s: %+v", what, w.s.NextStatus())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+var why = history.ActRequest{By: "test", Reason: "it is one"}
+
+// reported waits until a step is no longer refused for want of a fresh report.
+func reported(t *testing.T, step func() error) {
+	t.Helper()
+	deadline := time.After(3 * time.Minute)
+	for {
+		err := step()
+		if err == nil {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatal(err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// TestASecondHistoryTakesOverAndGoesBack tells the two apart by a stake that only the second one shows.
+func TestASecondHistoryTakesOverAndGoesBack(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("short mode: steps of operators are seen a second later")
+	}
+	w := setup(t, engine{}, 1)
+	w.old(100)
+	w.stop()
+	w.next(engine{})
+	w.open()
+	d, ctx := w.desk(), t.Context()
+	w.until("compared", func(s history.NextStatus) bool {
+		return len(s.Equal) == 1 && s.Equal[0].Passes > 0 && s.Equal[0].Different == 0
+	})
+	first := w.config.Dir
+	w.config.Dir = w.config.Next.Dir
+	w.exec("UPDATE slip SET stake_minor = 777")
+	w.config.Dir = first
+	stakeOf := func(p id.Player) int64 {
+		page := w.list(history.Query{Player: p, Jurisdiction: nj, Limit: 1})
+		return page.Bets[0].Stake.Minor()
+	}
+	if got := stakeOf("plr_1"); got != 100 {
+		t.Errorf("before anything is chosen the stake is %d", got)
+	}
+	reported(t, func() error { _, err := d.Share(ctx, why, 0, []id.Player{"plr_1"}); return err })
+	w.until("shared", func(s history.NextStatus) bool { return s.Shown == history.ShownShare })
+	if one, two := stakeOf("plr_1"), stakeOf("plr_2"); one != 777 || two != 100 {
+		t.Errorf("shown to plr_1 alone the stakes are %d and %d, want 777 and 100", one, two)
+	}
+	if _, err := d.Drop(ctx, why, "first"); !errs.Is(err, errs.CodeConflict) {
+		t.Errorf("drop of what players see: %v, want a conflict", err)
+	}
+	reported(t, func() error { _, err := d.Switch(ctx, why); return err })
+	w.until("switched", func(s history.NextStatus) bool { return s.Shown == history.ShownSecond })
+	w.commit("plr_2", placedRecord("plr_2", nj, "bet_zz", 50))
+	if got := stakeOf("plr_2"); got != 50 {
+		t.Errorf("after the switch the newest stake is %d", got)
+	}
+	w.stop()
+	w.open() // the choice outlives the process
+	w.until("open", func(s history.NextStatus) bool { return len(s.Copy) == 1 })
+	if got := stakeOf("plr_1"); got != 777 {
+		t.Errorf("after a restart the stake is %d", got)
+	}
+	if _, err := d.Back(ctx, why); err != nil {
+		t.Fatal(err)
+	}
+	w.until("back", func(s history.NextStatus) bool { return s.Shown == history.ShownFirst })
+	if one, two := stakeOf("plr_1"), stakeOf("plr_2"); one != 100 || two != 50 {
+		t.Errorf("back on the first the stakes are %d and %d, want 100 and 50", one, two)
+	}
+	s, err := d.Status(ctx)
+	if err != nil || len(s.Acts) != 3 || s.Acts[0].By != "test" || s.Acts[0].Reason != "it is one" {
+		t.Errorf("acts = %+v, %v, want three with who and why", s.Acts, err)
+	}
+}
+
+func TestASecondHistoryIsAllThatIsLeft(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("short mode: steps of operators are seen a second later")
+	}
+	w := setup(t, engine{}, 1)
+	w.old(100)
+	w.stop()
+	w.next(engine{})
+	w.open()
+	d := w.desk()
+	reported(t, func() error { _, err := d.Switch(t.Context(), why); return err })
+	if _, err := d.Drop(t.Context(), why, "first"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Back(t.Context(), why); !errs.Is(err, errs.CodeConflict) {
+		t.Errorf("back to what is no longer fed: %v, want a conflict", err)
+	}
+	w.stop()
+	w.open()
+	w.commit("plr_1", placedRecord("plr_1", nj, "bet_zz", 50))
+	w.equalsTheLog(101)
+}
+
+func TestComparisonNamesWhatDiffers(t *testing.T) {
+	tests := []struct{ name, damage, what string }{
+		{"a payout", "UPDATE bet SET payout_minor = payout_minor + 1 WHERE bet_id = 'bet_000031'", "differs"},
+		{"a leg", "UPDATE slip SET legs = '[]' WHERE seq = (SELECT slip_seq FROM bet WHERE bet_id = 'bet_000031')", "differs"},
+		{"a missing bet", "DELETE FROM bet WHERE bet_id = 'bet_000031'", "missing in the second"},
+		{"a bet too many", "INSERT INTO bet SELECT player_id, 'bet_000031x', jurisdiction, slip_seq, seq, status, version, settled_us, payout_minor, outcomes FROM bet WHERE bet_id = 'bet_000031'", "only in the second"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if testing.Short() {
+				t.Skip("short mode: a difference is named when two passes find it")
+			}
+			w := setup(t, engine{}, 1)
+			w.old(100)
+			w.stop()
+			w.next(engine{})
+			w.open()
+			w.until("copied", func(s history.NextStatus) bool { return len(s.Copy) == 1 && s.Copy[0].Done })
+			first := w.config.Dir
+			w.config.Dir = w.config.Next.Dir
+			w.exec(tt.damage)
+			w.config.Dir = first
+			w.stop()
+			w.open() // and compares at once
+			w.until("compared", func(s history.NextStatus) bool { return len(s.Equal) == 1 && s.Equal[0].Passes > 1 })
+			c := w.s.NextStatus().Equal[0]
+			if c.Different != 1 || c.Unequal != 1 || len(c.Named) != 1 || c.Named[0].What != tt.what || c.Named[0].Player != oldPlayer(31) {
+				t.Errorf("comparison = %+v, want one bet of %s that %s", c, oldPlayer(31), tt.what)
+			}
+			if _, err := w.desk().Switch(t.Context(), why); !errs.Is(err, errs.CodeConflict) {
+				t.Errorf("switch to a history that differs: %v, want a conflict", err)
+			}
+		})
+	}
 }

@@ -136,6 +136,9 @@ type Service struct {
 	shards []*shard
 	fleet  fleet
 	second secondHolder
+	desk   *Desk // nil: no second history
+
+	nextMetrics nextMetrics
 
 	metrics keepMetrics
 
@@ -172,10 +175,15 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
-	s := &Service{config: c, deps: d, metrics: newKeepMetrics(d.Metrics), subscribers: make(map[int]func(stream.Batch))}
-	var err error
-	if s.fleet, err = openFleet(ctx, c.Clusters, mysqldb.Deps{Log: d.Log, Rebuildable: true}); err != nil {
+	s := &Service{config: c, deps: d, metrics: newKeepMetrics(d.Metrics), nextMetrics: newNextMetrics(d.Metrics),
+		subscribers: make(map[int]func(stream.Batch))}
+	err := s.openDesk(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
+	}
+	c = s.config
+	if s.fleet, err = openFleet(ctx, c.Clusters, mysqldb.Deps{Log: d.Log, Rebuildable: true}); err != nil {
+		return nil, errors.Join(fmt.Errorf("open history: %w", err), s.Close())
 	}
 	at := place{dir: c.Dir, cacheKiB: c.CacheKiB, writers: c.Writers, fleet: s.fleet, sink: sinkName}
 	for n := range c.Shards {
@@ -200,6 +208,7 @@ type place struct {
 func (s *Service) openShard(ctx context.Context, at place, number int) (*shard, error) {
 	h := &shard{number: number, kept: &keeper{}}
 	s.metrics.begin(number)
+	s.nextMetrics.begin(number)
 	h.moves, _ = s.deps.Source.(stream.BucketLog) // a log of one shard for ever need not be one
 	p := projector{shard: number, moves: h.moves, kept: h.kept}
 	if cluster := at.fleet[number]; cluster != nil {
@@ -233,11 +242,20 @@ func (s *Service) prepare(ctx context.Context, h *shard, sink string) error {
 	if sink == nextName {
 		beside := &filled{store: h.store, kept: h.kept}
 		h.store = beside
+		c.OnApplied = func(b stream.Batch) {
+			if s.second.isMain() {
+				s.announce(b)
+			}
+		}
 		if err := startFill(ctx, beside, s.shards[h.number].sink.Position(), s.deps.Clock.Now()); err != nil {
 			return err
 		}
 	} else {
-		c.OnApplied = s.announce
+		c.OnApplied = func(b stream.Batch) {
+			if !s.second.isMain() {
+				s.announce(b)
+			}
+		}
 		if err := refuseHalf(ctx, h.store); err != nil {
 			return err
 		}
@@ -261,8 +279,8 @@ func (s *Service) Run(ctx context.Context) error {
 		g.Go(func() error { return h.sink.Run(ctx) })
 		g.Go(func() error { s.keepFor(ctx, h); return nil })
 	}
-	if s.config.Next.Dir != "" {
-		g.Go(func() error { s.runSecond(ctx); return nil })
+	if s.desk != nil {
+		g.Go(func() error { return s.runDesk(ctx) })
 	}
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("run history: %w", err)
@@ -275,6 +293,9 @@ func (s *Service) Close() error {
 	var err error
 	for _, h := range s.shards {
 		err = errors.Join(err, h.close())
+	}
+	if s.desk != nil {
+		err = errors.Join(err, s.desk.Close())
 	}
 	return errors.Join(err, s.fleet.close())
 }
@@ -301,6 +322,14 @@ func (s *Service) Lag() []ShardLag {
 func (s *Service) WaitFor(ctx context.Context, at stream.Position) error {
 	if at.Shard < 0 || at.Shard >= len(s.shards) {
 		return errs.New(errs.CodeInvalid, "position %s names an unknown shard", at)
+	}
+	if s.second.isMain() { // which is no further than the first as a rule
+		s.second.mu.Lock()
+		o := s.second.it
+		s.second.mu.Unlock()
+		if o != nil {
+			return o.shards[at.Shard].sink.WaitFor(ctx, at.Seq)
+		}
 	}
 	return s.shards[at.Shard].sink.WaitFor(ctx, at.Seq)
 }

@@ -42,5 +42,5 @@ func rootCommand() *cobra.Command {
 		Version:       version,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	return group(root, upCommand(), serveCommand(), sundayCommand(), benchCommand(), faultsCommand(), auditCommand(), ledgerCommand(), shardsCommand(), profileCommand(), configCommand(), rolesCommand())
+	return group(root, upCommand(), serveCommand(), sundayCommand(), benchCommand(), faultsCommand(), auditCommand(), ledgerCommand(), shardsCommand(), historyCommand(), profileCommand(), configCommand(), rolesCommand())
 }
