@@ -56,6 +56,7 @@ var failures = map[errs.Code]struct {
 	title, text string
 }{
 	errs.CodeNotFound:    {http.StatusNotFound, "Nothing here", "This page does not exist, or is not offered where you are."},
+	errs.CodeGone:        {http.StatusGone, "No longer kept", "This bet is so old that it is no longer kept here."},
 	errs.CodeForbidden:   {http.StatusForbidden, "Not allowed", "You may not do this."},
 	errs.CodeInvalid:     {http.StatusBadRequest, "That did not work", "The address or form was not understood."},
 	errs.CodeTooLarge:    {http.StatusRequestEntityTooLarge, "That did not work", "The form was too large."},

@@ -11,12 +11,21 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"matchday/internal/natsnode"
 )
 
 // version is set by the build: `make build`.
 var version = "unknown"
 
 func main() {
+	if isNode, err := natsnode.Main(); isNode { // a stream node of `matchday faults`
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "matchday:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	useProcs()

@@ -25,8 +25,8 @@ import (
 
 // BetsConfig makes a writer process one with the bet history: books, streams, relays and projection.
 type BetsConfig struct {
-	Streams stream.EmbeddedConfig `yaml:"streams"`
-	History history.Config        `yaml:"history"`
+	Streams stream.Config  `yaml:"streams"`
+	History history.Config `yaml:"history"`
 }
 
 // betOp is what a bets process is asked for.
@@ -80,7 +80,7 @@ type betsProcess struct {
 	clock   steppingClock
 	log     *slog.Logger
 	books   *ledger.Service
-	streams *stream.Embedded
+	streams stream.Streams
 	history *history.Service
 
 	turn    chan relayTurn
@@ -102,7 +102,7 @@ func runBets(ctx context.Context, c WriterConfig, log *slog.Logger, out io.Write
 		return fmt.Errorf("bets process: %w", err)
 	}
 	defer func() { err = errors.Join(err, p.books.Close()) }()
-	if p.streams, err = stream.StartEmbedded(c.Bets.Streams, log); err != nil {
+	if p.streams, err = stream.Open(ctx, c.Bets.Streams, log); err != nil {
 		return fmt.Errorf("bets process: %w", err)
 	}
 	defer func() { err = errors.Join(err, p.streams.Close()) }()

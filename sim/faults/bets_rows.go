@@ -18,6 +18,7 @@ import (
 	"matchday/history"
 	"matchday/id"
 	"matchday/internal/mariadb"
+	"matchday/internal/natsnode"
 )
 
 // BetsRow is what a fault cost the bet history.
@@ -49,22 +50,30 @@ func (r *BetsRow) Line() string {
 type betsFault struct {
 	name, what, since string
 	only              string // an engine; "" is each
-	run               func(ctx context.Context, s *betsStage) error
+	run               betsRun
+}
+
+// betsRun makes a fault, from the begin of the stage on.
+type betsRun struct {
+	fault func(ctx context.Context, s *betsStage) error
+	nodes bool // on three stream nodes instead of an embedded server
 }
 
 // betsFaults are the rows in the order of the table.
 var betsFaults = []betsFault{
-	{"relay stopped", "the relays of all shards stop for two seconds", "they run again", "", relayStopped},
-	{"bets process killed", "the process with relays, stream and history gets SIGKILL and is started again at once", "the start", "", betsKilled},
-	{"bets process hung", "it gets SIGSTOP for three seconds", "it runs on", "", betsHung},
-	{"stream deleted", "it is killed and comes back without its streams", "the start", "", streamDeleted},
-	{"stream truncated", "it is killed and the last blocks of its streams end in their middle", "the start", "", streamTruncated},
-	{"stream sequences reused", "it is killed and comes back with streams of before: their next sequences were taken already", "the start", "", sequencesReused},
-	{"payout burst", "as many bets as --burst are placed and settled as fast as the ledger takes them", "the last of them", "", payoutBurst},
-	{"clock stepped", "its clock steps an hour forward and then two hours back", "the second step", "", clockStepped},
-	{"history database killed", "the history's database server gets SIGKILL and is started again at once", "it runs again", engineMySQL, historyDatabaseKilled},
-	{"history database hung", "the history's database server gets SIGSTOP for three seconds", "it runs on", engineMySQL, historyDatabaseHung},
-	{"history cut off", "history and database cannot reach each other for three seconds", "the end of the cut", engineMySQL, historyCutOff},
+	{"relay stopped", "the relays of all shards stop for two seconds", "they run again", "", betsRun{fault: relayStopped}},
+	{"bets process killed", "the process with relays, stream and history gets SIGKILL and is started again at once", "the start", "", betsRun{fault: betsKilled}},
+	{"bets process hung", "it gets SIGSTOP for three seconds", "it runs on", "", betsRun{fault: betsHung}},
+	{"stream deleted", "it is killed and comes back without its streams", "the start", "", betsRun{fault: streamDeleted}},
+	{"stream truncated", "it is killed and the last blocks of its streams end in their middle", "the start", "", betsRun{fault: streamTruncated}},
+	{"stream sequences reused", "it is killed and comes back with streams of before: their next sequences were taken already", "the start", "", betsRun{fault: sequencesReused}},
+	{"payout burst", "as many bets as --burst are placed and settled as fast as the ledger takes them", "the last of them", "", betsRun{fault: payoutBurst}},
+	{"clock stepped", "its clock steps an hour forward and then two hours back", "the second step", "", betsRun{fault: clockStepped}},
+	{"stream leader killed", "of three stream nodes the one that leads gets SIGKILL, and is started again after two seconds", "the kill", engineSQLite, betsRun{leaderKilled, true}},
+	{"stream leader hung", "of three stream nodes the one that leads gets SIGSTOP for three seconds", "the stop", engineSQLite, betsRun{leaderHung, true}},
+	{"history database killed", "the history's database server gets SIGKILL and is started again at once", "it runs again", engineMySQL, betsRun{fault: historyDatabaseKilled}},
+	{"history database hung", "the history's database server gets SIGSTOP for three seconds", "it runs on", engineMySQL, betsRun{fault: historyDatabaseHung}},
+	{"history cut off", "history and database cannot reach each other for three seconds", "the end of the cut", engineMySQL, betsRun{fault: historyCutOff}},
 }
 
 // betsStage is what a fault of the history happens on.
@@ -72,14 +81,16 @@ type betsStage struct {
 	*stage
 	engine  string
 	server  *mariadb.Server
-	link    *link // to the server
+	link    *link             // to the server
+	nodes   *natsnode.Cluster // of the streams; nil: they are embedded
 	history history.Config
 	client  *betsClient
 	bets    *betLoad
 	process *process
 
 	healed time.Time
-	due    []int64 // the log's heads at that moment
+	due    []int64       // the log's heads at that moment
+	took   time.Duration // until the history showed them; 0: it is still to be measured
 }
 
 // RunBets makes every fault of the history in turn. A row with a problem is an error at the end, after all rows.
@@ -123,11 +134,17 @@ func (o Options) oneOfBets(ctx context.Context, f betsFault, engine string) (row
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	s := &betsStage{stage: &stage{Options: o, dir: dir, books: filepath.Join(dir, "ledger")}, engine: engine}
 	defer func() { err = errors.Join(err, s.close()) }()
+	if f.run.nodes {
+		if s.nodes, err = natsnode.Start(ctx, natsnode.Options{Dir: filepath.Join(dir, "nodes")}); err != nil {
+			return row, err
+		}
+		s.onEnd(s.nodes.Close)
+	}
 	if err := s.beginBets(ctx); err != nil {
 		return row, err
 	}
 	defer s.bets.end()
-	if err := f.run(ctx, s); err != nil {
+	if err := f.run.fault(ctx, s); err != nil {
 		return row, err
 	}
 	return row, s.concludeBets(ctx, &row)
@@ -146,8 +163,11 @@ func (s *betsStage) beginBets(ctx context.Context) error {
 	if err := yaml.Unmarshal([]byte(text), &s.history); err != nil {
 		return err
 	}
-	s.extra = fmt.Sprintf("bets:\n  streams:\n    dir: %q\n  history:\n    %s\n", s.streams(),
-		strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    "))
+	streams := fmt.Sprintf("dir: %q", s.streams())
+	if s.nodes != nil {
+		streams += fmt.Sprintf("\n    transport: nats\n    nats: {urls: [\"%s\"], tls: \"off\"}", strings.Join(s.nodes.URLs(), `", "`))
+	}
+	s.extra = fmt.Sprintf("bets:\n  streams:\n    %s\n  history:\n    %s\n", streams, strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    "))
 	s.client = &betsClient{addr: func() string { return cmp.Or(s.next(), "127.0.0.1:1") },
 		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
 	s.bets = &betLoad{client: s.client, players: s.Players, seed: s.Seed, bets: map[id.Bet]*knownBet{}, stop: func() {}, end: func() {}}
@@ -242,7 +262,7 @@ func (s *betsStage) concludeBets(ctx context.Context, row *BetsRow) error {
 	if err := s.caughtUp(ctx, s.due); err != nil {
 		return err
 	}
-	row.CatchUpS, row.Note = time.Since(s.healed).Seconds(), s.note
+	row.CatchUpS, row.Note = cmp.Or(s.took, time.Since(s.healed)).Seconds(), s.note
 	if err := s.settleBets(ctx); err != nil {
 		return err
 	}
@@ -425,6 +445,37 @@ func historyCutOff(ctx context.Context, s *betsStage) error {
 	pause(ctx, 3*time.Second)
 	s.link.cut(false)
 	return s.over(ctx)
+}
+
+// ledStream is the stream whose leader is harmed.
+const ledStream = "ledger-0"
+
+// withoutLeader harms the leading node for a while. The history is to go on with the two that are left.
+func (s *betsStage) withoutLeader(ctx context.Context, d time.Duration, harm, undo func(n int) error) error {
+	n, err := s.nodes.Leader(ctx, ledStream)
+	if err != nil {
+		return err
+	}
+	if err := harm(n); err != nil {
+		return err
+	}
+	if err := s.over(ctx); err != nil {
+		return err
+	}
+	if err := s.caughtUp(ctx, s.due); err != nil {
+		return err
+	}
+	s.took = time.Since(s.healed)
+	pause(ctx, d-s.took)
+	return undo(n)
+}
+
+func leaderKilled(ctx context.Context, s *betsStage) error {
+	return s.withoutLeader(ctx, 2*time.Second, s.nodes.Kill, s.nodes.Restart)
+}
+
+func leaderHung(ctx context.Context, s *betsStage) error {
+	return s.withoutLeader(ctx, 3*time.Second, s.nodes.Freeze, s.nodes.Thaw)
 }
 
 // betsNames lists the rows of the history.

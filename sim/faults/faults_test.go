@@ -18,6 +18,7 @@ import (
 
 	"matchday/internal/clock"
 	"matchday/internal/mariadb"
+	"matchday/internal/natsnode"
 	"matchday/ledger"
 	"matchday/sim/serial"
 )
@@ -30,6 +31,13 @@ func TestMain(m *testing.M) {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		err := RunWriter(ctx, file, os.Stdout)
 		stop()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if isNode, err := natsnode.Main(); isNode {
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
