@@ -13,10 +13,10 @@ TESTFLAGS ?= -p 2
 # each connection, its memory none of Go's. Watched as well it takes nine tenths of the time and finds nothing.
 RACEFLAGS := -race -gcflags='modernc.org/...=-race=false -d=checkptr=0'
 
-.PHONY: help build up test check race race-full bench sunday gen verify fmt lint vet arch setup fuzz clean
+.PHONY: help build up test test-clients check race race-full bench sunday gen verify fmt lint vet arch setup fuzz clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 build: ## build bin/matchday
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/matchday ./cmd/matchday
@@ -39,6 +39,9 @@ race: ## quick tests (-short) under the race detector; the house rules run nothi
 
 race-full: ## every test under the race detector: no part of CI, for changes of what runs at once
 	$(GO) test $(TESTFLAGS) $(RACEFLAGS) -timeout 60m ./...
+
+test-clients: ## optional: the streams on a real Apache Kafka broker, fetched from Maven Central (needs java, mvn)
+	@GO=$(GO) scripts/kafka.sh out/kafka
 
 arch: ## only the house rules
 	$(GO) test -count=1 ./internal/arch

@@ -13,13 +13,15 @@ import (
 const (
 	TransportEmbedded = "embedded" // a server inside the process
 	TransportNATS     = "nats"     // a JetStream cluster
+	TransportKafka    = "kafka"    // a Kafka cluster
 )
 
 // Config says what carries the streams. The bounds are the same whatever it is.
 type Config struct {
-	Transport      string `yaml:"transport"` // embedded (default) or nats
+	Transport      string `yaml:"transport"` // embedded (default), nats or kafka
 	EmbeddedConfig `yaml:",inline"`
-	NATS           NATSConfig `yaml:"nats"`
+	NATS           NATSConfig  `yaml:"nats"`
+	Kafka          KafkaConfig `yaml:"kafka"`
 }
 
 // WithDefaults returns the configuration with everything filled in that was left out.
@@ -28,8 +30,11 @@ func (c Config) WithDefaults() Config {
 		c.Transport = TransportEmbedded
 	}
 	c.EmbeddedConfig = c.EmbeddedConfig.WithDefaults()
-	if c.Transport == TransportNATS {
+	switch c.Transport {
+	case TransportNATS:
 		c.NATS = c.NATS.WithDefaults()
+	case TransportKafka:
+		c.Kafka = c.Kafka.WithDefaults()
 	}
 	return c
 }
@@ -38,14 +43,19 @@ func (c Config) WithDefaults() Config {
 func (c Config) Validate() error {
 	var check errs.Check
 	switch c.Transport {
-	case "", TransportEmbedded, TransportNATS:
+	case "", TransportEmbedded, TransportNATS, TransportKafka:
 	default:
-		check.Add("transport", "must be %s or %s", TransportEmbedded, TransportNATS)
+		check.Add("transport", "must be %s, %s or %s", TransportEmbedded, TransportNATS, TransportKafka)
 	}
 	if c.Transport == TransportNATS {
 		c.NATS.validate(&check, "nats")
 	} else if len(c.NATS.URLs) > 0 {
 		check.Add("nats.urls", "have no effect without transport: %s", TransportNATS)
+	}
+	if c.Transport == TransportKafka {
+		c.Kafka.validate(&check, "kafka")
+	} else if len(c.Kafka.Brokers) > 0 {
+		check.Add("kafka.brokers", "have no effect without transport: %s", TransportKafka)
 	}
 	return errors.Join(check.Err(), c.EmbeddedConfig.Validate())
 }
@@ -66,8 +76,11 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (Streams, error) {
 		return nil, fmt.Errorf("open streams: %w", err)
 	}
 	c = c.WithDefaults()
-	if c.Transport == TransportNATS {
+	switch c.Transport {
+	case TransportNATS:
 		return OpenNATS(ctx, c, log)
+	case TransportKafka:
+		return OpenKafka(ctx, c, log)
 	}
 	return StartEmbedded(c.EmbeddedConfig, log)
 }
