@@ -126,9 +126,13 @@ func (w *postingWalk) row(rows *sql.Rows) error {
 	if p.seq > w.auditor.seq {
 		return found("postings belong to transfers", "posting", key, fmt.Sprintf("seq <= %d", w.auditor.seq), p.seq)
 	}
+	if p.seq <= w.seq {
+		return found("a transfer has one posting on an account", "posting", key, fmt.Sprintf("seq > %d", w.seq), p.seq)
+	}
 	want, ok := money.AddMinor(w.balance, p.amount)
 	if !ok || p.balance != want {
-		return found("a balance is the one before plus the amount", "posting", key, want, p.balance)
+		return found("a balance is the one before plus the amount", "posting", key,
+			fmt.Sprintf("%d, as it was %d after seq %d and %d was added", want, w.balance, w.seq, p.amount), p.balance)
 	}
 	if rule := w.ruleOf(p.account, p.seq); p.rule != rule {
 		return found("a posting has its account's rule", "posting", key, rule, p.rule)

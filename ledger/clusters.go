@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"matchday/errs"
 	"matchday/internal/mysqldb"
@@ -105,6 +106,35 @@ func (f *fleet) named(name string) *mysqldb.Cluster {
 		return nil
 	}
 	return f.byName[name]
+}
+
+// settingsEvery is how often the settings of clusters are looked at, besides after every lost connection.
+const settingsEvery = 30 * time.Second
+
+// watchSettings says when somebody has changed a running cluster's settings so that money could be lost.
+// Nothing is written there then, until they are mended.
+func (s *Service) watchSettings(ctx context.Context) error {
+	if len(s.fleet.open) == 0 {
+		return nil
+	}
+	tick := time.NewTicker(settingsEvery)
+	defer tick.Stop()
+	told := map[*mysqldb.Cluster]bool{}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		for _, c := range s.fleet.open {
+			err := c.Recheck(ctx)
+			isUnsafe := errs.Is(err, errs.CodeInvalid)
+			if isUnsafe && !told[c] {
+				s.log.ErrorContext(ctx, "a cluster is not written: its settings would lose money", "database", c.Config().Database, "error", err)
+			}
+			told[c] = isUnsafe
+		}
+	}
 }
 
 // close closes every cluster. It may be called twice, and on nil.

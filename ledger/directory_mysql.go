@@ -55,10 +55,10 @@ func (d *mysqlDirectory) once(ctx context.Context, fn func(tx *sql.Tx) error) (e
 		return err
 	}
 	defer func() {
+		mysqldb.Release(ctx, conn, err) // also after a COMMIT that was interrupted
 		if mysqldb.IsLost(err) || mysqldb.IsReadOnly(err) {
 			d.cluster.Forget(node)
 		}
-		mysqldb.Release(ctx, conn, err) // also after a COMMIT that was interrupted
 	}()
 	if _, err := conn.ExecContext(ctx, d.use); err != nil {
 		return mysqldb.Wrap("use directory", err)

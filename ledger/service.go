@@ -396,6 +396,7 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error { return s.runMoves(ctx) })
 	g.Go(func() error { return s.watchMarks(ctx) })
 	g.Go(func() error { return s.watchQuarantines(ctx) })
+	g.Go(func() error { return s.watchSettings(ctx) })
 	err := g.Wait()
 	s.noteLast(ctx)
 	return err

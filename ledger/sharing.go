@@ -63,6 +63,7 @@ func (s *Service) runShared(ctx context.Context) error {
 	g.Go(func() error { return s.watchReplicas(serving) })
 	g.Go(func() error { return s.watchMarks(serving) })
 	g.Go(func() error { return s.watchQuarantines(serving) })
+	g.Go(func() error { return s.watchSettings(serving) })
 	g.Go(func() error {
 		defer stop()
 		own, cancel := context.WithCancel(ctx)

@@ -13,7 +13,7 @@ const alterWait = 2
 // Alter changes tables of a database as the migrator, one statement. It gives up, as [IsDeadlock] says, when
 // a long read keeps a table in use: try again later.
 func (c *Cluster) Alter(ctx context.Context, database, statement string) (err error) {
-	n, err := c.find(ctx)
+	n, err := c.forWrites(ctx)
 	if err != nil {
 		return err
 	}

@@ -56,8 +56,16 @@ type node struct {
 	write   *sql.DB
 	read    *sql.DB
 	migrate *sql.DB
-	checked bool // its settings are safe; under Cluster.mu
-	packet  int  // max_allowed_packet; under Cluster.mu
+	look    *sql.DB // for questions about the node itself, which must not wait for those who write
+	checked bool    // its settings were safe when they were looked at last; under Cluster.mu
+	upTo    int64   // what made was then; under Cluster.mu
+	served  bool    // it was a primary with safe settings once; under Cluster.mu
+	told    bool    // the log says that it does not wait for a replica; under Cluster.mu
+	packet  int     // max_allowed_packet; under Cluster.mu
+
+	// made counts writing connections. A new one may be to a server that was restarted, with other settings:
+	// the pool replaces dead ones without a word.
+	made atomic.Int64
 }
 
 // Open makes the pools, finds the primary and checks its settings. It returns CodeInvalid with every
@@ -79,7 +87,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Cluster, error) {
 		}
 		out.nodes[addr] = n
 	}
-	if _, err := out.find(ctx); err != nil && (!d.Absent || !errs.Is(err, errs.CodeUnavailable)) {
+	if _, err := out.forWrites(ctx); err != nil && (!d.Absent || !errs.Is(err, errs.CodeUnavailable)) {
 		return nil, errors.Join(err, out.Close())
 	}
 	return out, nil
@@ -96,6 +104,7 @@ func (c Config) pools(addr string) (*node, error) {
 		read  time.Duration
 	}{
 		{&n.write, secret{"password", c.User, c.PasswordFile, c.PasswordEnv}, most, c.timeout()},
+		{&n.look, secret{"password", c.User, c.PasswordFile, c.PasswordEnv}, 2, lookTime},
 		{&n.read, orWriter(c, secret{"reader_password", c.Reader, c.ReaderPasswordFile, c.ReaderPasswordEnv}), most, slowRead},
 		{&n.migrate, orWriter(c, secret{"migrator_password", c.Migrator, c.MigratorPasswordFile, c.MigratorPasswordEnv}), 1, slowRead},
 	} {
@@ -106,6 +115,9 @@ func (c Config) pools(addr string) (*node, error) {
 		connect, err := newConnector(c, addr, p.who.user, password, p.read)
 		if err != nil {
 			return nil, err
+		}
+		if p.into == &n.write {
+			connect.made = &n.made
 		}
 		db := sql.OpenDB(sqltime.Process().Connector(connect, "cluster"))
 		db.SetMaxOpenConns(p.conns)
@@ -139,14 +151,18 @@ func orWriter(c Config, s secret) secret {
 func (c *Cluster) Close() error {
 	var list []error
 	for _, n := range c.nodes {
-		list = append(list, n.write.Close(), n.read.Close(), n.migrate.Close())
+		list = append(list, n.close())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, n := range c.readers {
-		list = append(list, n.write.Close(), n.read.Close(), n.migrate.Close())
+		list = append(list, n.close())
 	}
 	return errors.Join(list...)
+}
+
+func (n *node) close() error {
+	return errors.Join(n.write.Close(), n.read.Close(), n.migrate.Close(), n.look.Close())
 }
 
 // Nodes returns the nodes as configured.
@@ -159,7 +175,7 @@ func (c *Cluster) Config() Config { return c.config }
 // while all connections are in use. [Release] gives the connection back. An error of the connection
 // that is [IsLost] or [IsReadOnly] should be told to [Cluster.Forget].
 func (c *Cluster) Primary(ctx context.Context) (*sql.Conn, string, error) {
-	n, err := c.find(ctx)
+	n, err := c.forWrites(ctx)
 	if err != nil {
 		return nil, "", err
 	}
@@ -168,7 +184,18 @@ func (c *Cluster) Primary(ctx context.Context) (*sql.Conn, string, error) {
 		c.Forget(n.addr)
 		return nil, "", Wrap("connect to "+n.addr, err)
 	}
+	if err := c.verify(ctx, n); err != nil {
+		Release(ctx, conn, nil)
+		return nil, "", err
+	}
 	return conn, n.addr, nil
+}
+
+// verify looks at the node's settings, if a connection was made since they were looked at.
+func (c *Cluster) verify(ctx context.Context, n *node) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.check(ctx, n)
 }
 
 // rollbackTime bounds the ROLLBACK of a connection that is given back after an error.
@@ -221,11 +248,13 @@ func (c *Cluster) Replica(addr string) (*sql.DB, error) {
 	return n.read, nil
 }
 
-// Forget makes the next call look for the primary anew, if it is still the node named.
+// Forget makes the next call look for the primary anew, if it is still the node named, and the next that
+// writes look at its settings again: it may have been restarted with others.
 func (c *Cluster) Forget(addr string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.primary != nil && c.primary.addr == addr {
+		c.primary.checked = false
 		c.primary = nil
 	}
 }
@@ -243,6 +272,42 @@ func (c *Cluster) Term() Term {
 func (c *Cluster) find(ctx context.Context) (*node, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.findLocked(ctx)
+}
+
+// forWrites returns the primary if its settings are safe. Reads need no more than find.
+func (c *Cluster) forWrites(ctx context.Context) (*node, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, err := c.findLocked(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return n, c.check(ctx, n)
+}
+
+// Recheck looks at the settings of the primary again, which somebody may have changed while it runs. It
+// returns CodeInvalid with every one that would lose money; then nothing is written until they are mended,
+// which the next write sees.
+func (c *Cluster) Recheck(ctx context.Context) error {
+	n, err := c.find(ctx)
+	if err != nil || c.reading {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	have, err := n.settings(ctx)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err = c.refuse(ctx, n, have)
+	n.checked = err == nil
+	return err
+}
+
+func (c *Cluster) findLocked(ctx context.Context) (*node, error) {
 	if c.primary != nil {
 		return c.primary, nil
 	}
@@ -254,9 +319,6 @@ func (c *Cluster) find(ctx context.Context) (*node, error) {
 	default:
 		return nil, errs.New(errs.CodeUnavailable, "%s and %s both take writes: make the old primary read-only",
 			writable[0].addr, writable[1].addr)
-	}
-	if err := c.check(ctx, writable[0]); err != nil {
-		return nil, err
 	}
 	c.primary = writable[0]
 	if now := c.Term(); now.Node != c.primary.addr {
@@ -297,7 +359,7 @@ func (c *Cluster) ask(ctx context.Context) ([]*node, error) {
 func (n *node) takesWrites(ctx context.Context) (bool, error) {
 	const q = `SELECT @@global.read_only, @@global.innodb_read_only`
 	var readOnly, engineReadOnly int
-	if err := n.write.QueryRowContext(ctx, q).Scan(&readOnly, &engineReadOnly); err != nil {
+	if err := n.look.QueryRowContext(ctx, q).Scan(&readOnly, &engineReadOnly); err != nil {
 		return false, err
 	}
 	return readOnly == 0 && engineReadOnly == 0, nil
@@ -307,15 +369,14 @@ func (n *node) takesWrites(ctx context.Context) (bool, error) {
 // of the first primary only: after a fail-over there may be no second node left to wait for, and a
 // ledger that stops then helps nobody; it is said loudly instead.
 func (c *Cluster) check(ctx context.Context, n *node) error {
-	if n.checked || c.reading {
+	made := n.made.Load()
+	if n.checked && n.upTo == made || c.reading {
 		return nil
 	}
-	conn, err := n.write.Conn(ctx)
-	if err != nil {
-		return Wrap("connect to "+n.addr, err)
-	}
-	defer func() { _ = conn.Close() }()
-	have, err := variables(ctx, conn)
+	n.checked = false
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	have, err := n.settings(ctx)
 	if err != nil {
 		return err
 	}
@@ -325,8 +386,18 @@ func (c *Cluster) check(ctx context.Context, n *node) error {
 	if _, err := fmt.Sscan(have["max_allowed_packet"], &n.packet); err != nil {
 		return fmt.Errorf("read max_allowed_packet: %w", err)
 	}
-	n.checked = true
+	n.checked, n.served, n.upTo = true, true, made
 	return nil
+}
+
+// settings reads the node's variables.
+func (n *node) settings(ctx context.Context) (map[string]string, error) {
+	conn, err := n.look.Conn(ctx)
+	if err != nil {
+		return nil, Wrap("connect to "+n.addr, err)
+	}
+	defer func() { _ = conn.Close() }()
+	return variables(ctx, conn)
 }
 
 // refuse returns an error for a node with settings that it may not be used with.
@@ -338,17 +409,21 @@ func (c *Cluster) refuse(ctx context.Context, n *node, have map[string]string) e
 		return err
 	}
 	err := refuse(n.addr, Refusals(have, c.config.Replication))
-	if err != nil && c.failedOver() {
-		c.log.ErrorContext(ctx, "the new primary does not wait for a replica", "node", n.addr, "error", err)
+	if err != nil && c.failedOver(n) {
+		if !n.told {
+			c.log.ErrorContext(ctx, "the new primary does not wait for a replica", "node", n.addr, "error", err)
+		}
+		n.told = true
 		return nil
 	}
+	n.told = false
 	return err
 }
 
 // failedOver reports whether another node was the primary before.
-func (c *Cluster) failedOver() bool {
+func (c *Cluster) failedOver(now *node) bool {
 	for _, n := range c.nodes {
-		if n.checked {
+		if n.served && n != now {
 			return true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -13,7 +14,10 @@ import (
 )
 
 // connector makes connections whose session has our settings.
-type connector struct{ driver.Connector }
+type connector struct {
+	driver.Connector
+	made *atomic.Int64 // counts the connections that were made; nil: nobody does
+}
 
 // newConnector returns the connector of one account on one node. Several statements may travel in
 // one packet, and parameters are put into the text by the driver: a batch is one round trip, and no
@@ -37,7 +41,7 @@ func newConnector(c Config, addr, user, password string, read time.Duration) (*c
 	if err != nil {
 		return nil, fmt.Errorf("configure driver: %w", err)
 	}
-	return &connector{inner}, nil
+	return &connector{Connector: inner}, nil
 }
 
 // Connect implements driver.Connector. MariaDB is also told to end a DBTx that its process has left
@@ -61,6 +65,9 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	if _, err := execer.ExecContext(ctx, fmt.Sprintf(settings, lockWait, idleWait), nil); err != nil {
 		return nil, errors.Join(err, conn.Close())
+	}
+	if c.made != nil {
+		c.made.Add(1)
 	}
 	return conn, nil
 }

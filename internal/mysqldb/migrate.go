@@ -32,7 +32,7 @@ func (c *Cluster) Migrate(ctx context.Context, database string, files fs.FS, fol
 	if err != nil {
 		return fmt.Errorf("list migrations: %w", err)
 	}
-	n, err := c.find(ctx)
+	n, err := c.forWrites(ctx)
 	if err != nil {
 		return err
 	}

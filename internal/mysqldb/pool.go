@@ -20,14 +20,14 @@ func (c *Cluster) Reads() *Pool { return &Pool{cluster: c} }
 
 // on returns the pool of the node that is the primary now.
 func (p *Pool) on(ctx context.Context) (*sql.DB, string, error) {
-	n, err := p.cluster.find(ctx)
-	if err != nil {
-		return nil, "", err
-	}
 	if p.write {
+		n, err := p.cluster.forWrites(ctx)
+		if err != nil {
+			return nil, "", err
+		}
 		return n.write, n.addr, nil
 	}
-	return n.read, n.addr, nil
+	return p.cluster.PrimaryReads(ctx)
 }
 
 // QueryContext runs a query; on a connection that is lost, or a node that is no primary any more, a
