@@ -250,6 +250,9 @@ func (c Config) Warnings() []string {
 			warnings = append(warnings, "ledger.internal_listen "+c.Ledger.InternalListen+" is reachable from other machines, and processes talk to each other in clear text: keep it on a private network")
 		}
 	}
+	if c.Stream.InClearText() {
+		warnings = append(warnings, "stream."+c.Stream.Transport+".tls is off: records and the sign-in go to other machines in clear text: keep them on a private network")
+	}
 	switch {
 	case c.GeneratedAccess == "":
 		warnings = append(warnings, "generated_access is not set: on for up, off for serve")

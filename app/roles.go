@@ -14,7 +14,7 @@ type module string
 
 // The modules, each one room or one side of a room.
 const (
-	moduleStreams    module = "streams"     // embedded NATS JetStream
+	moduleStreams    module = "streams"     // JetStream in the process, or a cluster elsewhere
 	moduleLedger     module = "ledger"      // shard writers, hold expiry
 	moduleRelays     module = "relays"      // shard logs to streams
 	modulePlayers    module = "players"     // identity and sessions

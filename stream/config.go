@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/url"
+	"slices"
 
 	"matchday/errs"
 )
@@ -62,6 +65,29 @@ func (c Config) Validate() error {
 
 // IsShared reports whether several processes can reach the streams.
 func (c Config) IsShared() bool { return c.Transport != "" && c.Transport != TransportEmbedded }
+
+// InClearText reports whether records cross a network without TLS.
+func (c Config) InClearText() bool {
+	switch c.Transport {
+	case TransportNATS:
+		return c.NATS.TLS == tlsOff && slices.ContainsFunc(c.NATS.URLs, func(one string) bool {
+			u, err := url.Parse(one)
+			return err == nil && !isLoopback(u.Hostname())
+		})
+	case TransportKafka:
+		return c.Kafka.TLS == tlsOff && slices.ContainsFunc(c.Kafka.Brokers, func(one string) bool {
+			host, _, err := net.SplitHostPort(one)
+			return err == nil && !isLoopback(host)
+		})
+	}
+	return false
+}
+
+// isLoopback reports whether a host is this machine.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
 
 // Streams is a transport and what it needs to live.
 type Streams interface {

@@ -1,6 +1,7 @@
 // Package stream carries the facts of the platform from the shard logs to everybody else: records,
 // positions in a log, relays that publish a log to a durable stream, and sinks that project a
-// stream into a database exactly once.
+// stream into a database exactly once. The stream is a JetStream server in the process, a NATS cluster or
+// a Kafka cluster; relays and sinks do not know which.
 //
 // Invariants:
 //   - A shard's log is a gapless sequence from 1; a batch covers First..Last of it without a hole.

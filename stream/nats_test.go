@@ -184,3 +184,24 @@ func TestStreamConfigurationIsChecked(t *testing.T) {
 		t.Error("nats.urls without transport nats: want a refusal, or they would be forgotten silently")
 	}
 }
+
+func TestClearTextToOtherMachinesIsNoticed(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		c    stream.Config
+		want bool
+	}{
+		{"embedded", stream.Config{}, false},
+		{"nats elsewhere", stream.Config{Transport: "nats", NATS: stream.NATSConfig{TLS: "off", URLs: []string{"nats://127.0.0.1:1", "nats://b:1"}}}, true},
+		{"nats elsewhere with TLS", stream.Config{Transport: "nats", NATS: stream.NATSConfig{URLs: []string{"nats://b:1"}}}, false},
+		{"nats here", stream.Config{Transport: "nats", NATS: stream.NATSConfig{TLS: "off", URLs: []string{"nats://localhost:1"}}}, false},
+		{"kafka elsewhere", stream.Config{Transport: "kafka", Kafka: stream.KafkaConfig{TLS: "off", Brokers: []string{"b:1"}}}, true},
+		{"kafka here", stream.Config{Transport: "kafka", Kafka: stream.KafkaConfig{TLS: "off", Brokers: []string{"[::1]:1"}}}, false},
+	}
+	for _, tt := range tests {
+		if got := tt.c.InClearText(); got != tt.want {
+			t.Errorf("%s: InClearText() = %t, want %t", tt.name, got, tt.want)
+		}
+	}
+}

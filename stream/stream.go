@@ -50,7 +50,7 @@ type Tail struct {
 type Stored func(ctx context.Context) error
 
 // Transport keeps the durable streams: per shard one log stream with a single writer, and work
-// queues of commands. JetStream is behind it; it is small so that Kafka can be too.
+// queues of commands. JetStream, embedded or a cluster, and Kafka are behind it.
 type Transport interface {
 	// Tail returns where the shard's log stream ends and creates the stream if it is missing.
 	Tail(ctx context.Context, shard int) (Tail, error)
