@@ -86,6 +86,7 @@ type API struct {
 	live    *hub
 	audit   *auditor
 	heavy   turns        // of requests that read much of the books
+	exports turns        // of exports of players' bets
 	tracer  trace.Tracer // nil: no spans
 	routes  []*route
 	handler http.Handler
@@ -119,6 +120,7 @@ func New(cfg Config, d Deps) (*API, error) {
 		rates:   newRates(d.Clock.Now()),
 		closing: make(chan struct{}),
 		heavy:   make(turns, heavyAtOnce),
+		exports: make(turns, heavyAtOnce),
 	}
 	a.live = newHub(cfg, d, m, a.rates)
 	a.audit = newAuditor(d)

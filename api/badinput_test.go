@@ -297,6 +297,12 @@ func badOfReads() []badValue {
 		{"a stake of words", "bets", "/v1/me/bets?min_stake=much", nil, "invalid", "query.min_stake"},
 		{"a stake of nothing", "bets", "/v1/me/bets?max_stake=0", nil, "invalid", "query.max_stake"},
 		{"an empty range of stakes", "bets", "/v1/me/bets?min_stake=10&max_stake=9.99", nil, "invalid", "query.max_stake"},
+		{"a grain that is none", "bet-summary", "/v1/me/bets/summary?by=week", nil, "invalid", "query.by"},
+		{"a cursor of another grain", "bet-summary", "/v1/me/bets/summary?by=month&cursor=2026", nil, "invalid", "query.cursor"},
+		{"a time for a day", "bet-summary", "/v1/me/bets/summary?from=2026-11-01T00:00:00Z", nil, "invalid", "query.from"},
+		{"a day that is not in the calendar", "bet-summary", "/v1/me/bets/summary?to=2026-02-30", nil, "invalid", "query.to"},
+		{"a period backwards", "bet-summary", "/v1/me/bets/summary?from=2026-11-02&to=2026-11-01", nil, "invalid", "query.to"},
+		{"a limit of words", "bet-summary", "/v1/me/bets/summary?limit=ten", nil, "invalid", "query.limit"},
 		{"a bet that is none", "bets", "/v1/me/bets?bet=plr_01jb2m7k3v9q8w5x4y6z7a0b1c", nil, "invalid", "query.bet"},
 		{"a status that is none", "events", "/v1/events?status=over", nil, "invalid", "query.status"},
 		{"a choice that is none", "sign-out", "/v1/sessions?all=some", nil, "invalid", "query.all"},
@@ -391,6 +397,12 @@ func badOfStaffsReadsAndFiles() []badValue {
 		{"another kind of id", "player-by-id", players + "/bet_01jb2m7k3v9q8w5x4y6z7a0b1c", nil, "not_found", ""},
 		{"an unknown id", "player-by-id", "", nil, "not_found", ""},
 		{"no such jurisdiction", "player-by-id", players + "/x?jurisdiction=XX-XX", nil, "invalid", "query.jurisdiction"},
+		{"an id that is none", "bet-of-player", players + "/x/bets/y", nil, "not_found", ""},
+		{"an unknown player", "bet-of-player", players + "/plr_01jb2m7k3v9q8w5x4y6z7a0b1c/bets/bet_01jb2m7k3v9q8w5x4y6z7a0b1c", nil, "not_found", ""},
+		{"an id that is none", "bet-summary-of-player", players + "/x/bets/summary", nil, "not_found", ""},
+		{"a grain that is none", "bet-summary-of-player", players + "/x/bets/summary?by=week", nil, "invalid", "query.by"},
+		{"an id that is none", "bet-export-of-player", players + "/x/bets/export", nil, "not_found", ""},
+		{"no such jurisdiction", "bet-export-of-player", players + "/x/bets/export?jurisdiction=XX-XX", nil, "invalid", "query.jurisdiction"},
 		{"an id that is none", "bets-of-player", players + "/x/bets", nil, "not_found", ""},
 		{"an unknown id", "bets-of-player", players + "/plr_01jb2m7k3v9q8w5x4y6z7a0b1c/bets", nil, "not_found", ""},
 		{"no such jurisdiction", "bets-of-player", players + "/x/bets?jurisdiction=XX-XX", nil, "invalid", "query.jurisdiction"},
@@ -576,8 +588,8 @@ func TestBadPositionsAreRefusedByEveryRead(t *testing.T) {
 // the path. TestEveryRouteHasBadInput checks that it is so.
 var noInput = map[string]bool{
 	"me": true, "balance": true, "jurisdictions": true, "staff-sign-out": true, "staff-jurisdictions": true, "shards": true, "commits": true, "statements": true,
-	"webhooks": true,
-	"lag":      true, "rates": true, "start-audit": true, "audit": true, "settlements": true,
+	"webhooks": true, "bet-export": true,
+	"lag": true, "rates": true, "start-audit": true, "audit": true, "settlements": true,
 }
 
 func TestEveryRouteHasBadInput(t *testing.T) {

@@ -32,15 +32,42 @@ var betFilters = []param{
 const pagedBets = "An answer looks at a bounded number of bets. One with fewer items than asked for, even with none, is not the last while it has " +
 	"`next`: go on with it. Bets that are placed meanwhile do not move what is on the pages that follow."
 
+// The parameters of summaries.
+var summaryParams = []param{
+	{name: "by", doc: "How long a period is; month if absent", enum: []string{"day", "month", "year"}},
+	{name: "from", doc: "First day", example: "2026-11-01"},
+	{name: "to", doc: "Last day, included", example: "2026-11-30"},
+	paramCursor,
+	{name: "limit", doc: "Lines on a page, 1 to 200, 50 if absent; the last period is whole, however many lines it has", example: "50"},
+}
+
+const (
+	daysOfBets = "A bet counts in the period in which it was placed, by the clock of the jurisdiction (`zone`), with what it has paid up to now: a corrected " +
+		"result changes the period of its bets. Net is what came back less the stakes of the bets that are decided."
+	exportOfBets = "One JSON object a line: a bet as the list has it, with `settlements` where it was settled more than once. The last line has `trailer`, with " +
+		"the number of bets and a position up to which all of them are there; an export without one was cut off."
+)
+
 // historyRoutes show bets: to their player, and to staff, who leave a line in the log.
 func (a *API) historyRoutes() []route {
 	list := append(append([]param{}, betFilters...), paramCursor, paramLimit)
 	const player = "/v1/operator/players/{id}/bets"
 	return []route{
 		{method: "GET", path: "/v1/bets/{id}", id: "bet-by-id", tag: "Bets", who: whoPlayer, reads: true,
-			summary: "One of the player's bets", end: reading(a.findBet)},
+			summary: "One of the player's bets, with every settlement it had", end: reading(a.findBet)},
 		{method: "GET", path: "/v1/me/bets", id: "bets", tag: "Bets", who: whoPlayer, reads: true, params: list,
 			summary: "The player's bets, newest first", detail: pagedBets, end: reading(a.listBets)},
+		{method: "GET", path: "/v1/me/bets/summary", id: "bet-summary", tag: "Bets", who: whoPlayer, reads: true, params: summaryParams,
+			summary: "Sums of the player's bets by day, month or year, newest first", detail: daysOfBets, end: reading(a.summariseBets)},
+		{method: "GET", path: "/v1/me/bets/export", id: "bet-export", tag: "Bets", who: whoPlayer, reads: true, streams: "application/x-ndjson",
+			summary: "All of the player's bets, oldest first", detail: exportOfBets, end: answering(a.exportBets)},
+		{method: "GET", path: player + "/{bet}", id: "bet-of-player", tag: "Staff", who: whoStaff, reads: true, params: []param{paramJurisdiction},
+			summary: "One bet of a player, with every settlement it had", end: reading(a.findBet)},
+		{method: "GET", path: player + "/summary", id: "bet-summary-of-player", tag: "Staff", who: whoStaff, reads: true,
+			params:  append(summaryParams[:len(summaryParams):len(summaryParams)], paramJurisdiction),
+			summary: "Sums of a player's bets by day, month or year, newest first", detail: daysOfBets, end: reading(a.summariseBets)},
+		{method: "GET", path: player + "/export", id: "bet-export-of-player", tag: "Staff", who: whoStaff, reads: true, streams: "application/x-ndjson",
+			params: []param{paramJurisdiction}, summary: "All bets of a player, oldest first", detail: exportOfBets, end: answering(a.exportBets)},
 		{method: "GET", path: player, id: "bets-of-player", tag: "Staff", who: whoStaff, reads: true, params: append(list, paramJurisdiction),
 			summary: "A player's bets, newest first", detail: pagedBets, end: reading(a.listBets)},
 	}
@@ -86,23 +113,23 @@ func (a *API) ownerOf(ctx context.Context, c *call) (owner, error) {
 	return owner{p.ID, home, at}, nil
 }
 
-func (a *API) findBet(ctx context.Context, c *call) (Bet, error) {
-	which := c.r.PathValue("id")
-	if id.Check(id.KindBet, which) != nil {
-		return Bet{}, errs.New(errs.CodeNotFound, "no such bet")
-	}
-	at, err := c.readPosition()
+func (a *API) findBet(ctx context.Context, c *call) (BetLife, error) {
+	of, err := a.ownerOf(ctx, c)
 	if err != nil {
-		return Bet{}, err
+		return BetLife{}, err
+	}
+	which := orElse(c.r.PathValue("bet"), c.r.PathValue("id"))
+	if id.Check(id.KindBet, which) != nil {
+		return BetLife{}, errs.New(errs.CodeNotFound, "no such bet")
 	}
 	ctx, cancel := context.WithTimeout(ctx, positionWait)
 	defer cancel()
-	s := c.caller.session
-	b, err := a.deps.History.Find(ctx, s.Player, s.Jurisdiction, id.Bet(which), at)
+	b, err := a.deps.History.Follow(ctx, of.player, of.home.Code, id.Bet(which), of.at)
 	if err != nil {
-		return Bet{}, fmt.Errorf("find bet %s: %w", which, err)
+		return BetLife{}, fmt.Errorf("find bet %s: %w", which, err)
 	}
-	return betOf(b), nil
+	return BetLife{Bet: betOf(b.Bet), PlacedPosition: b.Placed.String(), Settlements: settlementsOf(b.Settlements),
+		Position: b.Position.String(), FreshAt: b.FreshAt}, nil
 }
 
 func (a *API) listBets(ctx context.Context, c *call) (Bets, error) {

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -60,4 +62,64 @@ func TestListsOfBetsAreFiltered(t *testing.T) {
 	s.do("GET", "/v1/operator/players/"+p.ID+"/bets?jurisdiction=CA-ON", s.trader(), nil).wantCode("not_found")
 	s.do("GET", "/v1/operator/players/"+p.ID+"/bets?jurisdiction=US-NJ", s.staff("elsewhere", 1, on), nil).wantCode("forbidden")
 	s.do("GET", "/v1/operator/players/"+p.ID+"/bets?jurisdiction=US-NJ", token, nil).wantCode("forbidden")
+}
+
+// TestABetsWholeHistoryIsShown: a bet that is settled, and settled again, in the single bet, the summary and the export.
+func TestABetsWholeHistoryIsShown(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.game("game")
+	p, token := s.signUp(nj)
+	s.fund(token, "100.00", "USD")
+	ask := single("game", "USD")
+	ask.Stake.Amount = "10.00"
+	bet := into[Receipt](s.do("POST", "/v1/bets", token, ask, s.key()).want(http.StatusCreated))
+	trader := s.trader()
+	few, many := 3, 30
+	result := func(version int, home, away *int) BetLife {
+		before := version - 1
+		s.do("POST", "/v1/operator/events/game/result", trader, ResultRequest{HomeScore: home, AwayScore: away, ResultVersion: &before}).want(http.StatusAccepted)
+		var life BetLife
+		s.poll("the settlement", func() bool {
+			life = into[BetLife](s.do("GET", "/v1/bets/"+bet.ID, token, nil).want(http.StatusOK))
+			return life.Version == version
+		})
+		return life
+	}
+	if life := result(1, &many, &few); len(life.Settlements) != 1 || life.Settlements[0].Status != life.Status || life.PlacedPosition != bet.Position {
+		t.Errorf("settled once: %+v", life)
+	}
+	life := result(2, &few, &many)
+	if len(life.Settlements) != 2 || life.Settlements[0].Status == life.Status || life.Settlements[1].Status != life.Status ||
+		life.Settlements[1].At.Before(life.Settlements[0].At) || life.Position == "" || life.FreshAt.IsZero() {
+		t.Errorf("settled again: %+v", life)
+	}
+	staff := into[BetLife](s.do("GET", "/v1/operator/players/"+p.ID+"/bets/"+bet.ID+"?jurisdiction=US-NJ", trader, nil).want(http.StatusOK))
+	if staff.ID != bet.ID || len(staff.Settlements) != 2 {
+		t.Errorf("staff see %+v", staff)
+	}
+	for _, look := range []struct{ path, token string }{{"/v1/me/bets/summary?by=day", token}, {"/v1/operator/players/" + p.ID + "/bets/summary?jurisdiction=US-NJ&by=year", trader}} {
+		sum := into[BetSummary](s.do("GET", look.path, look.token, nil).want(http.StatusOK))
+		if len(sum.Lines) != 1 || sum.Zone != "UTC" || sum.FreshAt.IsZero() {
+			t.Fatalf("%s: %+v, want one line", look.path, sum)
+		}
+		if l := sum.Lines[0]; l.Bets != 1 || l.Open != 0 || l.Staked.Amount != "10.00" || l.AtStake.Amount != "0.00" || l.Returned != life.Settlements[1].Payout {
+			t.Errorf("%s: %+v, want the bet as it is now", look.path, l)
+		}
+	}
+	for _, look := range []struct{ path, token string }{{"/v1/me/bets/export", token}, {"/v1/operator/players/" + p.ID + "/bets/export?jurisdiction=US-NJ", trader}} {
+		lines := strings.Split(strings.TrimSpace(string(s.do("GET", look.path, look.token, nil).want(http.StatusOK).body)), "\n")
+		var end exportTrailer
+		var first exportedBet
+		if len(lines) != 2 || json.Unmarshal([]byte(lines[1]), &end) != nil || json.Unmarshal([]byte(lines[0]), &first) != nil {
+			t.Fatalf("%s: %q, want a bet and a trailer", look.path, lines)
+		}
+		if end.Trailer.Bets != 1 || end.Trailer.Position == "" || first.ID != bet.ID || len(first.Settlements) != 2 {
+			t.Errorf("%s: %q", look.path, lines)
+		}
+	}
+	elsewhere := s.staff("elsewhere", 1, on)
+	for _, path := range []string{"/summary", "/export", "/" + bet.ID} {
+		s.do("GET", "/v1/operator/players/"+p.ID+"/bets"+path+"?jurisdiction=US-NJ", elsewhere, nil).wantCode("forbidden")
+	}
 }

@@ -157,6 +157,46 @@ type Bet struct {
 	Legs            []Leg      `json:"legs"`
 }
 
+// BetLife is a bet with all that has happened to it.
+type BetLife struct {
+	Bet
+	PlacedPosition string          `json:"placed_position" doc:"Of the stake in the ledger's log"`
+	Settlements    []BetSettlement `json:"settlements" doc:"Oldest first; the last is what the bet shows"`
+	Position       string          `json:"position" doc:"Everything up to here is included"`
+	FreshAt        time.Time       `json:"fresh_at" doc:"Everything that was committed until then is included"`
+}
+
+// BetSettlement is one settlement of a bet: the first, or a correction.
+type BetSettlement struct {
+	Version  int       `json:"version"`
+	Status   string    `json:"status" enum:"open,won,lost,push,void" doc:"Open where a correction left the bet undecided again"`
+	At       time.Time `json:"at"`
+	Position string    `json:"position" doc:"Of the settlement in the ledger's log"`
+	Payout   Amount    `json:"payout" doc:"In all, not the difference to the settlement before"`
+	Outcomes []string  `json:"outcomes" doc:"Of the legs, in their order; empty while undecided"`
+}
+
+// BetSummary is sums of a player's bets by period.
+type BetSummary struct {
+	Lines    []BetSummaryLine `json:"lines" doc:"Newest period first, then by product and currency; a period without bets has none"`
+	Next     string           `json:"next,omitempty"`
+	Zone     string           `json:"zone" example:"America/New_York" doc:"Time zone of the days"`
+	Position string           `json:"position" doc:"Everything up to here is included"`
+	FreshAt  time.Time        `json:"fresh_at" doc:"Everything that was committed until then is included"`
+}
+
+// BetSummaryLine is the bets of one product and currency that were placed in one period.
+type BetSummaryLine struct {
+	Period   string `json:"period" example:"2026-11"`
+	Product  string `json:"product" example:"sportsbook"`
+	Bets     int64  `json:"bets"`
+	Open     int64  `json:"open" doc:"Of bets, those that are undecided"`
+	Staked   Amount `json:"staked" doc:"By all bets"`
+	AtStake  Amount `json:"at_stake" doc:"Of staked, what is on open bets"`
+	Returned Amount `json:"returned" doc:"Paid back, stakes included"`
+	Net      Amount `json:"net" doc:"Returned less the stakes of decided bets; below zero is lost"`
+}
+
 // Bets is a page of a player's bets with how fresh it is.
 type Bets struct {
 	Items    []Bet     `json:"items"`

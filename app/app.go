@@ -22,6 +22,7 @@ import (
 	"matchday/api"
 	"matchday/errs"
 	"matchday/history"
+	"matchday/id"
 	"matchday/internal/clock"
 	"matchday/internal/lifecycle"
 	"matchday/internal/sqltime"
@@ -279,8 +280,20 @@ func (a *App) openHistory(ctx context.Context) (err error) {
 		Clock: a.clock, Log: log, Metrics: metrics,
 		Transport: a.streams.Transport(), Source: a.Ledger, ShardOf: a.Ledger.ShardOf, Since: a.Ledger.Since,
 		KeepYears: a.Jurisdictions.HistoryYears(),
+		Zone:      zoneOf(a.Jurisdictions),
 	})
 	return err
+}
+
+// zoneOf returns the time zones of the jurisdictions; UTC for one that is no longer served.
+func zoneOf(all *jurisdiction.Registry) history.Zone {
+	return func(code id.Jurisdiction) *time.Location {
+		j, err := all.Find(code)
+		if err != nil {
+			return time.UTC
+		}
+		return j.Zone()
+	}
 }
 
 func (a *App) openWebhooks(ctx context.Context) (err error) {

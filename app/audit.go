@@ -13,6 +13,7 @@ import (
 	"matchday/history"
 	"matchday/id"
 	"matchday/internal/clock"
+	"matchday/jurisdiction"
 	"matchday/ledger"
 	"matchday/sportsbook"
 )
@@ -124,8 +125,11 @@ func (r *AuditReport) projections(ctx context.Context, c Config, books *ledger.R
 		r.NoBets = true
 	}
 	progress("history against log")
-	var err error
-	r.History, err = history.Audit(ctx, history.AuditOptions{Dir: c.History.Dir, Clusters: c.History.Clusters, Log: books})
+	jurisdictions, err := jurisdiction.New(c.Jurisdictions)
+	if err != nil {
+		return err
+	}
+	r.History, err = history.Audit(ctx, history.AuditOptions{Dir: c.History.Dir, Clusters: c.History.Clusters, Log: books, Zone: zoneOf(jurisdictions)})
 	if difference, ok := errors.AsType[*errs.Error](err); ok && difference.Code == errs.CodeInternal {
 		r.findings = append(r.findings, err.Error())
 		return nil

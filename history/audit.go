@@ -25,6 +25,7 @@ type AuditOptions struct {
 	Shards   int              // 0 takes it from the log
 	Log      stream.Log       // the ledger's
 	Clusters []ledger.Cluster // as in Config
+	Zone     Zone             // as in Deps
 }
 
 // AuditReport is what was found equal.
@@ -105,7 +106,7 @@ func auditShard(ctx context.Context, o AuditOptions, clusters fleet, number int)
 			return a, err
 		}
 	}
-	return a, nil
+	return a, auditDigests(ctx, at, newDigests(o.Zone, at.keeper()))
 }
 
 // auditBet is what the log says of a bet, in little memory.
@@ -115,6 +116,18 @@ type auditBet struct {
 	settlement uint64 // hash of the settlement with the highest version
 	version    int
 	bucket     int // of the player
+
+	settled int    // how many settlements it showed
+	wasOpen bool   // one of them left it open
+	changes uint64 // sum of the hashes of all of them
+}
+
+// kept returns what bet_change should have of the bet, as the sum of the hashes of its rows.
+func (b *auditBet) kept() uint64 {
+	if b.settled > 1 || b.wasOpen || b.version > 1 {
+		return b.changes
+	}
+	return 0
 }
 
 // auditor compares the bets of one pass: a part of them by hash, so that memory is bounded.
@@ -124,6 +137,7 @@ type auditor struct {
 	passes uint64
 	want   map[uint64]auditBet
 	at     *snapshot
+	kept   map[betKey]uint64 // of each bet with rows in bet_change: the sum of their hashes
 
 	bucketOf func(id.Player) int // nil: the log has no buckets
 }
@@ -253,6 +267,9 @@ func (p *auditor) note(r *stream.Record) error {
 			facts.outcome, facts.settledUS = string(StatusOpen), 0
 		}
 		bet.version, bet.settlement = b.Version, maphash.Comparable(p.seed, facts)
+		bet.settled++
+		bet.wasOpen = bet.wasOpen || b.Outcome == ""
+		bet.changes += maphash.Comparable(p.seed, changeFacts{facts.outcome, b.Version, r.Position.Seq, r.Time.UnixMicro(), b.PayoutMinor, facts.legs})
 		p.want[key] = bet
 	}
 	return nil
@@ -267,6 +284,9 @@ func (p *auditor) compare(ctx context.Context) error {
 		LEFT JOIN slip AS s ON s.seq = b.slip_seq AND s.jurisdiction = b.jurisdiction`
 	const order = `
 		ORDER BY b.player_id, b.bet_id`
+	if err := p.readKept(ctx); err != nil {
+		return err
+	}
 	rows, err := p.at.on.QueryContext(ctx, q+p.at.sameBet+order)
 	if err != nil {
 		return sqldb.Wrap("read bets", err)
@@ -288,6 +308,9 @@ func (p *auditor) compare(ctx context.Context) error {
 	}
 	if first > 0 {
 		return errs.New(errs.CodeInternal, "the bet placed at sequence %d is missing, with %d others", first, len(p.want)-1)
+	}
+	for k := range p.kept {
+		return errs.New(errs.CodeInternal, "settlements of bet %s of %s are kept, and the bet is not there", k.bet, k.player)
 	}
 	return nil
 }
@@ -331,5 +354,10 @@ func (p *auditor) row(rows *sql.Rows) error {
 		return errs.New(errs.CodeInternal, "bet %s of %s shows settlement %d as %s, payout %d; the log's is %d and differs",
 			bet, player, settled.version, settled.outcome, settled.payout, want.version)
 	}
+	k := betKey{id.Player(player), id.Bet(bet)}
+	if kept := p.kept[k]; kept != want.kept() && (kept != 0 || !p.at.isOver(id.Jurisdiction(jurisdiction), k.bet)) {
+		return errs.New(errs.CodeInternal, "bet %s of %s: the settlements kept beside it are not the log's %d", bet, player, want.settled)
+	}
+	delete(p.kept, k)
 	return nil
 }

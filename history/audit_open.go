@@ -29,6 +29,13 @@ type snapshot struct {
 // position returns how far the history of a player is.
 func (s *snapshot) position(p id.Player) int64 { return s.positions.of(p) }
 
+// keeper returns the snapshot's floors as those who keep digests have them.
+func (s *snapshot) keeper() *keeper {
+	k := &keeper{}
+	k.floors.Store(&s.floors)
+	return k
+}
+
 // isOver reports whether a bet is one that goes once it is settled.
 func (s *snapshot) isOver(j id.Jurisdiction, bet id.Bet) bool { return bet < s.floors[j] }
 

@@ -79,7 +79,41 @@ func (s *snapshot) bets(ctx context.Context, after betKey, limit int) ([]*change
 			return nil, err
 		}
 	}
-	return out, nil
+	return out, s.readEarlier(ctx, out)
+}
+
+// readEarlier gives bets, which are in order, the settlements that are kept beside them.
+func (s *snapshot) readEarlier(ctx context.Context, list []*change) error {
+	const q = `
+		SELECT player_id, bet_id, version, seq, status, at_us, payout_minor, outcomes
+		FROM bet_change
+		WHERE player_id >= ?
+		  AND player_id <= ?
+		ORDER BY player_id, bet_id, version`
+	if len(list) == 0 {
+		return nil
+	}
+	rows, err := s.on.QueryContext(ctx, q, string(list[0].player), string(list[len(list)-1].player))
+	if err != nil {
+		return sqldb.Wrap("read earlier settlements", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var k betKey
+		var one settlement
+		if err := rows.Scan(&k.player, &k.bet, &one.version, &one.seq, &one.state, &one.atUS, &one.payout, &one.outcomes); err != nil {
+			return sqldb.Wrap("read earlier settlements", err)
+		}
+		n, found := slices.BinarySearchFunc(list, k, func(c *change, k betKey) int { return c.betKey.compare(k) })
+		switch {
+		case !found: // of another chunk
+		case one.version < list[n].settlement.version:
+			list[n].earlier = append(list[n].earlier, one)
+		default:
+			list[n].settlement.atUS = one.atUS
+		}
+	}
+	return sqldb.Wrap("read earlier settlements", rows.Err())
 }
 
 // scanChange reads a bet as the change that makes it. One without its slip has no legs.
@@ -93,6 +127,7 @@ func scanChange(rows *sql.Rows) (*change, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.atUS = s.settledUS
 	c.settlement = s
 	c.slip.BetID, c.slip.PlayerID, c.slip.Jurisdiction = c.bet, c.player, c.jurisdiction
 	c.slip.Product, c.slip.Currency = product.String, currency.String
@@ -114,5 +149,8 @@ func (c *chunk) insert(ctx context.Context, on tables, kept *keeper) error {
 		}
 	}
 	slices.SortFunc(list, func(a, b *change) int { return int(min(max(a.placedSeq-b.placedSeq, -1), 1)) }) // in log order
-	return on.insertBets(ctx, list)
+	if err := on.insertBets(ctx, list); err != nil {
+		return err
+	}
+	return keepEarlier(ctx, on, list)
 }

@@ -1,4 +1,4 @@
-// Package history keeps every player's bets for reading: newest first, by status, paged. It is a
+// Package history keeps every player's bets for reading: filtered, paged, summed up, exported. It is a
 // projection of the ledger's log, one database per ledger shard, a SQLite file or a database of a
 // cluster, and can be deleted at any time: it fills itself again from the log.
 //
@@ -10,6 +10,7 @@
 //   - What is shown and how far it is shown change in one DBTx. On a cluster that holds for each of a
 //     shard's writers, and the shard is as far as the last of them.
 //   - A bet is shown for as long as its jurisdiction asks, and while it is open; then it is over for good.
+//   - A summary is the sum of the player's bets at one moment, whether a digest was made before or not.
 //
 // Not guaranteed: a position common to several shards; durability of its own after a power loss,
 // since what is lost is read again.

@@ -118,13 +118,16 @@ func (h *shard) raise(ctx context.Context, years map[id.Jurisdiction]int, now ti
 					return sqldb.Wrap("raise floor", err)
 				}
 			}
-			return nil
+			return forgetDigests(ctx, on)
 		})
 		if err != nil {
 			return err
 		}
 	}
 	h.kept.floors.Store(&floors)
+	if !maps.Equal(had, floors) { // once more: one may have been made by the floors of before
+		return h.store.inOwnDBTx(ctx, func(on stream.Conn) error { return forgetDigests(ctx, on) })
+	}
 	return nil
 }
 
@@ -209,12 +212,18 @@ func (h *shard) rest(ctx context.Context) error {
 
 // forget deletes bets that are still settled, and returns how many.
 func (h *shard) forget(ctx context.Context, list []overBet) (n int64, err error) {
-	const bets = `
-		DELETE FROM bet
-		WHERE player_id = ?
-		  AND bet_id = ?
-		  AND jurisdiction = ?
-		  AND status > 1`
+	const (
+		bets = `
+			DELETE FROM bet
+			WHERE player_id = ?
+			  AND bet_id = ?
+			  AND jurisdiction = ?
+			  AND status > 1`
+		changes = `
+			DELETE FROM bet_change
+			WHERE player_id = ?
+			  AND bet_id = ?`
+	)
 	if len(list) == 0 {
 		return 0, nil
 	}
@@ -231,6 +240,9 @@ func (h *shard) forget(ctx context.Context, list []overBet) (n int64, err error)
 			}
 			if gone == 0 { // open again
 				continue
+			}
+			if _, err := on.ExecContext(ctx, changes, string(b.player), string(b.bet)); err != nil {
+				return sqldb.Wrap("delete settlements that are over", err)
 			}
 			q, args := h.store.slipOf(b)
 			if _, err := on.ExecContext(ctx, q, args...); err != nil {

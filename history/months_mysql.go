@@ -12,7 +12,7 @@ import (
 
 // monthTables are the tables that a cluster keeps by month of placement, that of the bets last: a month is
 // there as long as its bets are.
-var monthTables = []string{"slip", "bet"}
+var monthTables = []string{"slip", "bet_change", "bet"}
 
 const (
 	monthsAhead = 3   // months that are made before anybody bets in them

@@ -19,6 +19,8 @@ type projector struct {
 	mine  func(id.Player) bool // whose records count; nil is everybody's
 	kept  *keeper              // nil: nothing is over
 	fill  *fill                // of a second history; nil: all of it is there
+
+	digests *digests
 }
 
 // apply writes bets as records make them, and whole buckets of players that leave for another shard or
@@ -73,7 +75,21 @@ func (p *projector) left(ctx context.Context, on tables, bucket int) error {
 		if err := on.forgetPlayer(ctx, player); err != nil {
 			return err
 		}
+		if err := forgetBeside(ctx, on, player); err != nil {
+			return err
+		}
 	}
+}
+
+// forgetBeside deletes what follows from a player's bets, which are deleted.
+func forgetBeside(ctx context.Context, on tables, player id.Player) error {
+	const changes = `
+		DELETE FROM bet_change
+		WHERE player_id = ?`
+	if _, err := on.ExecContext(ctx, changes, string(player)); err != nil {
+		return sqldb.Wrap("delete settlements of a player", err)
+	}
+	return forgetDigest(ctx, on, player)
 }
 
 // lookAgain is how often a reader asks where a player's bucket has gone.

@@ -34,6 +34,7 @@ type settlement struct {
 	settledUS int64 // 0 while open
 	payout    int64
 	outcomes  string
+	atUS      int64 // of the record
 }
 
 // change is what a set of records does to one bet, put together in memory so that the database is
@@ -47,6 +48,7 @@ type change struct {
 	legs         []byte           // as they came: they are stored, not read
 	settlement   settlement       // of the highest version; version 0 is none
 	late         bool             // the bet is over once it is settled, and may have been dropped
+	earlier      []settlement     // those that it replaced, oldest first
 }
 
 // shown is how the bet stands after the change, for one that was placed in it.
@@ -64,6 +66,11 @@ func (p *projector) project(ctx context.Context, on tables, batches []stream.Bat
 	if err != nil {
 		return err
 	}
+	return p.write(ctx, on, changes)
+}
+
+// write writes changes, and all that follows from them.
+func (p *projector) write(ctx context.Context, on tables, changes []*change) error {
 	p.kept.mark(changes)
 	inserts, updates := make([]*change, 0, len(changes)), make([]*change, 0, len(changes))
 	for _, c := range changes {
@@ -77,15 +84,27 @@ func (p *projector) project(ctx context.Context, on tables, batches []stream.Bat
 		if err := on.insertBets(ctx, inserts); err != nil {
 			return err
 		}
+		if err := p.afterInsert(ctx, on, inserts); err != nil {
+			return err
+		}
 	}
 	if len(updates) == 0 {
 		return nil
 	}
-	changed, err := on.settleBets(ctx, updates)
-	if err != nil || changed == int64(len(updates)) {
+	rare, err := p.rareOf(ctx, on, updates)
+	if err != nil {
 		return err
 	}
-	return explain(ctx, on, updates)
+	changed, err := on.settleBets(ctx, updates)
+	if err != nil {
+		return err
+	}
+	if changed != int64(len(updates)) {
+		if err := explain(ctx, on, updates); err != nil {
+			return err
+		}
+	}
+	return p.afterSettle(ctx, on, rare)
 }
 
 // explain looks for the reason why a settlement changed nothing. The bet may show a newer one, which
@@ -202,8 +221,11 @@ func gatherSettled(r *stream.Record, at func(betKey, id.Jurisdiction) *change) e
 		return broken(r, "bet %s is of another jurisdiction", p.BetID)
 	}
 	if p.Version > c.settlement.version {
+		if c.settlement.version > 0 {
+			c.earlier = append(c.earlier, c.settlement)
+		}
 		c.settlement = settlement{seq: r.Position.Seq, state: to, version: p.Version,
-			payout: p.PayoutMinor, outcomes: string(outcomes)}
+			payout: p.PayoutMinor, outcomes: string(outcomes), atUS: r.Time.UnixMicro()}
 		if to != stateOpen {
 			c.settlement.settledUS = r.Time.UnixMicro()
 		}

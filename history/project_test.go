@@ -29,7 +29,7 @@ import (
 // newFile returns a service of one shard without a stream: the projection and its reads.
 func newFile(t testing.TB, dir string) *Service {
 	t.Helper()
-	store, err := openSQLite(filepath.Join(dir, "history.db"), sqldb.Options{WithoutSync: true}, clock.System{}, projector{})
+	store, err := openSQLite(filepath.Join(dir, "history.db"), sqldb.Options{WithoutSync: true}, clock.System{}, projector{digests: newDigests(nil, nil)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func newOnServer(t testing.TB) *Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := openMySQL(clusters[0], clock.System{}, projector{}, 2)
+	store := openMySQL(clusters[0], clock.System{}, projector{digests: newDigests(nil, nil)}, 2)
 	if err := store.prepare(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ var fresh = map[string]func(t *testing.T) func() *Service{
 		s := newOnServer(t)
 		store := s.shards[0].store.(*mysqlStore)
 		return func() *Service {
-			const empty = "DELETE FROM slip; DELETE FROM bet; UPDATE sink_position SET seq = 0, at_us = 0"
+			const empty = "DELETE FROM slip; DELETE FROM bet; DELETE FROM bet_change; DELETE FROM digest; DELETE FROM digested; UPDATE sink_position SET seq = 0, at_us = 0"
 			err := store.on(context.Background(), func(conn *sql.Conn) error {
 				_, err := conn.ExecContext(context.Background(), empty)
 				return err

@@ -17,7 +17,7 @@ import (
 // variedBet places a bet whose attributes all follow from n.
 func variedBet(n int) (stream.Record, Bet) {
 	k := betKey{"plr_1", id.Bet(fmt.Sprintf("bet_%05d", n))}
-	at := time.UnixMicro(1_600_000_000_000_000).Add(time.Duration(n) * time.Hour).UTC()
+	at := time.UnixMicro(1_600_000_000_000_000).Add(time.Duration(n) * 15 * time.Minute).UTC()
 	legs := []stream.BetLeg{{EventID: fmt.Sprintf("game_%d", n%7), EventName: "named game_3, not it", Sport: []string{`Track & "field"`, "American football", ""}[n%3],
 		Competition: []string{"Open d'été", "NFL"}[n%2]}}
 	if n%5 == 0 {
@@ -59,7 +59,7 @@ func variedBets(t testing.TB, s *Service, count int) []Bet {
 func (s *Service) pages(t testing.TB, q Query) (found []id.Bet, pages int) {
 	t.Helper()
 	for {
-		l := lister{on: s.shards[0], q: q, limit: q.Limit, before: q.Before, budget: listRows}
+		l := lister{on: s.shards[0], zone: newDigests(nil, nil).zone, q: q, limit: q.Limit, before: q.Before, budget: listRows}
 		if q.Before == "" {
 			l.before = lastBet
 		}

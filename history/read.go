@@ -17,7 +17,10 @@ import (
 // columns are what scanBets reads, followed by the store's sameBet.
 const columns = `
 		SELECT b.player_id, b.bet_id, b.jurisdiction, b.status, b.version, b.settled_us, b.payout_minor, b.outcomes,
-		       s.product, s.currency, s.placed_us, s.stake_minor, s.potential_minor, s.legs
+		       s.product, s.currency, s.placed_us, s.stake_minor, s.potential_minor, s.legs` + betTables
+
+// betTables are both tables of a bet.
+const betTables = `
 		FROM bet AS b
 		CROSS JOIN slip AS s ON s.seq = b.slip_seq`
 

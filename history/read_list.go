@@ -39,10 +39,13 @@ func (s *Service) List(ctx context.Context, q Query) (Page, error) {
 func (s *Service) list(ctx context.Context, h *shard, q Query) (Page, error) {
 	// Read first: the rows may be newer than what the page promises, never older.
 	page := Page{Freshness: h.freshness()}
-	l := lister{on: h, q: q, limit: cmp.Or(q.Limit, DefaultLimit), before: cmp.Or(q.Before, lastBet), budget: listRows}
+	l := lister{on: h, q: q, zone: h.zone, limit: cmp.Or(q.Limit, DefaultLimit), before: cmp.Or(q.Before, lastBet), budget: listRows}
 	err := l.read(ctx)
 	if err != nil {
 		return Page{}, fmt.Errorf("list bets of %s: %w", q.Player, err)
+	}
+	if l.lacksDigest {
+		s.askForDigest(h, q.Player)
 	}
 	page.Bets, page.Next = l.found, l.next
 	return page, nil
@@ -60,40 +63,62 @@ const (
 )
 
 // betSpan is a range of bets, both ends included.
-type betSpan struct{ low, high id.Bet }
+type betSpan struct {
+	low, high id.Bet
+	bets      int // how many it has, if that is known
+}
 
 // lister finds a page of bets, in steps that each look at a bounded range.
 type lister struct {
 	on     *shard
 	q      Query
+	zone   Zone
 	limit  int
 	before id.Bet // all from here on are looked at
 	budget int    // how many bets may still be looked at
+	rows   int    // how many the next step looks at
 
-	found []Bet
-	next  id.Bet
+	found       []Bet
+	next        id.Bet
+	lacksDigest bool // the next reader should not have to look at as many bets
 }
 
-// read looks at bets until the page is full, the player has no more or the budget is spent.
+// read looks at bets until the page is full, the player has no more or the budget is spent: first at the
+// newest, which are in no digest, and then at those that the digest says may fit.
 func (l *lister) read(ctx context.Context) error {
-	spans := []betSpan{{high: lastBet}}
-	if l.q.Bet != "" {
-		spans[0] = betSpan{l.q.Bet, l.q.Bet}
+	spans, isDigested, err := l.newest(ctx)
+	if err != nil {
+		return err
 	}
-	step := max(stepRows, l.limit+1)
+	l.rows = max(stepRows, l.limit+1)
+	if done, err := l.look(ctx, spans); done || err != nil || !isDigested {
+		return err
+	}
+	l.before = min(l.before, spans[0].low)
+	if spans, err = l.digestSpans(ctx); err != nil {
+		return err
+	}
+	_, err = l.look(ctx, spans)
+	return err
+}
+
+// look looks at the spans, and reports whether the page is done.
+func (l *lister) look(ctx context.Context, spans []betSpan) (done bool, err error) {
 	for _, span := range spans {
-		for more := true; more; step *= 4 {
+		if l.before <= span.low {
+			continue
+		}
+		for more := true; more; l.rows *= 4 {
 			if l.budget <= 0 {
-				l.next = l.before
-				return nil
+				l.next, l.lacksDigest = l.before, true
+				return true, nil
 			}
-			var err error
-			if more, err = l.step(ctx, span, min(step, l.budget)); err != nil || l.isFull() {
-				return err
+			if more, err = l.step(ctx, span, min(l.rows, l.budget)); err != nil || l.isFull() {
+				return true, err
 			}
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // isFull cuts the page when there is more than it holds.
@@ -109,7 +134,9 @@ func (l *lister) isFull() bool {
 // step looks at the newest bets of the span, and reports whether there are older ones in it.
 func (l *lister) step(ctx context.Context, span betSpan, rows int) (more bool, err error) {
 	low := span.low
-	if l.q.isFiltered() {
+	if span.bets > 0 && span.bets <= rows {
+		l.budget -= span.bets + spanPrice
+	} else if l.q.isFiltered() {
 		seen, last, err := l.edge(ctx, span, rows)
 		if err != nil {
 			return false, err
@@ -140,6 +167,15 @@ func (l *lister) step(ctx context.Context, span betSpan, rows int) (more bool, e
 	return more, nil
 }
 
+// below returns the bound below which the bets up to high are that are yet to be looked at. A query has one
+// bound only: SQLite would go by the first of two, whichever is closer.
+func (l *lister) below(high id.Bet) string {
+	return string(min(l.before, justBehind(high)))
+}
+
+// justBehind sorts behind the id and before every other that sorts behind it: no id has a character as low.
+func justBehind(bet id.Bet) id.Bet { return bet + "!" }
+
 // edge returns how many bets the span has, rows at most, and the oldest of those.
 func (l *lister) edge(ctx context.Context, span betSpan, rows int) (seen int, last id.Bet, err error) {
 	const q = `
@@ -149,12 +185,11 @@ func (l *lister) edge(ctx context.Context, span betSpan, rows int) (seen int, la
 			FROM bet
 			WHERE player_id = ?
 			  AND bet_id < ?
-			  AND bet_id <= ?
 			  AND bet_id >= ?
 			ORDER BY bet_id DESC
 			LIMIT ?
 		) AS newest`
-	found, err := l.on.store.QueryContext(ctx, q, string(l.q.Player), string(l.before), string(span.high), string(span.low), rows)
+	found, err := l.on.store.QueryContext(ctx, q, string(l.q.Player), l.below(span.high), string(span.low), rows)
 	if err != nil {
 		return 0, "", sqldb.Wrap("count bets", err)
 	}
@@ -172,7 +207,6 @@ func (l *lister) fitting(ctx context.Context, from, upTo id.Bet) ([]Bet, error) 
 	const q = `
 		WHERE b.player_id = ?
 		  AND b.bet_id < ?
-		  AND b.bet_id <= ?
 		  AND b.bet_id >= ?
 		  AND (b.bet_id >= ? OR b.status = 1)
 		  AND b.jurisdiction = ?
@@ -191,7 +225,7 @@ func (l *lister) fitting(ctx context.Context, from, upTo id.Bet) ([]Bet, error) 
 	since, until := period(l.q.From, l.q.To)
 	least, most := l.q.stakes()
 	currency := string(l.q.Currency)
-	rows, err := l.on.store.QueryContext(ctx, l.on.bets(q), string(l.q.Player), string(l.before), string(upTo), string(from),
+	rows, err := l.on.store.QueryContext(ctx, l.on.bets(q), string(l.q.Player), l.below(upTo), string(from),
 		string(l.on.kept.floor(l.q.Jurisdiction)), string(l.q.Jurisdiction), int(low), int(high), since, until, least, most, currency, currency, l.q.Product, l.q.Product,
 		inLegs(l.q.Event), inLegs(l.q.Sport), inLegs(l.q.Competition), l.limit+1)
 	if err != nil {

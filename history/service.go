@@ -119,6 +119,9 @@ type Deps struct {
 	// KeepYears is how many years after placement a settled bet is kept at least, by jurisdiction; 0 is for
 	// ever, and so is a jurisdiction that is not there.
 	KeepYears map[id.Jurisdiction]int
+
+	// Zone is the time zone whose days a jurisdiction's summaries go by. Nil is UTC everywhere.
+	Zone Zone
 }
 
 // check refuses missing dependencies.
@@ -139,6 +142,7 @@ type Service struct {
 	desk   *Desk // nil: no second history
 
 	nextMetrics nextMetrics
+	asks        chan digestAsk
 
 	metrics keepMetrics
 
@@ -154,6 +158,7 @@ type shard struct {
 	sink   *stream.Sink
 	moves  stream.BucketLog // nil: no bucket can come or go
 	kept   *keeper
+	zone   Zone
 }
 
 // sinkName is the projection's name in its files and measures.
@@ -176,7 +181,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
 	s := &Service{config: c, deps: d, metrics: newKeepMetrics(d.Metrics), nextMetrics: newNextMetrics(d.Metrics),
-		subscribers: make(map[int]func(stream.Batch))}
+		subscribers: make(map[int]func(stream.Batch)), asks: make(chan digestAsk, maxDigestAsks)}
 	err := s.openDesk(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
@@ -207,10 +212,12 @@ type place struct {
 // openShard opens one database.
 func (s *Service) openShard(ctx context.Context, at place, number int) (*shard, error) {
 	h := &shard{number: number, kept: &keeper{}}
+	all := newDigests(s.deps.Zone, h.kept)
+	h.zone = all.zone
 	s.metrics.begin(number)
 	s.nextMetrics.begin(number)
 	h.moves, _ = s.deps.Source.(stream.BucketLog) // a log of one shard for ever need not be one
-	p := projector{shard: number, moves: h.moves, kept: h.kept}
+	p := projector{shard: number, moves: h.moves, kept: h.kept, digests: all}
 	if cluster := at.fleet[number]; cluster != nil {
 		h.store = openMySQL(cluster, s.deps.Clock, p, at.writers)
 	} else {
@@ -282,6 +289,7 @@ func (s *Service) Run(ctx context.Context) error {
 	if s.desk != nil {
 		g.Go(func() error { return s.runDesk(ctx) })
 	}
+	g.Go(func() error { s.makeDigests(ctx); return nil })
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("run history: %w", err)
 	}

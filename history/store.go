@@ -15,6 +15,8 @@ type store interface {
 	reader
 	// prepare brings the schema up to date.
 	prepare(ctx context.Context) error
+	// extendDigest takes more bets of a player into the digest, and reports whether there may be more to take.
+	extendDigest(ctx context.Context, player id.Player) (more bool, err error)
 	// hasLeft reports whether the player's bucket went to another shard.
 	hasLeft(ctx context.Context, player id.Player, bucket int) (bool, error)
 	// snapshot shows the bets and the positions at one moment. It must be closed soon.
@@ -52,6 +54,9 @@ type reader interface {
 // understands.
 type tables interface {
 	stream.Conn
+	reader
+	// sameBet is as the store's.
+	sameBet() string
 	// insertBets adds bets, given in log order, settled ones with their settlement.
 	insertBets(ctx context.Context, list []*change) error
 	// settleBets writes settlements over earlier ones of bets that are there, the changed columns only,

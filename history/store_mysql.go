@@ -34,6 +34,12 @@ type mysqlStore struct {
 	kept     *keeper
 	writers  int // as configured; what the database was begun with counts until all of them are level
 
+	digests *digests
+
+	// writing is held for reading by writers that commit, and alone by who makes digests: what those are made
+	// from stands still meanwhile.
+	writing sync.RWMutex
+
 	mu    sync.RWMutex
 	parts []*part
 	fill  *fill // of the projections
@@ -49,7 +55,8 @@ type part struct {
 
 // openMySQL names the shard's database. Nothing is read before prepare.
 func openMySQL(cluster *mysqldb.Cluster, at clock.Clock, p projector, writers int) *mysqlStore {
-	return &mysqlStore{cluster: cluster, database: cluster.Config().DatabaseOf(p.shard), clock: at, shard: p.shard, moves: p.moves, kept: p.kept, writers: writers}
+	return &mysqlStore{cluster: cluster, database: cluster.Config().DatabaseOf(p.shard), clock: at, shard: p.shard, moves: p.moves, kept: p.kept, writers: writers,
+		digests: p.digests}
 }
 
 // prepare implements store.
@@ -124,10 +131,13 @@ func (s *mysqlStore) load(ctx context.Context, conn *sql.Conn) (int64, time.Time
 		}
 		have = s.writers
 	}
+	if err := s.digests.load(ctx, conn); err != nil {
+		return 0, time.Time{}, err
+	}
 	parts := make([]*part, have)
 	for n := range parts {
 		p := &part{number: n, of: have, row: stream.PositionRow{Name: partName(n, have), Shard: s.shard}}
-		p.projector = projector{shard: s.shard, moves: s.moves, mine: p.mine, kept: s.kept, fill: s.fill}
+		p.projector = projector{shard: s.shard, moves: s.moves, mine: p.mine, kept: s.kept, fill: s.fill, digests: s.digests}
 		var err error
 		if p.at, _, err = p.row.Read(ctx, conn); err != nil {
 			return 0, time.Time{}, err
@@ -190,6 +200,8 @@ func (s *mysqlStore) Commit(ctx context.Context, from int64, batches []stream.Ba
 		s.kept.gate.RLock()
 		defer s.kept.gate.RUnlock()
 	}
+	s.writing.RLock()
+	defer s.writing.RUnlock()
 	var g errgroup.Group // not one that ends the others: each is a DBTx of its own
 	for _, p := range parts {
 		g.Go(func() error { return s.commit(ctx, p, max(from, p.at), batches) })
@@ -228,6 +240,38 @@ func (s *mysqlStore) commit(ctx context.Context, p *part, from int64, batches []
 		p.at = last.Last
 	}
 	return err
+}
+
+// extendDigest implements store. A process that no longer writes the shard makes no digests either.
+func (s *mysqlStore) extendDigest(ctx context.Context, player id.Player) (more bool, err error) {
+	const q = `
+		SELECT seq
+		FROM sink_position
+		WHERE name = ?
+		FOR UPDATE`
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.mu.RLock()
+	if len(s.parts) == 0 {
+		s.mu.RUnlock()
+		return false, nil
+	}
+	p := s.parts[partOf(player, len(s.parts))]
+	s.mu.RUnlock()
+	err = s.on(ctx, func(conn *sql.Conn) error {
+		return inDBTx(ctx, conn, func() error {
+			var at int64
+			if err := conn.QueryRowContext(ctx, q, p.row.Name).Scan(&at); err != nil {
+				return mysqldb.Wrap("read position", err)
+			}
+			if at != p.at {
+				return stream.ErrFenced
+			}
+			more, err = s.digests.extend(ctx, &mysqlTx{Conn: conn, part: p.number}, player)
+			return err
+		})
+	})
+	return more, err
 }
 
 // on runs fn on a connection to the primary that uses the shard's database.

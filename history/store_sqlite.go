@@ -111,7 +111,19 @@ func (s *sqliteStore) Load(ctx context.Context) (int64, time.Time, error) {
 	if err := s.db.InTx(ctx, func(tx *sql.Tx) error { return s.row.Create(ctx, tx) }); err != nil {
 		return 0, time.Time{}, err
 	}
+	if err := s.projector.digests.load(ctx, s.db.Write); err != nil {
+		return 0, time.Time{}, err
+	}
 	return s.row.Read(ctx, s.db.Write)
+}
+
+// extendDigest implements store.
+func (s *sqliteStore) extendDigest(ctx context.Context, player id.Player) (more bool, err error) {
+	err = s.inTx(ctx, func(tx *sqliteTx) error {
+		more, err = s.projector.digests.extend(ctx, tx, player)
+		return err
+	})
+	return more, err
 }
 
 // Commit implements stream.Store.
@@ -154,6 +166,9 @@ func (s *sqliteStore) inTx(ctx context.Context, fn func(tx *sqliteTx) error) err
 	}
 	return err
 }
+
+// sameBet implements tables.
+func (t *sqliteTx) sameBet() string { return "" }
 
 // sqliteTx is tables over the connection of one DBTx.
 type sqliteTx struct {

@@ -18,6 +18,9 @@ type mysqlTx struct {
 	part int
 }
 
+// sameBet implements tables.
+func (t *mysqlTx) sameBet() string { return sameBetID }
+
 // statementBytes is the size at which a statement is sent: enough that the way to the server costs little
 // beside the rows, and well below what every server must take.
 const statementBytes = 1 << 20

@@ -32,13 +32,17 @@ type Jurisdiction struct {
 // 21 at midnight there, hours after midnight UTC. Born on 29 February, the birthday is 1 March in a
 // year without that day. Only birth's calendar date counts, not its time of day or zone.
 func (j Jurisdiction) OldEnough(birth, now time.Time) bool {
-	zone := j.zone
-	if zone == nil {
-		zone = time.FixedZone("", -lastZoneHours*60*60)
-	}
 	year, month, day := birth.Date()
-	comesOfAge := time.Date(year+j.MinAge, month, day, 0, 0, 0, 0, zone) // 29 February becomes 1 March
+	comesOfAge := time.Date(year+j.MinAge, month, day, 0, 0, 0, 0, j.Zone()) // 29 February becomes 1 March
 	return !now.Before(comesOfAge)
+}
+
+// Zone returns the time zone by which the territory's days begin.
+func (j Jurisdiction) Zone() *time.Location {
+	if j.zone == nil {
+		return time.FixedZone("Etc/GMT+12", -lastZoneHours*60*60)
+	}
+	return j.zone
 }
 
 // Offers reports whether the jurisdiction is licensed for the product.

@@ -1,0 +1,166 @@
+package history
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"maps"
+
+	"matchday/errs"
+	"matchday/id"
+	"matchday/internal/sqldb"
+)
+
+// changeFacts are what bet_change has of a settlement.
+type changeFacts struct {
+	outcome    string
+	version    int
+	seq        int64
+	us, payout int64
+	legs       string
+}
+
+// readKept adds up the settlements that are kept beside the bets of this pass.
+func (p *auditor) readKept(ctx context.Context) error {
+	const q = `
+		SELECT player_id, bet_id, version, seq, status, at_us, payout_minor, outcomes
+		FROM bet_change`
+	p.kept = map[betKey]uint64{}
+	rows, err := p.at.on.QueryContext(ctx, q)
+	if err != nil {
+		return sqldb.Wrap("read settlements", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var k betKey
+		var f changeFacts
+		var st state
+		var letters string
+		if err := rows.Scan(&k.player, &k.bet, &f.version, &f.seq, &st, &f.us, &f.payout, &letters); err != nil {
+			return sqldb.Wrap("read settlements", err)
+		}
+		if _, mine := p.key(string(k.player), string(k.bet), ""); !mine {
+			continue
+		}
+		f.outcome, f.legs = string(statuses[st]), legOutcomes(letters)
+		p.kept[k] += maphash.Comparable(p.seed, f)
+	}
+	return sqldb.Wrap("read settlements", rows.Err())
+}
+
+// legOutcomes writes stored outcomes as the facts of a record do.
+func legOutcomes(letters string) string {
+	return fmt.Sprint(outcomesOf(letters))
+}
+
+// auditDigests compares each digest with the player's bets, which have been compared with the log.
+func auditDigests(ctx context.Context, at *snapshot, d *digests) error {
+	if err := d.load(ctx, at.on); err != nil {
+		return err
+	}
+	const q = `
+		SELECT COUNT(*)
+		FROM digest
+		WHERE NOT EXISTS (
+			SELECT bet_id
+			FROM digested
+			WHERE digested.player_id = digest.player_id)`
+	var stray int
+	if err := at.on.QueryRowContext(ctx, q).Scan(&stray); err != nil {
+		return sqldb.Wrap("audit digests", err)
+	}
+	if stray > 0 {
+		return errs.New(errs.CodeInternal, "%d rows of digests are of players who have none", stray)
+	}
+	for player, last := range d.marks {
+		if err := auditDigest(ctx, at, d, betKey{player, last}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// auditDigest makes one digest again.
+func auditDigest(ctx context.Context, at *snapshot, d *digests, upTo betKey) error {
+	const where = `
+		WHERE b.player_id = ?
+		  AND b.bet_id > ?
+		  AND b.bet_id <= ?
+		ORDER BY b.bet_id
+		LIMIT ?`
+	want := map[dayKey]*day{}
+	for last := id.Bet(""); ; {
+		rows, err := at.on.QueryContext(ctx, columns+at.sameBet+where, string(upTo.player), string(last), string(upTo.bet), forEachPage)
+		if err != nil {
+			return sqldb.Wrap("audit digest", err)
+		}
+		bets, err := scanBets(rows)
+		if err != nil {
+			return fmt.Errorf("audit digest of %s: %w", upTo.player, err)
+		}
+		for i := range bets {
+			last = bets[i].ID
+			if last < d.kept.floor(bets[i].Jurisdiction) {
+				continue
+			}
+			k := d.dayOf(&bets[i])
+			if want[k] == nil {
+				want[k] = &day{tags: map[string]bool{}}
+			}
+			want[k].add(&bets[i])
+		}
+		if len(bets) < forEachPage {
+			break
+		}
+	}
+	have, err := readDays(ctx, at, upTo.player)
+	if err != nil {
+		return err
+	}
+	for k, sum := range have {
+		if want[k] == nil || !sum.equals(want[k]) {
+			return errs.New(errs.CodeInternal, "the digest of %s on %s (%s, %s) is not the sum of the bets", upTo.player, GrainDay.periodOf(k.day), k.product, k.currency)
+		}
+		delete(want, k)
+	}
+	for k := range want {
+		return errs.New(errs.CodeInternal, "the digest of %s has no row of %s (%s, %s)", upTo.player, GrainDay.periodOf(k.day), k.product, k.currency)
+	}
+	return nil
+}
+
+// readDays reads the digest of a player.
+func readDays(ctx context.Context, at *snapshot, player id.Player) (map[dayKey]*day, error) {
+	const q = `
+		SELECT jurisdiction, day, month, product, currency, first_bet, last_bet, bets_open, bets_won, bets_lost, bets_push, bets_void, staked_minor,
+		       at_stake_minor, returned_minor, least_minor, most_minor, tags
+		FROM digest
+		WHERE player_id = ?`
+	rows, err := at.on.QueryContext(ctx, q, string(player))
+	if err != nil {
+		return nil, sqldb.Wrap("read digest", err)
+	}
+	defer rows.Close()
+	out := map[dayKey]*day{}
+	for rows.Next() {
+		var k dayKey
+		var d day
+		var month int
+		if err := d.scan(rows, &k.jurisdiction, &k.day, &month, &k.product, &k.currency); err != nil {
+			return nil, sqldb.Wrap("read digest", err)
+		}
+		if month != monthNumber(k.day) {
+			return nil, errs.New(errs.CodeInternal, "the digest of %s on %s has another month", player, GrainDay.periodOf(k.day))
+		}
+		out[k] = &d
+	}
+	return out, sqldb.Wrap("read digest", rows.Err())
+}
+
+// equals reports whether both have the same in them.
+func (d *day) equals(other *day) bool {
+	delete(other.tags, "")
+	return d.first == other.first && d.last == other.last && d.states == other.states && d.staked == other.staked && d.atStake == other.atStake &&
+		d.returned == other.returned && d.least == other.least && d.most == other.most &&
+		(d.tags[anyTag] || maps.Equal(d.tags, other.tags))
+}
