@@ -75,15 +75,14 @@ func (l *kafkaLog) drop(cause error) {
 	l.queued = nil
 }
 
-// Tail implements Transport. While the topic ends where the session left it, the session goes on.
+// Tail implements Transport. While the topic ends where the session left it, or messages are on their way,
+// the session goes on: whoever only looks ends nobody's.
 func (t *kafkaTransport) Tail(ctx context.Context, shard int) (Tail, error) {
 	l := t.shardLog(shard)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.client != nil && len(l.queued) == 0 {
-		if l.stands(ctx) {
-			return l.at, nil
-		}
+	if l.client != nil && (len(l.queued) > 0 || l.stands(ctx)) {
+		return l.at, nil // without what is on its way
 	}
 	l.drop(errNoSession)
 	t.forgetTopic(l.topic)
@@ -153,6 +152,9 @@ func (t *kafkaTransport) Publish(_ context.Context, m Message, fence uint64) Sto
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.client == nil || fence != l.next {
+		if len(l.queued) > 0 { // left by a publisher that is gone: the next Tail begins again
+			l.drop(errNoSession)
+		}
 		return func(context.Context) error { return errs.Wrap(errNoSession, errs.CodeConflict, "%s", name) }
 	}
 	queued := &kafkaMessage{message: m, records: records}

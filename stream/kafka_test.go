@@ -224,13 +224,33 @@ func TestKafkaFencesWhoWasReplaced(t *testing.T) {
 	if err := old.Publish(ctx, message(5, 9), tail.Fence+1)(ctx); err == nil {
 		t.Error("publication of the one who was replaced: want a refusal")
 	}
-	if now, err := other.Tail(ctx, 0); err != nil || now.Last != 6 || now.Fence != theirs.Fence+1 {
-		t.Errorf("Tail = %+v, %v, want 6: nothing of the one who was replaced", now, err)
+	left := other.Publish(ctx, message(7, 8), theirs.Fence+1) // and never waited for: its publisher is gone
+	if now, err := other.Tail(ctx, 0); err != nil || now.Last != 6 {
+		t.Errorf("Tail = %+v, %v, want 6 without what is on its way", now, err)
+	}
+	if err := other.Publish(ctx, message(7, 9), theirs.Fence+1)(ctx); err == nil {
+		t.Error("publication beside one that is on its way: want a refusal")
+	}
+	if err := left(ctx); err == nil {
+		t.Error("publication of a session that is over: want a refusal")
+	}
+	theirs, err = other.Tail(ctx, 0)
+	if err != nil || theirs.Last != 6 {
+		t.Fatalf("Tail = %+v, %v, want 6 in a session of its own", theirs, err)
+	}
+	if err := other.Publish(ctx, message(7, 7), theirs.Fence)(ctx); err != nil {
+		t.Errorf("Publish in the next session: %v", err)
+	}
+	if now, err := other.Tail(ctx, 0); err != nil || now.Last != 7 || now.Fence != theirs.Fence+1 {
+		t.Errorf("Tail = %+v, %v, want 7: nothing of the one who was replaced", now, err)
 	}
 }
 
 func TestKafkaGoesOnInsideABatch(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped in short mode: thousands of records, slow under the race detector")
+	}
 	k := setupKafka(t)
 	big := make([]stream.Record, 1500)
 	for i := range big {
@@ -369,6 +389,9 @@ func TestKafkaConfigurationIsChecked(t *testing.T) {
 
 func TestKafkaIsReadFromFarBack(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped in short mode: thousands of records, slow under the race detector")
+	}
 	k := setupKafka(t)
 	k.start(k.relay().Run)
 	for range 6 {
