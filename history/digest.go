@@ -24,7 +24,7 @@ type Zone func(id.Jurisdiction) *time.Location
 // A bet that is over is in none, nor one that would be if it were settled: a floor that rises takes all digests with it.
 // They are made when a reader has had to look at many bets, never on the way of a bet, and leave the newest
 // bets out, most of which are still to be settled. A settlement of a bet that is in one changes it in the
-// same DBTx.
+// same DBTx. A nil digests makes none, and keeps none.
 type digests struct {
 	zone        Zone
 	kept        *keeper
@@ -54,6 +54,9 @@ func (d *digests) load(ctx context.Context, on reader) error {
 	const q = `
 		SELECT player_id, bet_id
 		FROM digested`
+	if d == nil {
+		return nil
+	}
 	rows, err := on.QueryContext(ctx, q)
 	if err != nil {
 		return sqldb.Wrap("read digests", err)
@@ -77,6 +80,9 @@ func (d *digests) raise(k betKey) {
 
 // covered returns those of the changes whose bets may be in a digest.
 func (d *digests) covered(list []*change) (out []*change) {
+	if d == nil {
+		return nil
+	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if len(d.marks) == 0 {
