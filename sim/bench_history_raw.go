@@ -18,12 +18,18 @@ import (
 type rawHistory struct {
 	db                     *sql.DB
 	close                  func() error
-	upsert                 string
+	slip, upsert           string
 	statementRows          int
 	slips, placed, settled [][]any
 }
 
 const (
+	rawSlipOnSQLite = `
+		INSERT INTO slip (seq, jurisdiction, product, currency, placed_us, stake_minor, potential_minor, legs)
+		VALUES `
+	rawSlipOnMySQL = `
+		INSERT INTO slip (seq, jurisdiction, product, currency, placed_us, stake_minor, potential_minor, legs, bet_id)
+		VALUES `
 	rawOnSQLite = `
 		ON CONFLICT (player_id, bet_id) DO UPDATE SET seq = excluded.seq, status = excluded.status, version = excluded.version,
 			settled_us = excluded.settled_us, payout_minor = excluded.payout_minor, outcomes = excluded.outcomes`
@@ -70,7 +76,7 @@ func connectRaw(b *historyBench, shard int) ([]*rawHistory, error) {
 		if err != nil {
 			return nil, err
 		}
-		return []*rawHistory{{db: db.Write, close: db.Close, upsert: rawOnSQLite, statementRows: 64}}, nil
+		return []*rawHistory{{db: db.Write, close: db.Close, slip: rawSlipOnSQLite, upsert: rawOnSQLite, statementRows: 64}}, nil
 	}
 	db, err := sql.Open("mysql", b.server.DSN(fmt.Sprintf("%s_%d", historyDatabase("raw"), shard))+"?interpolateParams=true&charset=binary")
 	if err != nil {
@@ -78,7 +84,7 @@ func connectRaw(b *historyBench, shard int) ([]*rawHistory, error) {
 	}
 	list := make([]*rawHistory, historyWriters)
 	for n := range list {
-		list[n] = &rawHistory{db: db, close: db.Close, upsert: rawOnMySQL, statementRows: 1_000}
+		list[n] = &rawHistory{db: db, close: db.Close, slip: rawSlipOnMySQL, upsert: rawOnMySQL, statementRows: 1_000}
 	}
 	return list, nil
 }
@@ -91,8 +97,12 @@ func (w *rawHistory) keep(r *stream.Record, placements map[string][]any) error {
 		if err != nil {
 			return err
 		}
-		w.slips = append(w.slips, []any{r.Position.Seq, string(r.Jurisdiction), p.Product, p.Currency, r.Time.UnixMicro(), p.StakeMinor,
-			p.PotentialPayoutMinor, strings.Clone(string(legs))})
+		slip := []any{r.Position.Seq, string(r.Jurisdiction), p.Product, p.Currency, r.Time.UnixMicro(), p.StakeMinor,
+			p.PotentialPayoutMinor, strings.Clone(string(legs))}
+		if w.slip == rawSlipOnMySQL {
+			slip = append(slip, r.Subject) // by which its month is known
+		}
+		w.slips = append(w.slips, slip)
 		row := []any{string(r.Player), r.Subject, string(r.Jurisdiction), r.Position.Seq, r.Position.Seq, 1, 0, 0, 0, ""}
 		w.placed = append(w.placed, row)
 		placements[r.Subject] = row
@@ -111,18 +121,13 @@ func (w *rawHistory) keep(r *stream.Record, placements map[string][]any) error {
 
 // write writes all rows, as many in a DBTx as the sink does at most.
 func (w *rawHistory) write(ctx context.Context) error {
-	const (
-		slip = `
-			INSERT INTO slip (seq, jurisdiction, product, currency, placed_us, stake_minor, potential_minor, legs)
-			VALUES `
-		bet = `
-			INSERT INTO bet (player_id, bet_id, jurisdiction, slip_seq, seq, status, version, settled_us, payout_minor, outcomes)
-			VALUES `
-	)
+	const bet = `
+		INSERT INTO bet (player_id, bet_id, jurisdiction, slip_seq, seq, status, version, settled_us, payout_minor, outcomes)
+		VALUES `
 	for from := 0; from < len(w.placed); from += stream.SinkRecords {
 		upTo := min(from+stream.SinkRecords, len(w.placed))
 		err := w.inTx(ctx, func(tx *sql.Tx) error {
-			if err := w.rows(ctx, tx, slip, "", w.slips[from:upTo]); err != nil {
+			if err := w.rows(ctx, tx, w.slip, "", w.slips[from:upTo]); err != nil {
 				return err
 			}
 			return w.rows(ctx, tx, bet, w.upsert, byKey(w.placed[from:upTo]))
