@@ -145,3 +145,101 @@ func allMoved(ctx context.Context, t *testing.T, books *ledger.Service) {
 		moving = slices.ContainsFunc(list, func(m ledger.Move) bool { return m.Step != ledger.MoveDone })
 	}
 }
+
+// TestBucketsMoveWhileASecondHistoryIsFilled moves everybody to the other shard, on the real ledger, while bets flow
+// and chunks are copied.
+func TestBucketsMoveWhileASecondHistoryIsFilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short mode: moves buckets of a real ledger")
+	}
+	directions(t, func(t *testing.T, first, second engine) {
+		t.Parallel()
+		const players, rounds = 6, 10
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		defer cancel()
+		w := &world{t: t, dir: t.TempDir()}
+		books, emb := w.realBooks(ctx)
+		config := history.Config{Dir: filepath.Join(w.dir, "history"), ReadWait: time.Minute}
+		if first.server != nil {
+			config.Clusters = first.clusters(first.server.Database(t), 2)
+		}
+		open := func() (stop func()) {
+			s, err := history.Open(ctx, config, history.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry(),
+				Transport: emb.Transport(), Source: books, ShardOf: books.ShardOf, Since: books.Since})
+			if err != nil {
+				t.Fatalf("open history: %v", err)
+			}
+			w.s = s
+			end := w.background(s.Run)
+			return func() {
+				end()
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		stop := open()
+		play := func(from, upTo int) {
+			var playing sync.WaitGroup
+			for n := from; n < upTo; n++ {
+				playing.Go(func() { playBets(t, books, w.s, id.Player(fmt.Sprintf("plr_%d", n)), rounds) })
+			}
+			playing.Wait()
+		}
+		play(0, players)
+		stop()
+		config.Next = history.NextConfig{Dir: filepath.Join(w.dir, "next"), Chunk: 4, Rate: 100, Lag: time.Minute}
+		if second.server != nil {
+			config.Next.Clusters = second.clusters(second.server.Database(t), 2)
+		}
+		stop = open()
+		moveEverybody(ctx, t, books, 2*players)
+		play(players, 2*players)
+		allMoved(ctx, t, books)
+		w.until("complete", func(s history.NextStatus) bool {
+			for _, p := range s.Copy {
+				if !p.Done || p.Position != books.Head(p.Shard) {
+					return false
+				}
+			}
+			return len(s.Copy) == 2
+		})
+		stop()
+		report, err := history.Audit(ctx, history.AuditOptions{Dir: config.Next.Dir, Clusters: config.Next.Clusters, Log: books})
+		if err != nil {
+			t.Fatalf("Audit: %v", err)
+		}
+		var bets int64
+		for _, shard := range report.Shards {
+			bets += shard.Bets
+		}
+		if bets != 2*players*rounds {
+			t.Errorf("audit counts %d bets, want %d", bets, 2*players*rounds)
+		}
+	})
+}
+
+// realBooks runs a real ledger of two shards with its streams until the test ends.
+func (w *world) realBooks(ctx context.Context) (*ledger.Service, *stream.Embedded) {
+	w.t.Helper()
+	books, err := ledger.Open(ctx, ledger.Config{Dir: filepath.Join(w.dir, "ledger"), Shards: 2},
+		ledger.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry()})
+	if err != nil {
+		w.t.Fatalf("open ledger: %v", err)
+	}
+	w.t.Cleanup(func() { _ = books.Close() })
+	emb, err := stream.StartEmbedded(stream.EmbeddedConfig{Dir: filepath.Join(w.dir, "streams")}, quiet())
+	if err != nil {
+		w.t.Fatalf("start streams: %v", err)
+	}
+	w.t.Cleanup(func() { _ = emb.Close() })
+	w.background(books.Run)
+	for n := range books.Shards() {
+		relay, err := stream.NewRelay(books, n, emb.Transport(), stream.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry()})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.background(relay.Run)
+	}
+	return books, emb
+}

@@ -188,15 +188,29 @@ func (b *historyBench) deps() stream.Deps {
 
 // open opens the history of that name.
 func (b *historyBench) open(ctx context.Context, name string) (*history.Service, error) {
-	c := history.Config{Dir: b.folder(name), Writers: historyWriters}
-	if b.server != nil {
-		secret := filepath.Join(b.dir, "password")
-		if err := os.WriteFile(secret, []byte(mariadb.Password), 0o600); err != nil {
-			return nil, fmt.Errorf("bench: %w", err)
-		}
-		c.Clusters = []ledger.Cluster{{Name: "bench", Shards: ledger.ShardSet(fmt.Sprintf("0-%d", b.o.Shards-1)), Config: mysqldb.Config{
-			Nodes: []string{b.server.Addr()}, Database: historyDatabase(name), User: mariadb.User, PasswordFile: secret}}}
+	c, err := b.config(name)
+	if err != nil {
+		return nil, err
 	}
+	return b.openWith(ctx, c)
+}
+
+// config places the history of that name.
+func (b *historyBench) config(name string) (history.Config, error) {
+	c := history.Config{Dir: b.folder(name), Writers: historyWriters}
+	if b.server == nil {
+		return c, nil
+	}
+	secret := filepath.Join(b.dir, "password")
+	if err := os.WriteFile(secret, []byte(mariadb.Password), 0o600); err != nil {
+		return c, fmt.Errorf("bench: %w", err)
+	}
+	c.Clusters = []ledger.Cluster{{Name: "bench", Shards: ledger.ShardSet(fmt.Sprintf("0-%d", b.o.Shards-1)), Config: mysqldb.Config{
+		Nodes: []string{b.server.Addr()}, Database: historyDatabase(name), User: mariadb.User, PasswordFile: secret}}}
+	return c, nil
+}
+
+func (b *historyBench) openWith(ctx context.Context, c history.Config) (*history.Service, error) {
 	return history.Open(ctx, c, history.Deps{
 		Clock: clock.System{}, Log: quietLog(), Metrics: prometheus.NewRegistry(),
 		Transport: b.streams.Transport(), Source: b.books, ShardOf: b.books.ShardOf, Since: b.books.Since,

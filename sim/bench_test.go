@@ -29,6 +29,7 @@ func TestBenchmarksPrintTheirFigures(t *testing.T) {
 		{"bets", BenchBets, []string{"bets_per_min", "place_p99_ms"}},
 		{"payout", BenchPayout, []string{"paid_and_visible_s", "history_lag_p99_ms", "commit_to_visible_p50_ms", "commit_to_visible_p99_ms", "commit_to_visible_max_ms", "debit_p99_ms"}},
 		{"history", BenchHistory, []string{"updates_per_min", "sink_updates_per_min", "raw_upserts_per_min", "raw_upsert_ratio", "raw_upsert_cpu_ratio"}},
+		{"rebuild", BenchRebuild, []string{"copied_bets", "copied_bets_per_s", "lag_before_p99_ms", "lag_during_p99_ms"}},
 		{"month", BenchMonth, []string{"transfers_per_min", "peak_rss_mib", "disk_bytes_per_transfer", "restart_s", "audit_s"}},
 		{"reads", BenchReads, []string{"reads_per_s", "freshness_p99_ms"}},
 		{"replicas", BenchReplicas, []string{"reads_per_s", "freshness_p99_ms"}},

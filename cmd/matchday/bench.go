@@ -18,6 +18,7 @@ var benchmarks = []struct {
 	{"bets", "accepted bets a minute over HTTP, history on", sim.BenchBets},
 	{"payout", "a million winning bets from result to paid and visible in history", sim.BenchPayout},
 	{"history", "updates a minute of the bet history through log, stream and sink, beside raw upserts", sim.BenchHistory},
+	{"rebuild", "a second bet history filled while bets flow: rate, effect on live lag, equality at the end", sim.BenchRebuild},
 	{"month", "a month of ledger life: memory, bytes a transfer, restart, audit", sim.BenchMonth},
 	{"replicas", "balance reads a second from the replicas of a MariaDB primary, with their freshness", sim.BenchReplicas},
 	{"reads", "balance and history reads a second over HTTP, with their freshness", sim.BenchReads},
@@ -51,12 +52,12 @@ func benchmarkCommand(name, short string, measure func(context.Context, sim.Benc
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&o.Engine, "engine", "sqlite", "storage engine of the shards: sqlite; ledger, history and month also mysql, on a throw-away MariaDB")
+	flags.StringVar(&o.Engine, "engine", "sqlite", "storage engine of the shards: sqlite; ledger, history, rebuild and month also mysql, on a throw-away MariaDB")
 	flags.IntVar(&o.Shards, "shards", 2, "ledger shards")
 	flags.IntVar(&o.Runs, "runs", 0, "measurements; the median is printed (default 3, payout 1)")
 	flags.IntVar(&o.Seconds, "seconds", 0, "length of one measurement (default 10)")
 	flags.IntVar(&o.Accounts, "accounts", 0, "players with money (default 10,000, month 1,000,000)")
-	flags.IntVar(&o.Bets, "bets", 0, "payout: winning bets (default 1,000,000); history: bets (default 400,000)")
+	flags.IntVar(&o.Bets, "bets", 0, "payout: winning bets (default 1,000,000); history: bets (default 400,000); rebuild: bets to copy (default 5,000,000)")
 	flags.IntVar(&o.Rate, "rate", 0, "open-loop requests a second for latency figures (default 1,000, ledger 5,000)")
 	flags.IntVar(&o.Surge, "surge", 1_000_000, "ledger: payouts while single debits run; 0 is none")
 	flags.BoolVar(&o.Scale, "scale", false, "ledger: processor time a transfer for 1 to 8 shards and 10 thousand to 5 million accounts")
