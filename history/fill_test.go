@@ -39,7 +39,7 @@ var pairs = map[string]func(t *testing.T) func() (first store, second *filled){
 }
 
 // emptyAll empties a history; the position is that of a fresh one.
-const emptyAll = "DELETE FROM slip; DELETE FROM bet; DELETE FROM fill; UPDATE sink_position SET seq = 0, at_us = 0"
+const emptyAll = "DELETE FROM slip; DELETE FROM bet; DELETE FROM bet_change; DELETE FROM fill; UPDATE sink_position SET seq = 0, at_us = 0"
 
 // inFile is a shard in a file.
 type inFile struct{ *sqliteStore }
