@@ -77,7 +77,6 @@ func (a *API) profile(ctx context.Context, c *call) error {
 	if !profiling.CompareAndSwap(false, true) {
 		return errs.New(errs.CodeConflict, "another profile is being taken")
 	}
-	defer profiling.Store(false)
 	by := c.caller.session.Staff
 	if c.caller.service != nil {
 		by = "service " + c.caller.service.name
@@ -85,7 +84,10 @@ func (a *API) profile(ctx context.Context, c *call) error {
 	a.log.InfoContext(ctx, "profile taken", "kind", kind, "watch", watch, "by", by, "request_id", c.requestID)
 	writer := http.NewResponseController(c.w)
 	_ = writer.SetWriteDeadline(a.deps.Clock.Now().Add(watch + exportStall)) // the server's is for ordinary answers
-	body, err := takeProfile(kind, func(full <-chan struct{}) error { return a.watch(ctx, watch, full) })
+	body, err := func() ([]byte, error) {
+		defer profiling.Store(false) // before the answer: whoever has it may ask for the next
+		return takeProfile(kind, func(full <-chan struct{}) error { return a.watch(ctx, watch, full) })
+	}()
 	if err != nil {
 		return fmt.Errorf("profile %s: %w", kind, err)
 	}
