@@ -216,6 +216,11 @@ func (p *pass) add(to *bucketSum, c *change) uint64 {
 	fmt.Fprintf(&h, "%q %q %q %d %d %d %d %d %d %q ", c.player, c.bet, c.jurisdiction, c.placedSeq, s.seq, s.state, s.version, s.settledUS, s.payout, s.outcomes)
 	fmt.Fprintf(&h, "%q %q %d %d %d ", c.slip.Product, c.slip.Currency, c.placedAt.UnixMicro(), c.slip.StakeMinor, c.slip.PotentialPayoutMinor)
 	_, _ = h.Write(c.legs) // it has no error to return
+	fmt.Fprintf(&h, " %d", s.atUS)
+	for i := range c.earlier {
+		e := &c.earlier[i]
+		fmt.Fprintf(&h, " %d %d %d %d %d %q", e.version, e.seq, e.state, e.atUS, e.payout, e.outcomes)
+	}
 	sum := h.Sum64() | 1
 	to.bets++
 	to.sum += sum

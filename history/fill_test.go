@@ -212,7 +212,11 @@ func randomLog(rt *rapid.T, n int) []stream.Record {
 			continue
 		}
 		k := rapid.SampledFrom(keys).Draw(rt, "bet")
-		log = append(log, m.settle(seq, at, k, rapid.IntRange(1, 4).Draw(rt, "version"), rapid.SampledFrom([]string{"won", "lost", "void"}).Draw(rt, "outcome"), seq))
+		outcome, payout := rapid.SampledFrom([]string{"won", "lost", "void", ""}).Draw(rt, "outcome"), seq
+		if outcome == "" {
+			payout = 0
+		}
+		log = append(log, m.settle(seq, at, k, rapid.IntRange(1, 4).Draw(rt, "version"), outcome, payout))
 	}
 	return log
 }

@@ -36,6 +36,9 @@ func newFile(t testing.TB, dir string) *Service {
 	if err := store.prepare(context.Background()); err != nil {
 		t.Fatal(err)
 	}
+	if _, _, err := store.Load(context.Background()); err != nil {
+		t.Fatal(err)
+	}
 	return &Service{shards: []*shard{{store: store}}}
 }
 

@@ -351,6 +351,7 @@ func TestComparisonNamesWhatDiffers(t *testing.T) {
 		{"a leg", "UPDATE slip SET legs = '[]' WHERE seq = (SELECT slip_seq FROM bet WHERE bet_id = 'bet_000031')", "differs"},
 		{"a missing bet", "DELETE FROM bet WHERE bet_id = 'bet_000031'", "missing in the second"},
 		{"a bet too many", "INSERT INTO bet SELECT player_id, 'bet_000031x', jurisdiction, slip_seq, seq, status, version, settled_us, payout_minor, outcomes FROM bet WHERE bet_id = 'bet_000031'", "only in the second"},
+		{"an earlier settlement", "DELETE FROM bet_change WHERE bet_id = 'bet_000031' AND version = 1", "differs"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -360,6 +361,7 @@ func TestComparisonNamesWhatDiffers(t *testing.T) {
 			}
 			w := setup(t, engine{}, 1)
 			w.old(100)
+			w.commit(oldPlayer(31), settledRecord(oldPlayer(31), nj, "bet_000031", 2, "won", 300))
 			w.stop()
 			w.next(engine{})
 			w.open()
