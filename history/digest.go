@@ -177,7 +177,14 @@ func (d *digests) settle(ctx context.Context, on tables, r rareSettlement) error
 		  AND jurisdiction = ?
 		  AND day = ?
 		  AND product = ?
-		  AND currency = ?`
+		  AND currency = ?
+		  AND bets_open + ? >= 0
+		  AND bets_won + ? >= 0
+		  AND bets_lost + ? >= 0
+		  AND bets_push + ? >= 0
+		  AND bets_void + ? >= 0
+		  AND at_stake_minor + ? >= 0
+		  AND returned_minor + ? >= 0`
 	last, err := mark(ctx, on, r.player)
 	if err != nil || r.bet > last || r.bet < d.kept.floor(r.jurisdiction) {
 		return err
@@ -185,9 +192,11 @@ func (d *digests) settle(ctx context.Context, on tables, r rareSettlement) error
 	var states [stateVoid + 1]int
 	states[r.before.state]--
 	states[r.settlement.state]++
-	done, err := on.ExecContext(ctx, q, states[stateOpen], states[stateWon], states[stateLost], states[statePush], states[stateVoid],
-		int64(states[stateOpen])*r.before.stake, r.settlement.payout-r.before.payout,
-		string(r.player), r.before.jurisdiction, dayNumber(r.before.placedUS, d.zone(r.jurisdiction)), r.before.product, r.before.currency)
+	by := []any{states[stateOpen], states[stateWon], states[stateLost], states[statePush], states[stateVoid],
+		int64(states[stateOpen]) * r.before.stake, r.settlement.payout - r.before.payout}
+	args := append(slices.Clone(by), string(r.player), r.before.jurisdiction, dayNumber(r.before.placedUS, d.zone(r.jurisdiction)),
+		r.before.product, r.before.currency)
+	done, err := on.ExecContext(ctx, q, append(args, by...)...)
 	if err != nil {
 		return sqldb.Wrap("settle in a digest", err)
 	}

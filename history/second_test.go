@@ -68,7 +68,7 @@ func (w *world) equalsTheLog(bets int64) {
 }
 
 // liveBets bounds what traffic places: a loaded machine must come to an end too.
-const liveBets = 1_500
+const liveBets = 1_000
 
 // traffic places, settles and corrects bets until stop is called, which returns how many it placed.
 func (w *world) traffic() (stop func() int64) {

@@ -240,6 +240,40 @@ func (m *lifeModel) checkLives(rt *rapid.T, s *Service) {
 	}
 }
 
+// TestADigestOfAnotherZoneGoes: a bet settled after the days became other ones is not in the row that its day has.
+func TestADigestOfAnotherZoneGoes(t *testing.T) {
+	t.Parallel()
+	for name, on := range fresh {
+		t.Run(name, func(t *testing.T) {
+			s := on(t)()
+			d := s.digestsOf(time.UTC)
+			m := &lifeModel{map[betKey]*Bet{}, map[betKey][]Settlement{}}
+			key := func(n int) betKey { return betKey{"plr_0", id.Bet(fmt.Sprintf("bet_%d", n))} }
+			evening := time.Date(2026, 11, 1, 20, 0, 0, 0, time.UTC)
+			var batch stream.Batch
+			for n := range 5 {
+				batch.Records = append(batch.Records, m.place(int64(n+1), evening.AddDate(0, 0, n), key(n), 0))
+			}
+			batch.Records = append(batch.Records, m.settle(6, evening, key(1), 1, "won", 5))
+			if err := s.applyForTest(batch); err != nil {
+				t.Fatal(err)
+			}
+			if more, err := s.shards[0].store.extendDigest(t.Context(), "plr_0"); err != nil || !more {
+				t.Fatalf("digest: %v, %v", more, err)
+			}
+			d.zone = func(id.Jurisdiction) *time.Location { return time.FixedZone("east", 10*60*60) }
+			batch.Records = []stream.Record{m.settle(7, evening, key(0), 1, "won", 5)}
+			if err := s.applyForTest(batch); err != nil {
+				t.Fatalf("a settlement after the zone changed: %v", err)
+			}
+			q := SummaryQuery{Player: "plr_0", Jurisdiction: "CA-ON", By: GrainDay, Limit: 10}
+			if got, want := summarise(t, s, d.zone, q), m.summary(q, d.zone("CA-ON")); !slices.Equal(got, want) {
+				t.Errorf("sums up to %+v\nthe bets to %+v", got, want)
+			}
+		})
+	}
+}
+
 func TestSummaryQueriesAreChecked(t *testing.T) {
 	t.Parallel()
 	good := SummaryQuery{Player: "plr_1", Jurisdiction: "CA-ON", By: GrainMonth}
