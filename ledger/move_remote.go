@@ -142,11 +142,13 @@ func (s *Service) moveHere(ctx context.Context, shard int, call *moveCall) (*mov
 		return s.copyHere(ctx, one, call)
 	case askShares:
 		st := &readShares{bucket: call.Buckets[0].Bucket}
-		err := one.do(ctx, LaneInteractive, 0, st)
+		if err := one.do(ctx, LaneInteractive, 0, st); err != nil {
+			return nil, err // the writer may have it still
+		}
 		for _, p := range st.shares {
 			out.Shares = append(out.Shares, moveShare{p.address, p.currency, p.amount})
 		}
-		return out, err
+		return out, nil
 	case askArrive:
 		in := &moveIn{move: call.Move, from: call.From, bucket: call.Buckets[0].Bucket, fromSeq: call.Seq, atUS: call.AtUS}
 		if err := one.do(ctx, LaneInteractive, 0, in); err != nil {

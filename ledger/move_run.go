@@ -200,9 +200,11 @@ func (v *mover) lead(ctx context.Context, st step) error {
 // lookHere reads the buckets' rows on the source, and whose time it is there.
 func (v *mover) lookHere(ctx context.Context) (map[int]bucketRow, error) {
 	l := &look{buckets: v.Buckets, rows: map[int]bucketRow{}}
-	err := v.from.do(ctx, LaneInteractive, 0, l)
+	if err := v.from.do(ctx, LaneInteractive, 0, l); err != nil {
+		return nil, err // the writer may have it still
+	}
 	v.tenure = l.tenure
-	return l.rows, err
+	return l.rows, nil
 }
 
 // lookThere reads the buckets' rows on the destination.
