@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"matchday/errs"
@@ -214,9 +215,10 @@ func forgetFill(ctx context.Context, on stream.Conn) error {
 type filled struct {
 	store
 	kept *keeper
-	mu   sync.Mutex // one turn
-	fill *fill      // nil: complete from the log
-	lost bool       // what the database says of the fill is not known
+	mu   sync.Mutex           // one turn
+	fill *fill                // nil: complete from the log; what it points to does not change
+	lost bool                 // what the database says of the fill is not known
+	told atomic.Pointer[fill] // fill, for those who do not wait for the turn
 }
 
 // Load implements stream.Store. A history that was emptied, as some migrations do, is copied to no more: it
@@ -268,16 +270,10 @@ func (s *filled) reload(ctx context.Context) error {
 // follow lets the projection go by the fill; the caller holds the turn.
 func (s *filled) follow(f *fill) {
 	s.fill = f
+	s.told.Store(f)
 	s.fillWith(f)
 }
 
-// state returns a copy of the fill, nil for a history that came from the log.
-func (s *filled) state() *fill {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fill == nil {
-		return nil
-	}
-	f := *s.fill
-	return &f
-}
+// state returns the fill, nil for a history that came from the log. It does not wait: who has the turn may wait
+// for the first history, and that must never wait for somebody who asks how far the copy is.
+func (s *filled) state() *fill { return s.told.Load() }

@@ -326,15 +326,16 @@ func (h *secondHolder) shardFor(n int, player id.Player) *shard {
 // NextStatus tells how far the second history is copied, shard by shard, how equal it is and who sees it. The
 // acts are the desk's to tell.
 func (s *Service) NextStatus() NextStatus {
-	s.second.mu.Lock()
-	defer s.second.mu.Unlock()
+	s.second.mu.Lock() // briefly: reads and the sinks of both histories ask there whom they serve
 	out := NextStatus{Choice: s.second.choice, At: s.deps.Clock.Now(), Trouble: s.second.trouble}
-	if s.second.it == nil {
+	it := s.second.it
+	s.second.mu.Unlock()
+	if it == nil {
 		return out
 	}
-	for i, f := range s.second.it.fillers {
+	for i, f := range it.fillers {
 		out.Copy = append(out.Copy, f.progress())
-		out.Equal = append(out.Equal, s.second.it.comparers[i].state())
+		out.Equal = append(out.Equal, it.comparers[i].state())
 		s.nextMetrics.copied(out.Copy[i])
 	}
 	return out
