@@ -199,12 +199,13 @@ func (b tab) open(path string) {
 	b.do("open "+path, chromedp.Navigate(b.base+path))
 }
 
-// click presses an element once it is there, enabled, and on top at its middle. Finding and pressing are one
-// step in the page: between two, what loads meanwhile moves the element away from under the mouse.
+// click presses an element once the page's scripts have run and it is there, enabled, and on top at its middle.
+// Finding and pressing are one step in the page: between two, what loads meanwhile moves the element away from
+// under the mouse.
 func (b tab) click(selector string) {
 	b.t.Helper()
 	b.until("click "+selector, fmt.Sprintf(`(() => {
-		const e = document.querySelector(%q);
+		const e = document.readyState === 'complete' && document.querySelector(%q);
 		if (!e || e.disabled) return false;
 		e.scrollIntoView({ block: 'center', behavior: 'instant' });
 		const box = e.getBoundingClientRect();
@@ -215,12 +216,18 @@ func (b tab) click(selector string) {
 	})()`, selector))
 }
 
-// fill sets inputs as typing does, in pairs of selector and text.
+// fill sets inputs as typing does, in pairs of selector and text, once the page's scripts have run.
 func (b tab) fill(pairs ...string) {
 	b.t.Helper()
 	for i := 0; i < len(pairs); i += 2 {
-		b.do("fill "+pairs[i], chromedp.Evaluate[chromedp.Void](fmt.Sprintf(
-			`(() => { const e = document.querySelector(%q); e.focus(); e.value = %q; e.dispatchEvent(new Event('input', {bubbles: true})); })()`, pairs[i], pairs[i+1])))
+		b.until("fill "+pairs[i], fmt.Sprintf(`(() => {
+			const e = document.readyState === 'complete' && document.querySelector(%q);
+			if (!e) return false;
+			e.focus();
+			e.value = %q;
+			e.dispatchEvent(new Event('input', {bubbles: true}));
+			return true;
+		})()`, pairs[i], pairs[i+1]))
 	}
 }
 
