@@ -215,6 +215,10 @@ func TestTheClientKnowsGroupsLimitsAndMetadata(t *testing.T) {
 	pay := func(key, amount string) ([]remote.Result, error) {
 		return c.Group(ctx, key, []remote.Transfer{send(key+"-out", from, cashOf(from), "transit/US-NJ", amount), send(key+"-in", to, "transit/US-NJ", cashOf(to), amount)})
 	}
+	gift := []remote.Transfer{send("g-1-out", from, cashOf(from), "transit/US-NJ", "20.00"), send("g-1-in", to, "transit/US-NJ", cashOf(to), "20.00")}
+	if results, err := c.DryRunGroup(ctx, "g-1", gift); err != nil || len(results) != 2 || results[0].Position != "" || results[0].Balances[0] != "30.00" {
+		t.Errorf("dry run of a group: %+v, %v", results, err)
+	}
 	wire.lose.Store(1)
 	if results, err := pay("g-1", "20.00"); err != nil || len(results) != 2 {
 		t.Errorf("group after a lost answer: %+v, %v", results, err)

@@ -20,7 +20,7 @@ func (a *API) ledgerFeatureRoutes() []route {
 		{method: "POST", path: "/v1/ledger/groups", id: "group", tag: "Ledger", who: whoService, status: http.StatusCreated, maxBody: a.cfg.MaxBatchBytes,
 			summary: "Move money many times, all or nothing", detail: "Up to 1,000 transfers, of players on any shards. If one is refused, none commits, and " +
 				"the error names it. A player-to-player payment is two transfers of kind player_transfer: payer's cash to transit/{jurisdiction}, and from " +
-				"there to the payee's cash. The same key and transfers answer as the first time.", end: taking(a.group)},
+				"there to the payee's cash. The same key and transfers answer as the first time.", params: []param{paramDryRun}, end: taking(a.group)},
 		{method: "PUT", path: "/v1/ledger/accounts/{address}/limits", mux: accountMux, id: "set-account-limits", tag: "Ledger", who: whoService,
 			summary: "Replace the limits of a player's account", detail: "All limits are replaced by those sent, if they still have the version if_version. A balance " +
 				"outside the new limits stays and can only move back inside. Only for keys with the right limits; a min_available below zero, which is a " +
@@ -53,15 +53,23 @@ func (a *API) group(ctx context.Context, c *call, in *GroupRequest) (*GroupResul
 			return nil, inItem(err, "transfers["+strconv.Itoa(i)+"]")
 		}
 	}
-	results, err := a.deps.Ledger.CommitGroup(ctx, ledger.LaneInteractive, g)
+	commit, verb := a.commitGroup, "commit"
+	if c.isDryRun() {
+		commit, verb, c.status = a.deps.Ledger.DryRunGroup, "try", http.StatusOK
+	}
+	results, err := commit(ctx, g)
 	if err != nil {
-		return nil, fmt.Errorf("commit group %s: %w", in.Key, c.plainGroup(err, results))
+		return nil, fmt.Errorf("%s group %s: %w", verb, in.Key, c.plainGroup(err, results))
 	}
 	out := &GroupResult{Results: make([]GroupItem, len(results))}
 	for i, r := range results {
 		out.Results[i] = GroupItem{Index: i, Key: in.Transfers[i].Key, Result: resultOf(r, g.Transfers[i].Currency)}
 	}
 	return out, nil
+}
+
+func (a *API) commitGroup(ctx context.Context, g ledger.Group) ([]ledger.Result, error) {
+	return a.deps.Ledger.CommitGroup(ctx, ledger.LaneInteractive, g)
 }
 
 // inItem places the fields of an error inside an item of a list.

@@ -49,6 +49,32 @@ func TestGroupsCommitAllOrNothing(t *testing.T) {
 	s.do("POST", "/v1/ledger/groups", testKey+" in Pennsylvania", gift("g-5", from, to, "1.00")).want(http.StatusForbidden)
 }
 
+func TestADryRunOfAGroupChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	from, to := newPlayerID(), newPlayerID()
+	s.do("POST", "/v1/ledger/transfers", testKey, depositOf(from, "d-1", "30.00")).want(http.StatusCreated)
+	before := s.state()
+	const path = "/v1/ledger/groups?dry_run=true"
+	tried := into[GroupResult](s.do("POST", path, testKey, gift("g-1", from, to, "10.00")).want(http.StatusOK))
+	if len(tried.Results) != 2 || tried.Results[0].Result.Balances[0] != "20.00" || tried.Results[1].Result.Balances[1] != "10.00" ||
+		tried.Results[1].Result.Position != "" || tried.Results[1].Result.Replayed {
+		t.Errorf("a dry run answers %+v, want the balances alone", tried)
+	}
+	p := s.do("POST", path, testKey, gift("g-1", from, to, "31.00")).want(http.StatusPaymentRequired).wantCode("insufficient_funds")
+	if len(p.Errors) != 1 || p.Errors[0].Location != "transfers[0]" {
+		t.Errorf("without the money it names %+v, want its first transfer", p.Errors)
+	}
+	if after := s.state(); after != before {
+		t.Error("a dry run changed something")
+	}
+	made := into[GroupResult](s.do("POST", "/v1/ledger/groups", testKey, gift("g-1", from, to, "12.00")).want(http.StatusCreated))
+	again := into[GroupResult](s.do("POST", path, testKey, gift("g-1", from, to, "12.00")).want(http.StatusOK))
+	if !again.Results[0].Result.Replayed || again.Results[0].Result.Position != made.Results[0].Result.Position {
+		t.Errorf("a dry run of what was made answers %+v, want a replay of %+v", again.Results[0], made.Results[0])
+	}
+}
+
 func TestADryRunChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)

@@ -23,18 +23,28 @@ func (c *Client) DryRuns(ctx context.Context, list []Transfer) ([]Item, error) {
 	return c.items(list, answer)
 }
 
+// DryRunGroup answers what Group would answer now, and changes nothing. The results have no position unless
+// the group was decided before.
+func (c *Client) DryRunGroup(ctx context.Context, key string, list []Transfer) ([]Result, error) {
+	return c.group(ctx, dryRun(), key, list)
+}
+
 func dryRun() url.Values { return url.Values{"dry_run": {"true"}} }
 
 // Group commits all of the transfers or none. Key is the group's own, kept for ever like the
 // transfers' keys. A refusal is an Error whose Fields name the transfer that was refused.
 func (c *Client) Group(ctx context.Context, key string, list []Transfer) ([]Result, error) {
+	return c.group(ctx, nil, key, list)
+}
+
+func (c *Client) group(ctx context.Context, query url.Values, key string, list []Transfer) ([]Result, error) {
 	var answer struct {
 		Results []struct {
 			Result Result `json:"result"`
 		} `json:"results"`
 	}
 	body := map[string]any{"key": key, "transfers": list}
-	if err := c.do(ctx, request{method: http.MethodPost, path: "/groups", body: body}, &answer); err != nil {
+	if err := c.do(ctx, request{method: http.MethodPost, path: "/groups", query: query, body: body}, &answer); err != nil {
 		return nil, err
 	}
 	if len(answer.Results) != len(list) {

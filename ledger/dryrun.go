@@ -5,7 +5,6 @@ import (
 
 	"matchday/errs"
 	"matchday/id"
-	"matchday/stream"
 )
 
 // Bounds of a dry run. It may not cost those who commit more than other bulk work does.
@@ -158,13 +157,7 @@ func (b *builder) try(ctx context.Context, j *job) error {
 			return err
 		}
 	}
-	for i := range b.answers[first:] {
-		a := &b.answers[first+i]
-		b.fill(a)
-		if a.row >= made {
-			a.result.Position = stream.Position{}
-		}
-	}
+	b.fillTried(first, made)
 	b.takeBack()
 	return nil
 }

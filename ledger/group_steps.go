@@ -29,6 +29,9 @@ func (b *builder) groupStep(ctx context.Context, j *job) error {
 		s.reply.err = errElsewhere
 		return nil
 	}
+	if s.dry {
+		return b.tryGroup(ctx, j)
+	}
 	switch s.do {
 	case groupBegin:
 		return b.beginGroup(s)
@@ -171,10 +174,24 @@ type failedMember struct {
 	logged bool
 }
 
-// applyAll applies the entries, or takes them back at the first that is refused. Those that were reserved,
-// here or before their player moved here, are completed.
+// applyAll applies the entries, or takes them back at the first that is refused.
 func (b *builder) applyAll(ctx context.Context, j *job, begun bool) (*failedMember, error) {
 	b.mayUndo()
+	failed, err := b.applyEach(ctx, j, begun)
+	switch {
+	case err != nil:
+		return nil, err
+	case failed != nil:
+		b.takeBack()
+	default:
+		b.keep()
+	}
+	return failed, nil
+}
+
+// applyEach applies the entries up to the first that is refused. Those that were reserved, here or before
+// their player moved here, are completed.
+func (b *builder) applyEach(ctx context.Context, j *job, begun bool) (*failedMember, error) {
 	for n := range j.entries {
 		if begun && b.reserved(j, n) {
 			if err := b.complete(ctx, j, n); err != nil {
@@ -192,11 +209,9 @@ func (b *builder) applyAll(ctx context.Context, j *job, begun bool) (*failedMemb
 			failed = b.refused()
 		}
 		if failed != nil {
-			b.takeBack()
 			return &failedMember{groupRefusal{j.group.indexes[n], failed.Code, failed.Detail}, logged}, nil
 		}
 	}
-	b.keep()
 	return nil, nil
 }
 
@@ -301,6 +316,23 @@ func (b *builder) prepareGroup(ctx context.Context, j *job) error {
 		return nil
 	}
 	b.mayUndo()
+	refusal, err := b.reserveEach(ctx, j)
+	switch {
+	case err != nil:
+		return err
+	case refusal != nil:
+		b.takeBack()
+		s.reply.refusal = refusal
+		b.refuseUnreserved(j)
+	default:
+		b.keep()
+	}
+	return nil
+}
+
+// reserveEach reserves for the part's transfers up to the first that is refused.
+func (b *builder) reserveEach(ctx context.Context, j *job) (*groupRefusal, error) {
+	s := j.group
 	credits := map[*account]int64{}
 	for n := range j.entries {
 		if b.reserved(j, n) {
@@ -308,17 +340,13 @@ func (b *builder) prepareGroup(ctx context.Context, j *job) error {
 		}
 		refusal, err := b.reserveMember(ctx, &j.entries[n], s.plan.key, s.indexes[n], credits)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if refusal != nil {
-			b.takeBack()
-			s.reply.refusal = &groupRefusal{s.indexes[n], refusal.Code, refusal.Detail}
-			b.refuseUnreserved(j)
-			return nil
+			return &groupRefusal{s.indexes[n], refusal.Code, refusal.Detail}, nil
 		}
 	}
-	b.keep()
-	return nil
+	return nil, nil
 }
 
 // refuseUnreserved logs the refusal of the part's transfers for which nothing is reserved.

@@ -261,6 +261,7 @@ type groupStep struct {
 	plan    *groupPlan
 	indexes []int
 	alone   bool          // with groupDecide: unless the group began over several shards
+	dry     bool          // try the step and take it back: decide, prepare and finish
 	refusal *groupRefusal // with groupDecide and groupFinish: why the group is refused; nil: commit
 	head    entry         // the group's own row of this step
 
@@ -339,7 +340,7 @@ func (s *Service) groupStepHere(ctx context.Context, lane Lane, p *groupPlan, st
 	if err := wait(ctx, j); err != nil {
 		return groupReply{}, err
 	}
-	if step.do == groupDecide || step.do == groupFinish {
+	if step.answers() {
 		for n, i := range part.indexes {
 			p.results[i] = answers[n]
 		}

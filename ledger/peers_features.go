@@ -55,7 +55,7 @@ func groupForPeer(ctx context.Context, s *Service, shard int, decode func(any) e
 	if err := decode(&call); err != nil {
 		return nil, err
 	}
-	return s.groupCalled(ctx, shard, &call)
+	return s.groupCalled(ctx, shard, &call, false)
 }
 
 func answerOf(results []Result) *commitAnswer {
@@ -134,17 +134,15 @@ func (w *wireRefusal) refusal() *groupRefusal {
 }
 
 // groupCalled does a step that another process asks for, if the shard is written here.
-func (s *Service) groupCalled(ctx context.Context, shard int, call *groupCall) (*groupAnswer, error) {
+func (s *Service) groupCalled(ctx context.Context, shard int, call *groupCall, dry bool) (*groupAnswer, error) {
 	p, err := planGroup(call.Group)
 	if err != nil {
 		return nil, err
 	}
-	for _, i := range call.Indexes {
-		if i < 0 || i >= len(p.list) {
-			return nil, errs.New(errs.CodeInvalid, "the group has no transfer %d", i)
-		}
+	if err := call.validStep(p); err != nil {
+		return nil, err
 	}
-	step := groupStep{do: call.Do, alone: call.Alone, refusal: call.Refusal.refusal()}
+	step := groupStep{do: call.Do, alone: call.Alone, dry: dry, refusal: call.Refusal.refusal()}
 	reply, err := s.groupStepHere(ctx, call.Lane, p, step, groupPart{shard, call.Indexes})
 	if err != nil {
 		return nil, err
@@ -163,13 +161,17 @@ func (s *Service) groupStepThere(ctx context.Context, lane Lane, p *groupPlan, s
 		Refusal: refusalToWire(step.refusal),
 	}
 	var answer groupAnswer
-	if err := s.forward(ctx, part.shard, opGroup, &call, &answer); err != nil {
+	op := opGroup
+	if step.dry {
+		op = opGroupTry
+	}
+	if err := s.forward(ctx, part.shard, op, &call, &answer); err != nil {
 		return groupReply{}, err
 	}
 	if len(answer.Results) != len(part.indexes) {
 		return groupReply{}, errs.New(errs.CodeInternal, "the owner of shard %d answered %d transfers, not %d", part.shard, len(answer.Results), len(part.indexes))
 	}
-	if step.do == groupDecide || step.do == groupFinish {
+	if step.answers() {
 		for n, i := range part.indexes {
 			p.results[i] = answer.Results[n].result()
 		}

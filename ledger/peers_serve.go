@@ -38,7 +38,7 @@ var operations = map[string]operation{
 	opBarrier: func(ctx context.Context, s *Service, shard int, _ func(any) error) (any, error) {
 		return &barrierAnswer{Done: true}, s.barrierHere(ctx, shard)
 	},
-	opLimits: limitsForPeer, opMetadata: metadataForPeer, opDryRun: dryRunForPeer, opGroup: groupForPeer,
+	opLimits: limitsForPeer, opMetadata: metadataForPeer, opDryRun: dryRunForPeer, opGroup: groupForPeer, opGroupTry: groupTryForPeer,
 	opStatus: statusForPeer, opMove: moveForPeer, opPlaced: placedForPeer,
 }
 

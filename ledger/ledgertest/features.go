@@ -279,9 +279,17 @@ func (f *features) drawGroup() ledger.Group {
 
 func (f *features) group() {
 	g := f.drawGroup()
+	tried, errTried := f.s.DryRunGroup(f.t.Context(), g)
+	if len(tried) != len(g.Transfers) {
+		f.t.Fatalf("group %s tried: got %d results, %v", g.Key, len(tried), errTried)
+	}
 	got, err := f.s.CommitGroup(f.t.Context(), ledger.LaneInteractive, g)
 	if len(got) != len(g.Transfers) {
 		f.t.Fatalf("group %s: got %d results, %v", g.Key, len(got), err)
+	}
+	f.sameAsTried(g, tried, got)
+	if errs.CodeOf(errTried) != errs.CodeOf(err) {
+		f.t.Fatalf("group %s: got %v, tried it was %v", g.Key, err, errTried)
 	}
 	want := f.model.Group(g.Key, g.Transfers, f.now.Now(), func(failing []int) int {
 		for _, i := range failing {
@@ -298,6 +306,21 @@ func (f *features) group() {
 	}
 	if (err != nil) != refused {
 		f.t.Fatalf("group %s: got %v, want refused %t", g.Key, err, refused)
+	}
+}
+
+// sameAsTried checks that a commit answered each transfer as the dry run before it said.
+func (f *features) sameAsTried(g ledger.Group, tried, got []ledger.Result) {
+	for i := range got {
+		if errs.CodeOf(tried[i].Err) != errs.CodeOf(got[i].Err) || tried[i].Replayed != got[i].Replayed {
+			f.t.Fatalf("group %s, transfer %d: got %+v, tried it was %+v", g.Key, i, got[i], tried[i])
+		}
+		if got[i].Err == nil && !slices.Equal(tried[i].Balances, got[i].Balances) {
+			f.t.Fatalf("group %s, transfer %d: got balances %v, tried they were %v", g.Key, i, got[i].Balances, tried[i].Balances)
+		}
+		if (tried[i].Position.Seq != 0) != got[i].Replayed {
+			f.t.Fatalf("group %s, transfer %d: tried it has position %s, replayed %t", g.Key, i, tried[i].Position, got[i].Replayed)
+		}
 	}
 }
 
