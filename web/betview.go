@@ -29,6 +29,7 @@ type betView struct {
 // legView is one leg of a bet.
 type legView struct {
 	Name, Market, Event, Price, Outcome, When string
+	EventID                                   string
 }
 
 // statusNames are how pages call the status of a bet.
@@ -46,9 +47,9 @@ func outcomeName(outcome string) string {
 }
 
 // bet makes the view of a bet.
-func bet(b history.Bet, zone *time.Location) betView {
+func bet(b history.Bet, now time.Time, zone *time.Location) betView {
 	v := betView{
-		ID: string(b.ID), Status: b.Status, Placed: momentText(b.PlacedAt, zone), Settled: momentText(b.SettledAt, zone),
+		ID: string(b.ID), Status: b.Status, Placed: pastText(b.PlacedAt, now, zone), Settled: pastText(b.SettledAt, now, zone),
 		Stake: amountText(b.Stake), PayoutName: "To return", Payout: amountText(b.PotentialPayout), Version: b.Version,
 	}
 	if b.Status != history.StatusOpen {
@@ -59,7 +60,7 @@ func bet(b history.Bet, zone *time.Location) betView {
 		v.Title = strconv.Itoa(len(b.Legs)) + "-leg parlay"
 	}
 	for _, l := range b.Legs {
-		v.Legs = append(v.Legs, leg(l, zone))
+		v.Legs = append(v.Legs, leg(l, now, zone))
 	}
 	if len(b.Legs) == 1 {
 		v.Price = v.Legs[0].Price
@@ -67,10 +68,11 @@ func bet(b history.Bet, zone *time.Location) betView {
 	return v
 }
 
-func leg(l history.Leg, zone *time.Location) legView {
+func leg(l history.Leg, now time.Time, zone *time.Location) legView {
 	v := legView{
-		Name: l.SelectionName, Market: marketNames[sportsbook.MarketType(l.Market)], Event: l.EventName,
-		Price: minus(l.Price), Outcome: l.Outcome, When: momentText(time.UnixMilli(l.StartsAtMS), zone),
+		EventID: l.EventID,
+		Name:    l.SelectionName, Market: marketNames[sportsbook.MarketType(l.Market)], Event: l.EventName,
+		Price: minus(l.Price), Outcome: l.Outcome, When: pastText(time.UnixMilli(l.StartsAtMS), now, zone),
 	}
 	if l.Line == nil {
 		return v

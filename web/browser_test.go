@@ -53,7 +53,10 @@ func TestShots(t *testing.T) {
 		const stake = document.querySelector('.stake-in'); stake.value = '25'; stake.dispatchEvent(new Event('input', {bubbles: true}));`
 	pages := []struct{ name, path, cookie, value, script string }{
 		{"home", "/", "", "", ""}, {"home-in", "/", sessionCookie, token, fill}, {"event", "/events/ev1", sessionCookie, token, ""},
-		{"bets", "/bets", sessionCookie, token, ""}, {"account", "/account", sessionCookie, token, ""}, {"sign-up", "/sign-up", "", "", ""},
+		{"bets", "/bets", sessionCookie, token, ""}, {"bets-bad", "/bets?sport=chess&min_stake=lots&from=2026-11-01", sessionCookie, token, ""},
+		{"bets-filtered", "/bets?event=ev2&status=open&sport=American+football", sessionCookie, token, ""},
+		{"bet", "/bets/bet_01jb2m7k3v9q8w5x4y6z7a0b1d", sessionCookie, token, ""}, {"summary", "/bets/summary", sessionCookie, token, ""},
+		{"account", "/account", sessionCookie, token, ""}, {"sign-up", "/sign-up", "", "", ""},
 		{"sign-in", "/sign-in", "", "", ""}, {"results", "/?show=results", "", "", ""}, {"staff", "/staff", staffCookie, staffToken, ""},
 		{"staff-event", "/staff/events/ev1", staffCookie, staffToken, ""},
 	}
@@ -77,7 +80,7 @@ var screens = []struct {
 	phone         bool
 	scheme        string
 }{
-	{"desktop", 1280, 900, false, "light"}, {"phone", 390, 844, true, "light"},
+	{"desktop", 1280, 900, false, "light"}, {"tablet", 820, 1180, true, "light"}, {"phone", 390, 844, true, "light"},
 	{"desktop-dark", 1280, 900, false, "dark"}, {"phone-dark", 390, 844, true, "dark"},
 }
 

@@ -10,7 +10,6 @@ import (
 	"github.com/a-h/templ"
 
 	"matchday/errs"
-	"matchday/history"
 	"matchday/id"
 	"matchday/ledger"
 	"matchday/sportsbook"
@@ -150,53 +149,6 @@ func (w *Web) event(rw http.ResponseWriter, r *http.Request) {
 	view := game(e, w.deps.Clock.Now(), zone)
 	view.When = dayName(e.StartsAt.In(zone), w.deps.Clock.Now()) + ", " + view.When
 	w.render(rw, r, http.StatusOK, eventPage(w.frame(r, e.Name, "games", v), view))
-}
-
-// betsView is a page of a player's bets.
-type betsView struct {
-	Filter history.Status
-	Bets   []betView
-	Next   string
-	Fresh  string
-}
-
-// filters are the tabs of the bets page, in order.
-var filters = []history.Status{
-	history.StatusAny, history.StatusOpen, history.StatusSettled, history.StatusWon, history.StatusLost,
-}
-
-// filterNames are the labels of filters.
-var filterNames = map[history.Status]string{
-	history.StatusAny: "All", history.StatusOpen: "Open", history.StatusSettled: "Settled",
-	history.StatusWon: "Won", history.StatusLost: "Lost",
-}
-
-// bets shows the player's bets, newest first. ?at= names a position they must include: the slip
-// sends a player here with the position of the bet just placed.
-func (w *Web) bets(rw http.ResponseWriter, r *http.Request, v visitor) {
-	query := r.URL.Query()
-	q := history.Query{
-		Player: v.Session.Player, Jurisdiction: v.Jurisdiction.Code, Status: history.Status(query.Get("status")),
-		Before: id.Bet(query.Get("before")), Limit: betsPerPage,
-	}
-	if _, ok := filterNames[q.Status]; !ok || (q.Before != "" && id.Check(id.KindBet, string(q.Before)) != nil) {
-		w.missing(rw, r)
-		return
-	}
-	if at, err := stream.ParsePosition(query.Get("at")); err == nil {
-		q.At = &at
-	}
-	page, err := w.deps.Bets.List(r.Context(), q)
-	if err != nil {
-		w.fail(rw, r, err)
-		return
-	}
-	zone := w.zones[v.Jurisdiction.Code]
-	view := betsView{Filter: q.Status, Next: string(page.Next), Fresh: page.Position.String()}
-	for _, b := range page.Bets {
-		view.Bets = append(view.Bets, bet(b, zone))
-	}
-	w.render(rw, r, http.StatusOK, betsPage(w.frame(r, "My bets", "bets", v), view))
 }
 
 // accountView is the player's account.

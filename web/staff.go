@@ -2,8 +2,11 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 
 	"github.com/a-h/templ"
+
+	"matchday/id"
 )
 
 // authPage is a page with a sign-in form.
@@ -63,4 +66,9 @@ func (w *Web) staffShards(rw http.ResponseWriter, r *http.Request, v visitor) {
 
 func (w *Web) staffWebhooks(rw http.ResponseWriter, r *http.Request, v visitor) {
 	w.render(rw, r, http.StatusOK, staffWebhooksPage(w.frame(r, "Webhooks", "webhooks", v)))
+}
+
+// staffPlayerAddress is the address of the page about a player.
+func staffPlayerAddress(j id.Jurisdiction, p id.Player) string {
+	return "/staff/players/" + url.PathEscape(string(j)) + "/" + url.PathEscape(string(p))
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -45,6 +46,11 @@ type stage struct {
 	signUp func(player.SignUp) error
 	signIn func(player.Credentials) error
 	fault  error // of the offer
+	lag    time.Duration
+	asked  []history.Query // of the bets, in order
+	sums   []history.SummaryQuery
+	more   bool  // there is always a next page
+	refuse error // of the bets
 	tokens map[string]player.Session
 }
 
@@ -155,7 +161,7 @@ func (s *stage) fillAccount() {
 		{
 			ID: "bet_01jb2m7k3v9q8w5x4y6z7a0b1f", Status: history.StatusOpen, PlacedAt: now.Add(-time.Minute), Stake: usd(2500), PotentialPayout: usd(6321),
 			Legs: []history.Leg{
-				{BetLeg: stream.BetLeg{EventName: "Lakeview Pilots at Redwood Rangers", StartsAtMS: now.UnixMilli(), Market: "spread", Selection: "away", SelectionName: "Lakeview Pilots", Line: &spread, Price: "-110"}},
+				{BetLeg: stream.BetLeg{EventName: "Lakeview Pilots at Redwood Rangers", EventID: "ev2", Sport: "American football", Competition: "Union League", StartsAtMS: now.UnixMilli(), Market: "spread", Selection: "away", SelectionName: "Lakeview Pilots", Line: &spread, Price: "-110"}},
 				{BetLeg: stream.BetLeg{EventName: "Saltmarsh Herons at Kingsport Crowns", StartsAtMS: now.UnixMilli(), Market: "moneyline", Selection: "home", SelectionName: "Kingsport Crowns", Price: "-162"}, Outcome: "won"},
 			},
 		},
@@ -255,15 +261,78 @@ func (s *stage) FindEvent(_ context.Context, _ id.Jurisdiction, eventID string) 
 
 type stagedBets struct{ s *stage }
 
+// fresh is how fresh the history is.
+func (b stagedBets) fresh() history.Freshness {
+	return history.Freshness{Position: stream.Position{Shard: 3, Seq: 4711}, FreshAt: b.s.clock.Now().Add(-b.s.lag)}
+}
+
 // List implements Bets.
 func (b stagedBets) List(_ context.Context, q history.Query) (history.Page, error) {
-	var page history.Page
+	b.s.mu.Lock()
+	defer b.s.mu.Unlock()
+	b.s.asked = append(b.s.asked, q)
+	page := history.Page{Freshness: b.fresh()}
+	if err := errors.Join(q.Validate(), b.s.refuse); err != nil {
+		return page, err
+	}
 	for _, one := range b.s.bets {
 		if q.Status == "" || one.Status == q.Status || (q.Status == history.StatusSettled && one.Status != history.StatusOpen) {
 			page.Bets = append(page.Bets, one)
 		}
 	}
+	if b.s.more {
+		page.Next = "bet_01jb2m7k3v9q8w5x4y6z7a0b10"
+	}
 	return page, nil
+}
+
+// Follow implements Bets.
+func (b stagedBets) Follow(_ context.Context, _ id.Player, _ id.Jurisdiction, bet id.Bet, _ *stream.Position) (history.BetLife, error) {
+	for _, one := range b.s.bets {
+		if one.ID != bet {
+			continue
+		}
+		life := history.BetLife{Bet: one, Placed: stream.Position{Shard: 3, Seq: 7}, Freshness: b.fresh()}
+		usd := func(minor int64) money.Money { return money.New(minor, money.USD) }
+		switch one.Status {
+		case history.StatusWon:
+			life.Settlements = []history.Settlement{{Version: 1, Status: history.StatusWon, At: one.SettledAt, Position: stream.Position{Shard: 3, Seq: 9}, Payout: one.Payout, Outcomes: []string{"won"}}}
+		case history.StatusLost:
+			life.Settlements = []history.Settlement{
+				{Version: 1, Status: history.StatusWon, At: one.SettledAt.Add(-time.Hour), Position: stream.Position{Shard: 3, Seq: 8}, Payout: usd(1190), Outcomes: []string{"won"}},
+				{Version: 2, Status: history.StatusLost, At: one.SettledAt, Position: stream.Position{Shard: 3, Seq: 12}, Payout: usd(0), Outcomes: []string{"lost"}},
+			}
+		}
+		return life, nil
+	}
+	if bet == goneBet {
+		return history.BetLife{}, errs.New(errs.CodeGone, "too old")
+	}
+	return history.BetLife{}, errs.New(errs.CodeNotFound, "no such bet")
+}
+
+// goneBet is no longer kept.
+const goneBet = "bet_01jb2m7k3v9q8w5x4y6z7a0b00"
+
+// Summarise implements Bets.
+func (b stagedBets) Summarise(_ context.Context, q history.SummaryQuery) (history.Summary, error) {
+	b.s.mu.Lock()
+	defer b.s.mu.Unlock()
+	b.s.sums = append(b.s.sums, q)
+	out := history.Summary{Zone: "America/New_York", Freshness: b.fresh()}
+	if err := q.Validate(); err != nil || len(b.s.bets) == 0 {
+		return out, err
+	}
+	usd := func(minor int64) money.Money { return money.New(minor, money.USD) }
+	periods := map[history.Grain][2]string{history.GrainDay: {"2026-11-22", "2026-11-21"}, history.GrainMonth: {"2026-11", "2026-10"}, history.GrainYear: {"2026", "2025"}}[q.By]
+	out.Lines = []history.SummaryLine{
+		{Period: periods[0], Product: "sportsbook", Sums: history.Sums{Bets: 1234, Open: 1, Staked: usd(412000), AtStake: usd(2500), Returned: usd(400000), Net: usd(-9500)}},
+		{Period: periods[1], Product: "sportsbook", Sums: history.Sums{Bets: 2, Staked: usd(1500), AtStake: usd(0), Returned: usd(12000), Net: usd(10500)}},
+	}
+	if b.s.more && q.By != history.GrainYear {
+		out.Next = periods[1]
+	}
+	return out, nil
 }
 
 type stagedBooks struct{ s *stage }

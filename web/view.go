@@ -291,3 +291,11 @@ func momentText(t time.Time, zone *time.Location) string {
 	}
 	return t.In(zone).Format("Mon Jan 2, 3:04 PM")
 }
+
+// pastText is momentText with the year, unless that is this year.
+func pastText(t, now time.Time, zone *time.Location) string {
+	if t.IsZero() || t.In(zone).Year() == now.In(zone).Year() {
+		return momentText(t, zone)
+	}
+	return t.In(zone).Format("Mon Jan 2, 2006, 3:04 PM")
+}

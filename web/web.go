@@ -17,6 +17,7 @@ import (
 	"matchday/payments"
 	"matchday/player"
 	"matchday/sportsbook"
+	"matchday/stream"
 )
 
 // Config of the pages. The zero value is a safe default.
@@ -74,6 +75,8 @@ type Offer interface {
 // Bets is what the pages need of room history.
 type Bets interface {
 	List(ctx context.Context, q history.Query) (history.Page, error)
+	Follow(ctx context.Context, p id.Player, j id.Jurisdiction, bet id.Bet, at *stream.Position) (history.BetLife, error)
+	Summarise(ctx context.Context, q history.SummaryQuery) (history.Summary, error)
 }
 
 // Books is what the pages need of room ledger.
@@ -174,6 +177,8 @@ func (w *Web) routes() http.Handler {
 	handle("GET /{$}", w.home)
 	handle("GET /events/{id}", w.event)
 	handle("GET /bets", w.signedIn(w.bets))
+	handle("GET /bets/summary", w.signedIn(w.summary))
+	handle("GET /bets/{bet}", w.signedIn(w.bet))
 	handle("GET /account", w.signedIn(w.account))
 	handle("GET /sign-in", w.signInPage)
 	handle("POST /sign-in", w.signIn)

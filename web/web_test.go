@@ -64,8 +64,8 @@ func TestPages(t *testing.T) {
 		{"players see their bets", "/bets", in, 200, "2-leg parlay"},
 		{"won bets show what was paid", "/bets?status=won", in, 200, "$19.09"},
 		{"a filter without bets says so", "/bets?status=lost", in, 200, "Lost"},
-		{"an unknown filter is nothing", "/bets?status=rich", in, 404, "Nothing here"},
-		{"a cursor that is no bet is nothing", "/bets?before=x", in, 404, "Nothing here"},
+		{"an unknown filter is explained", "/bets?status=rich", in, 400, "The status must be open"},
+		{"a cursor that is no bet is explained", "/bets?before=x", in, 400, "The place in the list is none of this list."},
 		{"an account needs a session", "/account", nil, 303, "/sign-in?next=%2Faccount"},
 		{"players see their statement", "/account", in, 200, "+$19.09"},
 		{"the account shows the previous sign-in", "/account", in, 200, "Sat Nov 21, 10:00 AM"},
@@ -135,7 +135,7 @@ func TestPagesHoldNothingInlineAndNothingFromElsewhere(t *testing.T) {
 	t.Parallel()
 	_, w := newStage(t)
 	in, staff := cookie(sessionCookie, token), cookie(staffCookie, staffToken)
-	for _, target := range []string{"/", "/events/ev1", "/bets", "/account", "/sign-in", "/sign-up", "/staff", "/staff/events", "/staff/events/ev1", "/staff/players", "/staff/finance", "/staff/shards", "/staff/webhooks", "/none"} {
+	for _, target := range []string{"/", "/events/ev1", "/bets", "/bets?sport=%3Cscript%3E", "/bets/bet_01jb2m7k3v9q8w5x4y6z7a0b1d", "/bets/summary", "/account", "/sign-in", "/sign-up", "/staff", "/staff/events", "/staff/events/ev1", "/staff/players", "/staff/finance", "/staff/shards", "/staff/webhooks", "/none"} {
 		rec := visit(w, target, in, staff)
 		if policy := rec.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "script-src 'self'") || strings.Contains(policy, "unsafe") {
 			t.Errorf("GET %s: content policy %q", target, policy)
@@ -361,7 +361,7 @@ func TestNewRefusesMissingRooms(t *testing.T) {
 
 func TestTemplatesAreGenerated(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"layout", "games", "account", "auth", "staff", "icons"} {
+	for _, name := range []string{"layout", "games", "bets", "account", "auth", "staff", "icons"} {
 		source, err := os.Stat(name + ".templ")
 		if err != nil {
 			t.Fatal(err)
