@@ -245,11 +245,6 @@ func (c Config) Warnings() []string {
 	if open {
 		warnings = append(warnings, "/metrics is served on the same port to whoever asks: let the proxy keep it inside")
 	}
-	if host, _, err := net.SplitHostPort(c.Ledger.InternalListen); err == nil {
-		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			warnings = append(warnings, "ledger.internal_listen "+c.Ledger.InternalListen+" is reachable from other machines, and processes talk to each other in clear text: keep it on a private network")
-		}
-	}
 	if c.Stream.InClearText() {
 		warnings = append(warnings, "stream."+c.Stream.Transport+".tls is off: records and the sign-in go to other machines in clear text: keep them on a private network")
 	}

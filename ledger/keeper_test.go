@@ -308,7 +308,7 @@ func TestPeersNeedTheSecret(t *testing.T) {
 	wantSpread(t, 1, m)
 	var answer barrierAnswer
 	address := m.keeper.self.address
-	stranger := newPeers("not the secret, though as long as one", clock.System{})
+	stranger := newPeers("not the secret, though as long as one", clock.System{}, nil)
 	if err := stranger.call(context.Background(), address, 0, opBarrier, &barrierCall{}, &answer); !errs.Is(err, errs.CodeUnavailable) || answer.Done {
 		t.Errorf("a stranger: got %v, %v", answer, err)
 	}

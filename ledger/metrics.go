@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"matchday/internal/certs"
 )
 
 // metrics are the room's figures. Labels are bounded: shards, lanes, kinds and jurisdictions.
@@ -306,8 +308,9 @@ type keeperMetrics struct {
 	evicted prometheus.Counter
 }
 
-// newKeeperMetrics registers them; beat returns when this process last showed that it lives.
-func newKeeperMetrics(r prometheus.Registerer, s *Service, beat func() time.Time) (keeperMetrics, error) {
+// newKeeperMetrics registers them; beat returns when this process last showed that it lives. Without secure there
+// is no certificate.
+func newKeeperMetrics(r prometheus.Registerer, s *Service, beat func() time.Time, secure *certs.Source) (keeperMetrics, error) {
 	changes := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "matchday_ledger_shard_changes_total", Help: "Shards that this process took (claimed), lost to another, or gave back.",
 	}, []string{"change"})
@@ -332,7 +335,14 @@ func newKeeperMetrics(r prometheus.Registerer, s *Service, beat func() time.Time
 		Name: "matchday_ledger_lease_age_seconds",
 		Help: "Since this process's last sign of life in the directory; others take over from ledger.lease on.",
 	}, func() float64 { return max(0, s.clock.Now().Sub(beat()).Seconds()) })
-	for _, c := range []prometheus.Collector{changes, m.evicted, owned, age} {
+	all := []prometheus.Collector{changes, m.evicted, owned, age}
+	if secure != nil {
+		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "matchday_ledger_internal_certificate_left_seconds",
+			Help: "Until the certificate that this process shows the others runs out; it is read again at each connection.",
+		}, func() float64 { return secure.Expires().Sub(s.clock.Now()).Seconds() }))
+	}
+	for _, c := range all {
 		if err := r.Register(c); err != nil {
 			return keeperMetrics{}, err
 		}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -19,17 +20,20 @@ import (
 	"time"
 
 	"matchday/errs"
+	"matchday/internal/certs"
 	"matchday/internal/clock"
 )
 
 // peers asks other processes to do what only the owner of a shard can.
 type peers struct {
 	client *http.Client
+	scheme string
 	secret string
 	clock  clock.Clock
 }
 
 const (
+	dialTimeout  = 2 * time.Second // of a connection, its handshake included
 	peerPath     = "/ledger/v1/shards/"
 	peerTimeout  = "Matchday-Timeout-Ms" // what is left of the caller's time
 	callRows     = 1000                  // transfers of one call
@@ -38,11 +42,42 @@ const (
 	maxAnswer    = 64 << 20
 )
 
-func newPeers(secret string, clk clock.Clock) *peers {
-	dialer := net.Dialer{Timeout: 2 * time.Second}
-	return &peers{secret: secret, clock: clk, client: &http.Client{Transport: &http.Transport{
+// errUnreached is a connection that was never made: nothing was sent over it.
+var errUnreached = errors.New("no connection")
+
+// newPeers asks over TLS if there are certificates, in clear text otherwise.
+func newPeers(secret string, clk clock.Clock, secure *certs.Source) *peers {
+	dialer := net.Dialer{Timeout: dialTimeout}
+	p := &peers{scheme: "http", secret: secret, clock: clk}
+	transport := &http.Transport{
 		DialContext: dialer.DialContext, MaxIdleConnsPerHost: 64, MaxConnsPerHost: 256, IdleConnTimeout: time.Minute,
-	}}}
+	}
+	if secure != nil {
+		p.scheme = "https"
+		transport.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+			defer cancel()
+			conn, err := secure.Dial(ctx, network, address)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", errUnreached, err)
+			}
+			return conn, nil
+		}
+	}
+	p.client = &http.Client{Transport: transport}
+	return p
+}
+
+// peerCerts reads what secures the way between processes; nil if they are all on this machine.
+func (c Config) peerCerts(log *slog.Logger) (*certs.Source, error) {
+	if c.InternalCAFile == "" {
+		return nil, nil
+	}
+	s, err := certs.Open(certs.Files{CA: c.InternalCAFile, Cert: c.InternalCertFile, Key: c.InternalKeyFile}, log)
+	if err != nil {
+		return nil, fmt.Errorf("certificates between processes: %w", err)
+	}
+	return s, nil
 }
 
 // call asks the process at the address. An error that is not the owner's own answer says whether the
@@ -52,7 +87,7 @@ func (p *peers) call(ctx context.Context, address string, shard int, op string, 
 	if err := gob.NewEncoder(&body).Encode(in); err != nil {
 		return fmt.Errorf("write call %s: %w", op, err)
 	}
-	url := "http://" + address + peerPath + strconv.Itoa(shard) + "/" + op
+	url := p.scheme + "://" + address + peerPath + strconv.Itoa(shard) + "/" + op
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, &body)
 	if err != nil {
 		return fmt.Errorf("call %s: %w", op, err)
@@ -87,7 +122,7 @@ func (p *peers) call(ctx context.Context, address string, shard int, op string, 
 // lostCall says what a call without an answer means: nothing if the process could not be reached at
 // all; otherwise it may have been done.
 func lostCall(ctx context.Context, err error) error {
-	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" || errors.Is(err, errUnreached) {
 		return errs.Wrap(errNotHere, errs.CodeUnavailable, "the shard's owner cannot be reached: %v", err)
 	}
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errOpenEnded) {

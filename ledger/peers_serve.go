@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/tls"
 	"encoding/gob"
 	"errors"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"matchday/errs"
+	"matchday/internal/certs"
 )
 
 // Operations that the owner of a shard does for other processes.
@@ -89,12 +91,21 @@ const (
 	maxCallTime = 30 * time.Second
 )
 
+// connectionAge is after how long a caller has to connect again, and show a certificate that is good by then.
+const connectionAge = 10 * time.Minute
+
+// connectedAt is the key of a connection's begin in the context of its calls.
+type connectedAt struct{}
+
 // listenForPeers takes the port; serve answers on it.
-func listenForPeers(ctx context.Context, s *Service, log *slog.Logger, secret string) (*peerServer, error) {
+func listenForPeers(ctx context.Context, s *Service, log *slog.Logger, secret string, secure *certs.Source) (*peerServer, error) {
 	var listen net.ListenConfig
 	l, err := listen.Listen(ctx, "tcp", s.config.InternalListen)
 	if err != nil {
 		return nil, errs.Wrap(err, errs.CodeUnavailable, "listen for other processes on %s", s.config.InternalListen)
+	}
+	if secure != nil {
+		l = tls.NewListener(l, secure.Server())
 	}
 	p := &peerServer{
 		service: s, log: log, secret: sha256.Sum256([]byte("Bearer " + secret)), listener: l,
@@ -106,6 +117,9 @@ func listenForPeers(ctx context.Context, s *Service, log *slog.Logger, secret st
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second,
 		WriteTimeout: maxCallTime + 15*time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 8 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+			return context.WithValue(ctx, connectedAt{}, s.clock.Now())
+		},
 	}
 	return p, nil
 }
@@ -142,6 +156,9 @@ func (p *peerServer) answer(w http.ResponseWriter, r *http.Request) {
 	if subtle.ConstantTimeCompare(given[:], p.secret[:]) != 1 {
 		http.Error(w, "the secret is another one", http.StatusUnauthorized)
 		return
+	}
+	if since, ok := r.Context().Value(connectedAt{}).(time.Time); ok && p.service.clock.Now().Sub(since) > connectionAge {
+		w.Header().Set("Connection", "close")
 	}
 	shard, err := strconv.Atoi(r.PathValue("shard"))
 	op, known := operations[r.PathValue("op")]

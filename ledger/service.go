@@ -47,8 +47,11 @@ type Config struct {
 	InternalListen     string        `yaml:"internal_listen"`      // address for the other processes, such as 127.0.0.1:0
 	InternalAddress    string        `yaml:"internal_address"`     // where they reach it; default the address listened on
 	InternalSecretFile string        `yaml:"internal_secret_file"` // what they show each other; default internal.secret in dir, made when missing
-	Process            string        `yaml:"process"`              // this process's name among them, the same after a restart; default a new one each start
-	Lease              time.Duration `yaml:"lease"`                // without a sign of life for so long, a process's shards are taken over; 0 is 3 s
+	InternalCAFile     string        `yaml:"internal_ca_file"`     // who vouches for the processes' certificates; with the next two, and required beyond this machine
+	InternalCertFile   string        `yaml:"internal_cert_file"`   // what this process shows the others, for the host of its address
+	InternalKeyFile    string        `yaml:"internal_key_file"`
+	Process            string        `yaml:"process"` // this process's name among them, the same after a restart; default a new one each start
+	Lease              time.Duration `yaml:"lease"`   // without a sign of life for so long, a process's shards are taken over; 0 is 3 s
 
 	maxPages int  // bounds each file: tests of a full disk
 	relaxed  bool // commits need not survive a power cut: an import is run again after one
@@ -93,9 +96,18 @@ func (c Config) Validate() error {
 
 // validateSharing checks what several processes need.
 func (c Config) validateSharing(check *errs.Check) {
+	secure := c.InternalCAFile != "" && c.InternalCertFile != "" && c.InternalKeyFile != ""
+	if !secure && (c.InternalCAFile != "" || c.InternalCertFile != "" || c.InternalKeyFile != "") {
+		check.Add("internal_ca_file", "goes together with internal_cert_file and internal_key_file: each process shows the others a certificate")
+	}
 	for name, address := range map[string]string{"internal_listen": c.InternalListen, "internal_address": c.InternalAddress} {
-		if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
+		if address == "" {
+			continue
+		}
+		if host, _, err := net.SplitHostPort(address); err != nil {
 			check.Add(name, "must be host:port")
+		} else if !secure && !isLoopback(host) {
+			check.Add(name, "is reached from other machines: that needs internal_ca_file, internal_cert_file and internal_key_file")
 		}
 	}
 	if c.InternalListen == "" && (c.InternalAddress != "" || c.Process != "" || c.Lease != 0) {
@@ -107,6 +119,12 @@ func (c Config) validateSharing(check *errs.Check) {
 	if c.Lease < 0 || c.Lease > 0 && (c.Lease < 100*time.Millisecond || c.Lease > 10*time.Minute) {
 		check.Add("lease", "must be 100ms to 10m")
 	}
+}
+
+// isLoopback reports whether a host is this machine. No host is every address.
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // isShared reports whether several processes share the shards.

@@ -21,8 +21,12 @@ func (s *Service) join(ctx context.Context, d Deps) error {
 	if err != nil {
 		return err
 	}
-	s.peers = newPeers(secret, d.Clock)
-	if s.server, err = listenForPeers(ctx, s, d.Log, secret); err != nil {
+	secure, err := s.config.peerCerts(d.Log)
+	if err != nil {
+		return err
+	}
+	s.peers = newPeers(secret, d.Clock, secure)
+	if s.server, err = listenForPeers(ctx, s, d.Log, secret, secure); err != nil {
 		return err
 	}
 	host, err := os.Hostname()
@@ -44,7 +48,7 @@ func (s *Service) join(ctx context.Context, d Deps) error {
 	}
 	s.keeper = newKeeper(s, d.Log, self)
 	s.keeper.beatUS.Store(d.Clock.Now().UnixMicro())
-	if s.keeper.metrics, err = newKeeperMetrics(d.Metrics, s, s.keeper.lastBeat); err != nil {
+	if s.keeper.metrics, err = newKeeperMetrics(d.Metrics, s, s.keeper.lastBeat, secure); err != nil {
 		return fmt.Errorf("register ledger metrics: %w", err)
 	}
 	return s.refreshView(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -151,7 +152,9 @@ func statusForPeer(_ context.Context, s *Service, shard int, _ func(any) error) 
 // askOwners fills in what only the owners of shards know, as far as they answer.
 func askOwners(ctx context.Context, c Config, clk clock.Clock, list []ShardEntry) {
 	secret, problem := readSecret(c.secretFile())
-	p := newPeers(secret, clk)
+	secure, err := c.peerCerts(slog.New(slog.DiscardHandler)) // nothing is read again within these seconds
+	problem = errors.Join(problem, err)
+	p := newPeers(secret, clk, secure)
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	var wg sync.WaitGroup

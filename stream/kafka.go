@@ -3,13 +3,10 @@ package stream
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"matchday/errs"
+	"matchday/internal/certs"
 )
 
 // KafkaConfig names a Kafka cluster. Secrets are in files. What decides whether an acknowledged record
@@ -115,7 +113,8 @@ type kafkaTransport struct {
 
 // OpenKafka connects to the cluster.
 //
-// Errors: unavailable if no broker answers within half a minute.
+// Errors: unavailable if no broker answers within half a minute, at once if one refuses the sign-in or shows a
+// certificate that ca_file does not vouch for.
 func OpenKafka(ctx context.Context, c Config, log *slog.Logger) (*Kafka, error) {
 	if log == nil {
 		return nil, errors.New("stream: a log is required")
@@ -124,7 +123,7 @@ func OpenKafka(ctx context.Context, c Config, log *slog.Logger) (*Kafka, error) 
 		return nil, fmt.Errorf("open kafka streams: %w", err)
 	}
 	c = c.WithDefaults()
-	options, err := c.Kafka.options()
+	options, err := c.Kafka.options(log)
 	if err != nil {
 		return nil, fmt.Errorf("open kafka streams: %w", err)
 	}
@@ -135,19 +134,32 @@ func OpenKafka(ctx context.Context, c Config, log *slog.Logger) (*Kafka, error) 
 	t.admin = kadm.NewClient(t.client)
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	for wait := (backoff{}); ; {
-		if err = t.client.Ping(ctx); err == nil {
-			break
-		}
-		if !wait.wait(ctx) {
-			t.client.Close()
-			return nil, errs.Wrap(err, errs.CodeUnavailable, "connect to the brokers %s", strings.Join(c.Kafka.Brokers, ", "))
-		}
+	if err := t.reach(ctx); err != nil {
+		t.client.Close()
+		return nil, c.Kafka.unavailable(err, "connect to the brokers "+strings.Join(c.Kafka.Brokers, ", "))
 	}
 	log.Info("streams are on a Kafka cluster: a record is acknowledged by all replicas in sync; Kafka flushes to disk later",
 		"brokers", len(t.client.DiscoveredBrokers()), "replicas", c.Kafka.Replicas, "min_insync_replicas", c.Kafka.insync(),
 		"max_bytes", c.MaxBytes, "max_age", c.MaxAge)
 	return &Kafka{transport: t}, nil
+}
+
+// reach waits until a broker answers. Its error is the last that has a reason of its own: that the time is
+// over says less.
+func (t *kafkaTransport) reach(ctx context.Context) error {
+	var last error
+	for wait := (backoff{}); ; {
+		err := t.client.Ping(ctx)
+		if err == nil {
+			return nil
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
+		if t.config.Kafka.isRefused(err) || !wait.wait(ctx) {
+			return last
+		}
+	}
 }
 
 // Transport implements Streams.
@@ -173,7 +185,7 @@ func (c KafkaConfig) insync() int { return c.Replicas/2 + 1 }
 const kafkaBatchBytes = MaxCommandBytes + 64<<10
 
 // options are those of every connection.
-func (c KafkaConfig) options() ([]kgo.Opt, error) {
+func (c KafkaConfig) options(log *slog.Logger) ([]kgo.Opt, error) {
 	out := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...), kgo.ClientID("matchday"),
 		kgo.RequiredAcks(kgo.AllISRAcks()), // and idempotent, as the library is by default
@@ -191,11 +203,11 @@ func (c KafkaConfig) options() ([]kgo.Opt, error) {
 	if c.TLS == tlsOff {
 		return out, nil
 	}
-	secure, err := tlsConfig(c.CAFile, c.CertFile, c.KeyFile)
+	secure, err := certs.Open(certs.Files{CA: c.CAFile, Cert: c.CertFile, Key: c.KeyFile}, log)
 	if err != nil {
 		return nil, err
 	}
-	return append(out, kgo.DialTLSConfig(secure)), nil
+	return append(out, kgo.Dialer(secure.Dial)), nil
 }
 
 // signIn reads the password each time: it may have been replaced.
@@ -215,29 +227,6 @@ func (c KafkaConfig) signIn() sasl.Mechanism {
 func (c KafkaConfig) scram(context.Context) (scram.Auth, error) {
 	password, err := readSecret(c.PasswordFile)
 	return scram.Auth{User: c.User, Pass: password}, err
-}
-
-// tlsConfig makes what secures a connection from files.
-func tlsConfig(ca, cert, key string) (*tls.Config, error) {
-	out := &tls.Config{MinVersion: tls.VersionTLS12}
-	if ca != "" {
-		text, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, fmt.Errorf("read ca_file: %w", err)
-		}
-		out.RootCAs = x509.NewCertPool()
-		if !out.RootCAs.AppendCertsFromPEM(text) {
-			return nil, errs.New(errs.CodeInvalid, "ca_file %s holds no certificate", ca)
-		}
-	}
-	if cert != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			return nil, fmt.Errorf("read cert_file: %w", err)
-		}
-		out.Certificates = []tls.Certificate{pair}
-	}
-	return out, nil
 }
 
 func (t *kafkaTransport) logTopic(shard int) string {

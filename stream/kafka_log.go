@@ -127,7 +127,7 @@ func (l *kafkaLog) begin(ctx context.Context) error {
 	}
 	l.client = client
 	if _, _, err := client.ProducerID(ctx); err != nil {
-		return unavailable(err, "take the name of "+l.topic)
+		return t.unavailable(err, "take the name of "+l.topic)
 	}
 	last, end, err := t.lastMessage(ctx, l.topic)
 	if err != nil {
@@ -166,7 +166,7 @@ func (t *kafkaTransport) Publish(_ context.Context, m Message, fence uint64) Sto
 		if !queued.done {
 			l.commit(ctx)
 		}
-		return unavailable(queued.err, name)
+		return t.unavailable(queued.err, name)
 	}
 }
 

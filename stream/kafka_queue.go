@@ -28,7 +28,7 @@ func (t *kafkaTransport) Enqueue(ctx context.Context, queue string, shard int, i
 	r := &kgo.Record{Topic: topic, Partition: 0, Key: []byte(id), Value: payload}
 	if err := t.client.ProduceSync(ctx, r).FirstErr(); err != nil {
 		t.forgetTopic(topic)
-		return unavailable(err, "enqueue command "+id)
+		return t.unavailable(err, "enqueue command "+id)
 	}
 	return nil
 }
@@ -82,7 +82,7 @@ func (w *kafkaWorker) begin(ctx context.Context) (int64, error) {
 	}
 	offsets, err := w.t.admin.FetchOffsetsForTopics(ctx, w.group, w.topic)
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // nobody has worked on it yet
-		return 0, unavailable(err, "find the place in "+w.topic)
+		return 0, w.t.unavailable(err, "find the place in "+w.topic)
 	}
 	from := start
 	if at, ok := offsets.Lookup(w.topic, 0); ok && at.Err == nil && at.At >= start && at.At <= end {
@@ -97,11 +97,11 @@ func (w *kafkaWorker) read(ctx context.Context, client *kgo.Client, next int64, 
 	for {
 		records, err := poll(ctx, client, kafkaQuiet)
 		if err != nil {
-			return unavailable(err, "read "+w.topic)
+			return w.t.unavailable(err, "read "+w.topic)
 		}
 		if len(records) == 0 {
 			if end, err := w.t.end(ctx, w.topic); err != nil || end != next {
-				return unavailable(errTopicMoved, "read "+w.topic)
+				return w.t.unavailable(errTopicMoved, "read "+w.topic)
 			}
 		}
 		for _, r := range records {
@@ -164,7 +164,7 @@ func (w *kafkaWorker) done(ctx context.Context, offset int64) error {
 	var place kadm.Offsets
 	place.AddOffset(w.topic, 0, upTo, -1)
 	if err := w.t.admin.CommitAllOffsets(ctx, w.group, place); err != nil {
-		return unavailable(err, "keep the place in "+w.topic)
+		return w.t.unavailable(err, "keep the place in "+w.topic)
 	}
 	w.kept = upTo
 	if upTo-w.dropped < kafkaSweep {

@@ -44,10 +44,10 @@ func (t *kafkaTransport) scan(ctx context.Context, topic string, from, to int64,
 	for {
 		records, err := poll(ctx, client, requestTimeout)
 		if err != nil {
-			return unavailable(err, "read "+topic)
+			return t.unavailable(err, "read "+topic)
 		}
 		if len(records) == 0 {
-			return unavailable(errTopicMoved, "read "+topic)
+			return t.unavailable(errTopicMoved, "read "+topic)
 		}
 		for _, r := range records {
 			if r.Offset >= to || !r.Attrs.IsControl() && !fn(r) || r.Offset == to-1 {
@@ -143,11 +143,11 @@ func (t *kafkaTransport) Consume(ctx context.Context, shard int, after int64, fn
 	for {
 		records, err := poll(ctx, client, kafkaQuiet)
 		if err != nil {
-			return unavailable(err, "read "+topic)
+			return t.unavailable(err, "read "+topic)
 		}
 		if len(records) == 0 {
 			if end, err := t.end(ctx, topic); err != nil || end != next {
-				return unavailable(errors.Join(err, errTopicMoved), "read "+topic)
+				return t.unavailable(errors.Join(err, errTopicMoved), "read "+topic)
 			}
 		}
 		for _, r := range records {

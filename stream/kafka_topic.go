@@ -69,19 +69,19 @@ func (t *kafkaTransport) ensure(ctx context.Context, topic string, bytes int64, 
 	}
 	details, err := t.admin.ListTopics(ctx, topic)
 	if err != nil {
-		return unavailable(err, "find topic "+topic)
+		return t.unavailable(err, "find topic "+topic)
 	}
 	detail, found := details[topic]
 	if !found || errors.Is(detail.Err, kerr.UnknownTopicOrPartition) {
 		_, err := t.admin.CreateTopic(ctx, 1, int16(t.config.Kafka.Replicas), t.topicSettings(bytes, age), topic)
 		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-			return unavailable(err, "make topic "+topic)
+			return t.unavailable(err, "make topic "+topic)
 		}
 		if err := t.appears(ctx, topic); err != nil {
 			return err
 		}
 	} else if detail.Err != nil {
-		return unavailable(detail.Err, "find topic "+topic)
+		return t.unavailable(detail.Err, "find topic "+topic)
 	} else if err := t.copies(detail); err != nil {
 		return err
 	}
@@ -123,11 +123,11 @@ func (t *kafkaTransport) copies(detail kadm.TopicDetail) error {
 func (t *kafkaTransport) keepsTopic(ctx context.Context, topic string) error {
 	described, err := t.admin.DescribeTopicConfigs(ctx, topic)
 	if err != nil {
-		return unavailable(err, "read settings of topic "+topic)
+		return t.unavailable(err, "read settings of topic "+topic)
 	}
 	one, err := described.On(topic, nil)
 	if err = errors.Join(err, one.Err); err != nil {
-		return unavailable(err, "read settings of topic "+topic)
+		return t.unavailable(err, "read settings of topic "+topic)
 	}
 	have := map[string]string{}
 	for _, c := range one.Configs {
@@ -157,7 +157,7 @@ func (t *kafkaTransport) bounds(ctx context.Context, topic string) (start, end i
 	defer cancel()
 	starts, err := t.admin.ListStartOffsets(ctx, topic)
 	if err != nil {
-		return 0, 0, unavailable(err, "find the start of "+topic)
+		return 0, 0, t.unavailable(err, "find the start of "+topic)
 	}
 	end, err = t.end(ctx, topic)
 	if err != nil {
@@ -165,7 +165,7 @@ func (t *kafkaTransport) bounds(ctx context.Context, topic string) (start, end i
 	}
 	first, ok := starts.Lookup(topic, 0)
 	if err := first.Err; err != nil || !ok {
-		return 0, 0, unavailable(errors.Join(err, errNoPartition), "find the start of "+topic)
+		return 0, 0, t.unavailable(errors.Join(err, errNoPartition), "find the start of "+topic)
 	}
 	return first.Offset, end, nil
 }
@@ -178,14 +178,14 @@ func (t *kafkaTransport) end(ctx context.Context, topic string) (int64, error) {
 	defer cancel()
 	ends, err := t.admin.ListCommittedOffsets(ctx, topic)
 	if err != nil {
-		return 0, unavailable(err, "find the end of "+topic)
+		return 0, t.unavailable(err, "find the end of "+topic)
 	}
 	last, ok := ends.Lookup(topic, 0)
 	if !ok {
-		return 0, unavailable(errNoPartition, "find the end of "+topic)
+		return 0, t.unavailable(errNoPartition, "find the end of "+topic)
 	}
 	if last.Err != nil {
-		return 0, unavailable(last.Err, "find the end of "+topic)
+		return 0, t.unavailable(last.Err, "find the end of "+topic)
 	}
 	return last.Offset, nil
 }

@@ -3,6 +3,7 @@ package stream
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -209,7 +210,8 @@ func dial(ctx context.Context, c NATSConfig, options []nats.Option) (*nats.Conn,
 		if err == nil {
 			return conn, nil
 		}
-		if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrSecureConnWanted) || !wait.wait(ctx) {
+		_, unknown := errors.AsType[*tls.CertificateVerificationError](err)
+		if unknown || errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrSecureConnWanted) || !wait.wait(ctx) {
 			return nil, errs.Wrap(err, errs.CodeUnavailable, "connect to the stream servers %s", strings.Join(c.URLs, ", "))
 		}
 	}
