@@ -104,6 +104,7 @@ var kindNames = map[ledger.Kind]string{
 // lineView is one line of a statement.
 type lineView struct {
 	At, Kind, Amount, Balance string
+	Bet                       string // address of the bet that it is about, if it is about one
 	In                        bool
 }
 

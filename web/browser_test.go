@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,18 +32,20 @@ func browser(t *testing.T) context.Context {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 90*time.Second)
+	ctx, cancel = context.WithTimeout(ctx, 10*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
 
 // TestShots takes pictures of the pages for people to look at: MATCHDAY_SHOTS=DIR go test -run Shots ./web
+// MATCHDAY_SHOTS_OF=staff takes only those of pages whose name begins so.
 func TestShots(t *testing.T) {
 	dir := os.Getenv("MATCHDAY_SHOTS")
 	if dir == "" {
 		t.Skip("set MATCHDAY_SHOTS to a folder to take pictures of the pages")
 	}
-	_, w := newStage(t)
+	s, w := newStage(t)
+	s.next = copying()
 	mux := http.NewServeMux()
 	mux.Handle("/", w.Handler())
 	server := httptest.NewServer(mux)
@@ -58,9 +61,15 @@ func TestShots(t *testing.T) {
 		{"bet", "/bets/bet_01jb2m7k3v9q8w5x4y6z7a0b1d", sessionCookie, token, ""}, {"summary", "/bets/summary", sessionCookie, token, ""},
 		{"account", "/account", sessionCookie, token, ""}, {"sign-up", "/sign-up", "", "", ""},
 		{"sign-in", "/sign-in", "", "", ""}, {"results", "/?show=results", "", "", ""}, {"staff", "/staff", staffCookie, staffToken, ""},
+		{"staff-player", theirs, staffCookie, staffToken, ""}, {"staff-bets", theirs + "/bets", staffCookie, staffToken, ""},
+		{"staff-bet", theirs + "/bets/bet_01jb2m7k3v9q8w5x4y6z7a0b1d", staffCookie, staffToken, ""}, {"staff-summary", theirs + "/bets/summary", staffCookie, staffToken, ""},
+		{"staff-players", "/staff/players", staffCookie, staffToken, ""}, {"staff-missing", "/staff/players/US-NJ/none", staffCookie, staffToken, ""},
 		{"staff-event", "/staff/events/ev1", staffCookie, staffToken, ""},
 	}
 	for _, p := range pages {
+		if !strings.HasPrefix(p.name, os.Getenv("MATCHDAY_SHOTS_OF")) {
+			continue
+		}
 		for _, v := range screens {
 			png, err := shoot(ctx, server.URL+p.path, p.cookie, p.value, v.width, v.height, v.phone, v.scheme, p.script)
 			if err != nil {

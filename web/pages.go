@@ -2,16 +2,19 @@ package web
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/a-h/templ"
 
 	"matchday/errs"
 	"matchday/id"
 	"matchday/ledger"
+	"matchday/money"
 	"matchday/sportsbook"
 	"matchday/stream"
 )
@@ -71,7 +74,11 @@ func (w *Web) fail(rw http.ResponseWriter, r *http.Request, err error) {
 		shown.text = "Something went wrong on our side. Nothing was changed; try again."
 	}
 	v := visitor{Jurisdiction: w.chosenJurisdiction(r)}
-	w.render(rw, r, shown.status, failurePage(w.frame(r, shown.title, "", v), shown.title, shown.text))
+	page := failurePage(w.frame(r, shown.title, "", v), shown.title, shown.text)
+	if strings.HasPrefix(r.URL.Path, "/staff/") {
+		page = staffFailurePage(staffFrame(w.frame(r, shown.title, "", v)), shown.title, shown.text)
+	}
+	w.render(rw, r, shown.status, page)
 }
 
 func (w *Web) missing(rw http.ResponseWriter, r *http.Request) {
@@ -173,21 +180,10 @@ func (w *Web) account(rw http.ResponseWriter, r *http.Request, v visitor) {
 		DepositRange:  amountText(v.money(limits.MinDepositMinor)) + " to " + amountText(v.money(limits.MaxDepositMinor)),
 		WithdrawalMin: amountText(v.money(limits.MinWithdrawalMinor)),
 	}
-	before, _ := stream.ParsePosition(r.URL.Query().Get("before")) // what is none starts at the newest
-	lines, err := w.deps.Books.Statement(ctx, ledger.PlayerCash(v.Session.Player, v.Jurisdiction.Code),
-		ledger.StatementQuery{Before: before, Limit: linesPerStatement})
-	if err != nil && !errs.Is(err, errs.CodeNotFound) {
+	var err error
+	if view.Lines, view.NextLine, err = w.statement(r, ownBets(v)); err != nil {
 		w.fail(rw, r, err)
 		return
-	}
-	for _, l := range lines {
-		view.Lines = append(view.Lines, lineView{
-			At: momentText(l.At, zone), Kind: kindNames[l.Kind], In: l.AmountMinor > 0,
-			Amount: signedText(v.money(l.AmountMinor)), Balance: amountText(v.money(l.BalanceMinor)),
-		})
-	}
-	if len(lines) == linesPerStatement {
-		view.NextLine = lines[len(lines)-1].Position.String()
 	}
 	paid, _, err := w.deps.Payments.List(ctx, v.Session.Player, v.Jurisdiction.Code, "", paymentsShown)
 	if err != nil {
@@ -198,6 +194,30 @@ func (w *Web) account(rw http.ResponseWriter, r *http.Request, v visitor) {
 		view.Payments = append(view.Payments, payment(p, zone))
 	}
 	w.render(rw, r, http.StatusOK, accountPage(w.frame(r, "Account", "account", v), view))
+}
+
+// statement returns a part of a player's statement, and where the next part begins. ?before= names that place.
+func (w *Web) statement(r *http.Request, of owner) (view []lineView, next string, err error) {
+	before, _ := stream.ParsePosition(r.URL.Query().Get("before")) // what is none starts at the newest
+	lines, err := w.deps.Books.Statement(r.Context(), ledger.PlayerCash(of.player, of.home.Code), ledger.StatementQuery{Before: before, Limit: linesPerStatement})
+	if err != nil && !errs.Is(err, errs.CodeNotFound) {
+		return nil, "", fmt.Errorf("read statement: %w", err)
+	}
+	now, zone := w.deps.Clock.Now(), w.zones[of.home.Code]
+	for _, l := range lines {
+		line := lineView{
+			At: pastText(l.At, now, zone), Kind: kindNames[l.Kind], In: l.AmountMinor > 0,
+			Amount: signedText(money.New(l.AmountMinor, of.home.Currency)), Balance: amountText(money.New(l.BalanceMinor, of.home.Currency)),
+		}
+		if id.Check(id.KindBet, l.Subject) == nil {
+			line.Bet = of.Bet(l.Subject)
+		}
+		view = append(view, line)
+	}
+	if len(lines) == linesPerStatement {
+		next = lines[len(lines)-1].Position.String()
+	}
+	return view, next, nil
 }
 
 // playSafe shows the responsible-gaming page.

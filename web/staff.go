@@ -2,11 +2,8 @@ package web
 
 import (
 	"net/http"
-	"net/url"
 
 	"github.com/a-h/templ"
-
-	"matchday/id"
 )
 
 // authPage is a page with a sign-in form.
@@ -41,7 +38,7 @@ func (w *Web) staffSignIn(rw http.ResponseWriter, r *http.Request) {
 // member of staff may see.
 
 func (w *Web) staffBoard(rw http.ResponseWriter, r *http.Request, v visitor) {
-	w.render(rw, r, http.StatusOK, staffBoardPage(w.frame(r, "Game day", "board", v)))
+	w.render(rw, r, http.StatusOK, staffBoardPage(w.frame(r, "Game day", "board", v), second(w.deps.Bets.NextStatus())))
 }
 
 func (w *Web) staffEvents(rw http.ResponseWriter, r *http.Request, v visitor) {
@@ -66,9 +63,4 @@ func (w *Web) staffShards(rw http.ResponseWriter, r *http.Request, v visitor) {
 
 func (w *Web) staffWebhooks(rw http.ResponseWriter, r *http.Request, v visitor) {
 	w.render(rw, r, http.StatusOK, staffWebhooksPage(w.frame(r, "Webhooks", "webhooks", v)))
-}
-
-// staffPlayerAddress is the address of the page about a player.
-func staffPlayerAddress(j id.Jurisdiction, p id.Player) string {
-	return "/staff/players/" + url.PathEscape(string(j)) + "/" + url.PathEscape(string(p))
 }

@@ -333,7 +333,7 @@ func rateTile(key, title, unit string) templ.Component {
 	})
 }
 
-func staffBoardPage(f frame) templ.Component {
+func staffBoardPage(f frame, next secondView) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -386,7 +386,17 @@ func staffBoardPage(f frame) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "</div><div class=\"panels\"><section class=\"card\" aria-label=\"Exposure by game\"><div class=\"panel-head\"><h2>Exposure by game</h2><span class=\"muted small\" id=\"exposure-sum\"></span></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Game</th><th class=\"num\">Bets</th><th class=\"num\">Staked</th><th class=\"num\">Worst case</th><th class=\"num\">Of limit</th></tr></thead><tbody id=\"exposure\"><tr><td colspan=\"5\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><div class=\"staff-cards\"><section class=\"card\" aria-label=\"Shards and history\"><div class=\"panel-head\"><h2>Shards and history</h2></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Shard</th><th class=\"num\">Position</th><th class=\"num\">Queued</th><th class=\"num\">History behind</th></tr></thead><tbody id=\"shards\"><tr><td colspan=\"4\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><section class=\"card\" aria-label=\"Where a commit's time goes\"><div class=\"panel-head\"><h2>Where a commit's time goes</h2><span class=\"muted small\">last minute</span></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Shard</th><th class=\"num\">Batches</th><th class=\"num\">Transfers each</th><th>Mean by step</th><th class=\"num\">Mean</th></tr></thead><tbody id=\"commits\"><tr><td colspan=\"5\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div><ul class=\"steps-key pad small\" id=\"steps-key\"></ul><div class=\"pad small\" id=\"slow-batches\"></div><div class=\"pad small\" id=\"statements\"></div></section><section class=\"card\" aria-label=\"Settlements\"><div class=\"panel-head\"><h2>Settlements</h2></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Game</th><th class=\"num\">Bets</th><th>Paid</th><th class=\"num\">Took</th></tr></thead><tbody id=\"settlements\"><tr><td colspan=\"4\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><section class=\"card\" aria-label=\"Audit\"><div class=\"panel-head\"><h2>Audit</h2><button class=\"btn slim\" type=\"button\" id=\"audit-start\">Start</button></div><div class=\"pad small\" id=\"audit\">Not run yet.</div></section></div></div></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "</div><div class=\"panels\"><section class=\"card\" aria-label=\"Exposure by game\"><div class=\"panel-head\"><h2>Exposure by game</h2><span class=\"muted small\" id=\"exposure-sum\"></span></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Game</th><th class=\"num\">Bets</th><th class=\"num\">Staked</th><th class=\"num\">Worst case</th><th class=\"num\">Of limit</th></tr></thead><tbody id=\"exposure\"><tr><td colspan=\"5\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><div class=\"staff-cards\"><section class=\"card\" aria-label=\"Shards and history\"><div class=\"panel-head\"><h2>Shards and history</h2></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Shard</th><th class=\"num\">Position</th><th class=\"num\">Queued</th><th class=\"num\">History behind</th></tr></thead><tbody id=\"shards\"><tr><td colspan=\"4\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section>")
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+			if next.Shown {
+				templ_7745c5c3_Err = secondCard(next).Render(ctx, templ_7745c5c3_Buffer)
+				if templ_7745c5c3_Err != nil {
+					return templ_7745c5c3_Err
+				}
+			}
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 23, "<section class=\"card\" aria-label=\"Where a commit's time goes\"><div class=\"panel-head\"><h2>Where a commit's time goes</h2><span class=\"muted small\">last minute</span></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Shard</th><th class=\"num\">Batches</th><th class=\"num\">Transfers each</th><th>Mean by step</th><th class=\"num\">Mean</th></tr></thead><tbody id=\"commits\"><tr><td colspan=\"5\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div><ul class=\"steps-key pad small\" id=\"steps-key\"></ul><div class=\"pad small\" id=\"slow-batches\"></div><div class=\"pad small\" id=\"statements\"></div></section><section class=\"card\" aria-label=\"Settlements\"><div class=\"panel-head\"><h2>Settlements</h2></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Game</th><th class=\"num\">Bets</th><th>Paid</th><th class=\"num\">Took</th></tr></thead><tbody id=\"settlements\"><tr><td colspan=\"4\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><section class=\"card\" aria-label=\"Audit\"><div class=\"panel-head\"><h2>Audit</h2><button class=\"btn slim\" type=\"button\" id=\"audit-start\">Start</button></div><div class=\"pad small\" id=\"audit\">Not run yet.</div></section></div></div></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -421,43 +431,43 @@ func jurisdictionSelect(f frame) templ.Component {
 			templ_7745c5c3_Var16 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 23, "<label class=\"visually-hidden\" for=\"jurisdiction\">Jurisdiction</label> <select class=\"input\" id=\"jurisdiction\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "<label class=\"visually-hidden\" for=\"jurisdiction\">Jurisdiction</label> <select class=\"input\" id=\"jurisdiction\" name=\"jurisdiction\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		for _, j := range f.Visitor.Cleared {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "<option value=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 25, "<option value=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var17 string
 			templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs(string(j))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 148, Col: 28}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 151, Col: 28}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var17))
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 25, "\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var18 string
 			templ_7745c5c3_Var18, templ_7745c5c3_Err = templ.JoinStringErrs(string(j))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 148, Col: 42}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 151, Col: 42}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var18))
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "</option>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 27, "</option>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 27, "</select>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 28, "</select>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -498,7 +508,7 @@ func staffEventsPage(f frame) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 28, "<div class=\"page\"><div class=\"page-head\"><h1>Events</h1><div class=\"staff-actions\"><div class=\"chips\" role=\"group\" aria-label=\"Which events\"><button type=\"button\" data-status=\"\" aria-pressed=\"true\">All</button> <button type=\"button\" data-status=\"scheduled\" aria-pressed=\"false\">To come</button> <button type=\"button\" data-status=\"live\" aria-pressed=\"false\">In play</button> <button type=\"button\" data-status=\"ended\" aria-pressed=\"false\">Ended</button></div><div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 29, "<div class=\"page\"><div class=\"page-head\"><h1>Events</h1><div class=\"staff-actions\"><div class=\"chips\" role=\"group\" aria-label=\"Which events\"><button type=\"button\" data-status=\"\" aria-pressed=\"true\">All</button> <button type=\"button\" data-status=\"scheduled\" aria-pressed=\"false\">To come</button> <button type=\"button\" data-status=\"live\" aria-pressed=\"false\">In play</button> <button type=\"button\" data-status=\"ended\" aria-pressed=\"false\">Ended</button></div><div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -506,7 +516,7 @@ func staffEventsPage(f frame) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 29, "</div></div></div><section class=\"card\"><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Starts</th><th>Game</th><th>Status</th><th>Markets</th><th>Score away – home</th><th></th></tr></thead><tbody id=\"events\"><tr><td colspan=\"6\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><p class=\"more\"><button class=\"btn\" type=\"button\" id=\"more\" hidden>More events</button></p></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, "</div></div></div><section class=\"card\"><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Starts</th><th>Game</th><th>Status</th><th>Markets</th><th>Score away – home</th><th></th></tr></thead><tbody id=\"events\"><tr><td colspan=\"6\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><p class=\"more\"><button class=\"btn\" type=\"button\" id=\"more\" hidden>More events</button></p></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -553,20 +563,20 @@ func staffEventPage(f frame, eventID string) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, "<div class=\"page\" data-event=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 31, "<div class=\"page\" data-event=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var23 string
 			templ_7745c5c3_Var23, templ_7745c5c3_Err = templ.JoinStringErrs(eventID)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 180, Col: 40}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 183, Col: 40}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var23))
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 31, "\"><div class=\"page-head\"><div><a class=\"back\" href=\"/staff/events\">All events</a><h1 id=\"event-name\">Loading…</h1><p class=\"muted small\" id=\"event-facts\"></p></div><div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, "\"><div class=\"page-head\"><div><a class=\"back\" href=\"/staff/events\">All events</a><h1 id=\"event-name\">Loading…</h1><p class=\"muted small\" id=\"event-facts\"></p></div><div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -574,7 +584,7 @@ func staffEventPage(f frame, eventID string) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, "<p class=\"muted small\">Prices you set count here only.</p></div></div><div class=\"panels\"><div class=\"staff-cards\" id=\"markets\"></div><div class=\"staff-cards\"><section class=\"card\"><div class=\"panel-head\"><h2>Score in play</h2></div><form class=\"pad\" id=\"score-form\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 33, "<p class=\"muted small\">Prices you set count here only.</p></div></div><div class=\"panels\"><div class=\"staff-cards\" id=\"markets\"></div><div class=\"staff-cards\"><section class=\"card\"><div class=\"panel-head\"><h2>Score in play</h2></div><form class=\"pad\" id=\"score-form\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -582,7 +592,7 @@ func staffEventPage(f frame, eventID string) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 33, "<button class=\"btn wide\" type=\"submit\">Save score</button></form></section><section class=\"card\"><div class=\"panel-head\"><h2>Final result</h2></div><form class=\"pad\" id=\"result-form\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 34, "<button class=\"btn wide\" type=\"submit\">Save score</button></form></section><section class=\"card\"><div class=\"panel-head\"><h2>Final result</h2></div><form class=\"pad\" id=\"result-form\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -590,7 +600,7 @@ func staffEventPage(f frame, eventID string) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 34, "<p class=\"field small muted\">Closes every market, grades every bet and pays the winners. A second result is a correction and settles again.</p><button class=\"btn primary wide\" type=\"submit\">Enter result</button></form></section><section class=\"card\"><div class=\"panel-head\"><h2>Suspension</h2></div><div class=\"pad staff-actions\"><button class=\"btn\" type=\"button\" id=\"suspend\">Suspend all markets</button> <button class=\"btn\" type=\"button\" id=\"resume\">Open again</button></div></section><section class=\"card\"><div class=\"panel-head\"><h2>Exposure</h2></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Selection</th><th class=\"num\">Bets</th><th class=\"num\">Staked</th><th class=\"num\">Worst case</th></tr></thead><tbody id=\"exposure\"><tr><td colspan=\"4\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section></div></div><dialog id=\"confirm\" aria-labelledby=\"confirm-title\"><form method=\"dialog\" class=\"dlg\"><h2 id=\"confirm-title\">Are you sure?</h2><p id=\"confirm-text\"></p><div class=\"field\" id=\"confirm-field\" hidden><label for=\"confirm-reason\">Reason</label> <input id=\"confirm-reason\" maxlength=\"200\" autocomplete=\"off\"></div><div class=\"dlg-acts\"><button class=\"btn primary\" value=\"yes\" id=\"confirm-yes\">Yes</button> <button class=\"btn\" value=\"no\" formnovalidate>Cancel</button></div></form></dialog></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 35, "<p class=\"field small muted\">Closes every market, grades every bet and pays the winners. A second result is a correction and settles again.</p><button class=\"btn primary wide\" type=\"submit\">Enter result</button></form></section><section class=\"card\"><div class=\"panel-head\"><h2>Suspension</h2></div><div class=\"pad staff-actions\"><button class=\"btn\" type=\"button\" id=\"suspend\">Suspend all markets</button> <button class=\"btn\" type=\"button\" id=\"resume\">Open again</button></div></section><section class=\"card\"><div class=\"panel-head\"><h2>Exposure</h2></div><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Selection</th><th class=\"num\">Bets</th><th class=\"num\">Staked</th><th class=\"num\">Worst case</th></tr></thead><tbody id=\"exposure\"><tr><td colspan=\"4\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section></div></div><dialog id=\"confirm\" aria-labelledby=\"confirm-title\"><form method=\"dialog\" class=\"dlg\"><h2 id=\"confirm-title\">Are you sure?</h2><p id=\"confirm-text\"></p><div class=\"field\" id=\"confirm-field\" hidden><label for=\"confirm-reason\">Reason</label> <input id=\"confirm-reason\" maxlength=\"200\" autocomplete=\"off\"></div><div class=\"dlg-acts\"><button class=\"btn primary\" value=\"yes\" id=\"confirm-yes\">Yes</button> <button class=\"btn\" value=\"no\" formnovalidate>Cancel</button></div></form></dialog></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -625,59 +635,59 @@ func scoreFields(prefix string) templ.Component {
 			templ_7745c5c3_Var24 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 35, "<div class=\"row\"><div class=\"field\"><label for=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 36, "<div class=\"row\"><div class=\"field\"><label for=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var25 string
 		templ_7745c5c3_Var25, templ_7745c5c3_Err = templ.JoinStringErrs(prefix + "-away")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 244, Col: 32}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 247, Col: 32}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var25))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 36, "\" data-side=\"away\">Away</label> <input id=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 37, "\" data-side=\"away\">Away</label> <input id=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var26 string
 		templ_7745c5c3_Var26, templ_7745c5c3_Err = templ.JoinStringErrs(prefix + "-away")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 245, Col: 31}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 248, Col: 31}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var26))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 37, "\" name=\"away\" inputmode=\"numeric\" pattern=\"[0-9]{1,3}\" maxlength=\"3\" required autocomplete=\"off\"></div><div class=\"field\"><label for=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 38, "\" name=\"away\" inputmode=\"numeric\" pattern=\"[0-9]{1,3}\" maxlength=\"3\" required autocomplete=\"off\"></div><div class=\"field\"><label for=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var27 string
 		templ_7745c5c3_Var27, templ_7745c5c3_Err = templ.JoinStringErrs(prefix + "-home")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 248, Col: 32}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 251, Col: 32}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var27))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 38, "\" data-side=\"home\">Home</label> <input id=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 39, "\" data-side=\"home\">Home</label> <input id=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var28 string
 		templ_7745c5c3_Var28, templ_7745c5c3_Err = templ.JoinStringErrs(prefix + "-home")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 249, Col: 31}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `staff.templ`, Line: 252, Col: 31}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var28))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 39, "\" name=\"home\" inputmode=\"numeric\" pattern=\"[0-9]{1,3}\" maxlength=\"3\" required autocomplete=\"off\"></div></div>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 40, "\" name=\"home\" inputmode=\"numeric\" pattern=\"[0-9]{1,3}\" maxlength=\"3\" required autocomplete=\"off\"></div></div>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -718,15 +728,15 @@ func staffPlayersPage(f frame) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 40, "<div class=\"page\"><div class=\"page-head\"><h1>Players</h1><div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 41, "<div class=\"page\"><div class=\"page-head\"><h1>Players</h1>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = jurisdictionSelect(f).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = findPlayerForm(f).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 41, "</div></div><section class=\"card\"><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Player</th><th>E-mail</th><th>Status</th><th>Since</th><th>Id</th></tr></thead><tbody id=\"players\"><tr><td colspan=\"5\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><p class=\"more\"><button class=\"btn\" type=\"button\" id=\"more\" hidden>More players</button></p></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 42, "</div><section class=\"card\"><div class=\"scroll-x\"><table class=\"data\"><thead><tr><th>Player</th><th>E-mail</th><th>Status</th><th>Since</th><th>Id</th></tr></thead><tbody id=\"players\"><tr><td colspan=\"5\"><span class=\"skeleton\">Loading the figures</span></td></tr></tbody></table></div></section><p class=\"more\"><button class=\"btn\" type=\"button\" id=\"more\" hidden>More players</button></p></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -51,6 +52,8 @@ type stage struct {
 	sums   []history.SummaryQuery
 	more   bool  // there is always a next page
 	refuse error // of the bets
+	next   history.NextStatus
+	log    bytes.Buffer
 	tokens map[string]player.Session
 }
 
@@ -76,7 +79,7 @@ func newStageWith(t testing.TB, c Config) (*stage, *Web) {
 		t.Fatal(err)
 	}
 	w, err := New(c, Deps{
-		Clock: s.clock, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+		Clock: s.clock, Log: slog.New(slog.NewTextHandler(&s.log, nil)), Metrics: prometheus.NewRegistry(),
 		Players: s, Offer: s, Bets: stagedBets{s}, Books: stagedBooks{s}, Payments: stagedPayments{s}, Jurisdictions: registry,
 	})
 	if err != nil {
@@ -175,7 +178,7 @@ func (s *stage) fillAccount() {
 		},
 	}
 	s.lines = []ledger.StatementLine{
-		{Position: stream.Position{Seq: 9}, Kind: ledger.KindStake, At: now.Add(-time.Minute), AmountMinor: -2500, BalanceMinor: 123409, Subject: "bet_01"},
+		{Position: stream.Position{Seq: 9}, Kind: ledger.KindStake, At: now.Add(-time.Minute), AmountMinor: -2500, BalanceMinor: 123409, Subject: "bet_01jb2m7k3v9q8w5x4y6z7a0b1f"},
 		{Position: stream.Position{Seq: 7}, Kind: ledger.KindSettlement, At: now.Add(-20 * time.Hour), AmountMinor: 1909, BalanceMinor: 125909},
 		{Position: stream.Position{Seq: 3}, Kind: ledger.KindDeposit, At: now.Add(-30 * time.Hour), AmountMinor: 125000, BalanceMinor: 125000},
 	}
@@ -235,7 +238,10 @@ func (s *stage) SignOut(_ context.Context, token string) error {
 
 // Find implements Players.
 func (s *stage) Find(_ context.Context, p id.Player, j id.Jurisdiction) (player.Player, error) {
-	return player.Player{ID: p, Jurisdiction: j, DisplayName: "Robin <b>", Status: player.StatusActive}, nil
+	if j != "US-NJ" {
+		return player.Player{}, errs.New(errs.CodeNotFound, "no such player")
+	}
+	return player.Player{ID: p, Jurisdiction: j, DisplayName: "Robin <b>", Email: "robin@example.com", Status: player.StatusActive}, nil
 }
 
 // ListEvents implements Offer.
@@ -334,6 +340,9 @@ func (b stagedBets) Summarise(_ context.Context, q history.SummaryQuery) (histor
 	}
 	return out, nil
 }
+
+// NextStatus implements Bets.
+func (b stagedBets) NextStatus() history.NextStatus { return b.s.next }
 
 type stagedBooks struct{ s *stage }
 

@@ -77,6 +77,7 @@ type Bets interface {
 	List(ctx context.Context, q history.Query) (history.Page, error)
 	Follow(ctx context.Context, p id.Player, j id.Jurisdiction, bet id.Bet, at *stream.Position) (history.BetLife, error)
 	Summarise(ctx context.Context, q history.SummaryQuery) (history.Summary, error)
+	NextStatus() history.NextStatus
 }
 
 // Books is what the pages need of room ledger.
@@ -194,6 +195,11 @@ func (w *Web) routes() http.Handler {
 	handle("GET /staff/events", w.staffOnly(w.staffEvents))
 	handle("GET /staff/events/{id}", w.staffOnly(w.staffEvent))
 	handle("GET /staff/players", w.staffOnly(w.staffPlayers))
+	handle("GET /staff/players/find", w.staffOnly(w.findPlayer))
+	handle("GET /staff/players/{jurisdiction}/{id}", w.staffOnly(w.staffPlayer))
+	handle("GET /staff/players/{jurisdiction}/{id}/bets", w.ofPlayer("Bets", w.listBets))
+	handle("GET /staff/players/{jurisdiction}/{id}/bets/summary", w.ofPlayer("Summary", w.summariseBets))
+	handle("GET /staff/players/{jurisdiction}/{id}/bets/{bet}", w.ofPlayer("Bet", w.followBet))
 	handle("GET /staff/finance", w.staffOnly(w.staffFinance))
 	handle("GET /staff/shards", w.staffOnly(w.staffShards))
 	handle("GET /staff/webhooks", w.staffOnly(w.staffWebhooks))

@@ -135,7 +135,7 @@ func TestPagesHoldNothingInlineAndNothingFromElsewhere(t *testing.T) {
 	t.Parallel()
 	_, w := newStage(t)
 	in, staff := cookie(sessionCookie, token), cookie(staffCookie, staffToken)
-	for _, target := range []string{"/", "/events/ev1", "/bets", "/bets?sport=%3Cscript%3E", "/bets/bet_01jb2m7k3v9q8w5x4y6z7a0b1d", "/bets/summary", "/account", "/sign-in", "/sign-up", "/staff", "/staff/events", "/staff/events/ev1", "/staff/players", "/staff/finance", "/staff/shards", "/staff/webhooks", "/none"} {
+	for _, target := range []string{"/", "/events/ev1", "/bets", "/bets?sport=%3Cscript%3E", "/bets/bet_01jb2m7k3v9q8w5x4y6z7a0b1d", "/bets/summary", "/account", "/sign-in", "/sign-up", "/staff", "/staff/events", "/staff/events/ev1", "/staff/players", theirs, theirs + "/bets", theirs + "/bets/summary", theirs + "/bets/bet_01jb2m7k3v9q8w5x4y6z7a0b1d", "/staff/players/x/y", "/staff/finance", "/staff/shards", "/staff/webhooks", "/none"} {
 		rec := visit(w, target, in, staff)
 		if policy := rec.Header().Get("Content-Security-Policy"); !strings.Contains(policy, "script-src 'self'") || strings.Contains(policy, "unsafe") {
 			t.Errorf("GET %s: content policy %q", target, policy)
@@ -361,7 +361,7 @@ func TestNewRefusesMissingRooms(t *testing.T) {
 
 func TestTemplatesAreGenerated(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"layout", "games", "bets", "account", "auth", "staff", "icons"} {
+	for _, name := range []string{"layout", "games", "bets", "account", "auth", "staff", "staff_players", "staff_finance", "staff_shards", "staff_webhooks", "second", "icons"} {
 		source, err := os.Stat(name + ".templ")
 		if err != nil {
 			t.Fatal(err)

@@ -3,6 +3,7 @@
 import { $, $$, apiAmountText, el, parseAmount, toast } from './dom.js';
 import { call, explain } from './api.js';
 import { drawChart } from './chart.js';
+import { refresh } from './regions.js';
 
 const number = new Intl.NumberFormat('en');
 
@@ -204,6 +205,7 @@ export function startBoard() {
   every(2000, commits);
   every(5000, statements);
   every(3000, audit);
+  if ($('[data-live-region]')) every(5000, async () => refresh());
   $('#audit-start').addEventListener('click', async () => {
     try {
       showAudit(await call('POST', '/v1/operator/audit'));

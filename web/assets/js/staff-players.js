@@ -6,12 +6,13 @@ import { call, explain } from './api.js';
 export function startPlayers() {
   let next = '';
   const load = async (more = false) => {
-    const query = new URLSearchParams({ jurisdiction: $('#jurisdiction').value, limit: '50' });
+    const where = $('#jurisdiction').value;
+    const query = new URLSearchParams({ jurisdiction: where, limit: '50' });
     if (more && next) query.set('cursor', next);
     try {
       const page = await call('GET', `/v1/operator/players?${query}`);
       const rows = page.items.map((player) => el('tr', {},
-        el('td', {}, player.display_name), el('td', { class: 'muted' }, player.email),
+        el('td', {}, el('a', { href: `/staff/players/${encodeURIComponent(where)}/${encodeURIComponent(player.id)}` }, player.display_name)), el('td', { class: 'muted' }, player.email),
         el('td', {}, el('span', { class: player.status === 'active' ? 'tag won' : 'tag bad' }, player.status)),
         el('td', { class: 'muted' }, new Date(player.created_at).toLocaleString()), el('td', { class: 'muted small' }, player.id)));
       if (more) $('#players').append(...rows);
