@@ -57,6 +57,7 @@ func Open(path string, o Options) (*DB, error) {
 	if o.Readers == 0 {
 		o.Readers = 4
 	}
+	separateCaches()
 	write, err := openTimed(path, dsn(path, o, false))
 	if err != nil {
 		return nil, Wrap("open "+filepath.Base(path), err)
