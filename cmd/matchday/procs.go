@@ -3,6 +3,8 @@ package main
 import (
 	"os"
 	"runtime"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
 // fewProcs is how many goroutines at least may run at a time, whatever the number of cores.
@@ -21,4 +23,39 @@ func useProcs() {
 	if os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < fewProcs {
 		runtime.GOMAXPROCS(fewProcs)
 	}
+}
+
+const (
+	// wholeBallast stands in the heap of a machine, or a container, with enoughMemory; smaller ones have less in
+	// proportion, and those below leastMemory none.
+	wholeBallast = 256 << 20
+	enoughMemory = 4 << 30
+	leastMemory  = 1 << 30
+)
+
+// useMemory lets garbage come together before it is collected; the environment variables GOGC and GOMEMLIMIT
+// override it. It returns a ballast for the caller to keep: memory that counts as in use and is never touched,
+// so that no page of it is ever there.
+//
+// Go collects when as much garbage has come as there is in use. That is some 30 MB here, which a few thousand
+// calls a second fill in less than a second; each collection takes both of two cores for 30 to 60 ms. Of
+// single debits at 5,000 a second one in ten met it: without the ballast p90 was 14 ms and p99 43 ms, with as
+// much room 9 ms and 20 ms. It costs up to twice the ballast less what is in use in real memory.
+func useMemory() []byte {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		return nil
+	}
+	has, err := memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)()
+	if err != nil { // not to be had here: as Go does it
+		return nil
+	}
+	return make([]byte, ballastFor(has))
+}
+
+// ballastFor returns the bytes of the ballast on a machine with so much memory.
+func ballastFor(memory uint64) uint64 {
+	if memory < leastMemory {
+		return 0
+	}
+	return wholeBallast * min(memory>>20, enoughMemory>>20) / (enoughMemory >> 20)
 }
