@@ -40,7 +40,8 @@ race: ## quick tests (-short) under the race detector; the house rules run nothi
 race-full: ## every test under the race detector: no part of CI, for changes of what runs at once
 	$(GO) test $(TESTFLAGS) $(RACEFLAGS) -timeout 60m ./...
 
-test-clients: ## optional: the streams on a real Apache Kafka broker, fetched from Maven Central (needs java, mvn)
+test-clients: ## optional: a client that a generator makes of the OpenAPI document; the streams on a real Apache Kafka broker, fetched from Maven Central (needs java, mvn)
+	@GO=$(GO) scripts/openapi-client.sh out/openapi-client
 	@GO=$(GO) scripts/kafka.sh out/kafka
 
 arch: ## only the house rules

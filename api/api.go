@@ -75,24 +75,25 @@ func (d Deps) validate() error {
 
 // API is the REST edge.
 type API struct {
-	cfg     Config
-	deps    Deps
-	log     *slog.Logger
-	metrics *metrics
-	keys    []serviceKey
-	origins *http.CrossOriginProtection
-	signIns *limiter
-	rates   *rates
-	live    *hub
-	audit   *auditor
-	heavy   turns        // of requests that read much of the books
-	exports turns        // of exports of players' bets
-	tracer  trace.Tracer // nil: no spans
-	routes  []*route
-	handler http.Handler
-	running atomic.Bool
-	closing chan struct{} // closed when Run ends: live streams end
-	close   sync.Once
+	cfg      Config
+	deps     Deps
+	log      *slog.Logger
+	metrics  *metrics
+	keys     []serviceKey
+	origins  *http.CrossOriginProtection
+	signIns  *limiter
+	rates    *rates
+	live     *hub
+	audit    *auditor
+	heavy    turns        // of requests that read much of the books
+	exports  turns        // of exports of players' bets
+	tracer   trace.Tracer // nil: no spans
+	routes   []*route
+	examples []sample
+	handler  http.Handler
+	running  atomic.Bool
+	closing  chan struct{} // closed when Run ends: live streams end
+	close    sync.Once
 }
 
 // New returns the edge of the rooms in d. It does no I/O. The live stream and audits work while Run

@@ -47,7 +47,9 @@ func (a *API) document() *huma.OpenAPI {
 		codes.Enum = append(codes.Enum, string(code))
 	}
 	for _, rt := range a.routes {
-		doc.AddOperation(rt.operation(registry, problem))
+		op := rt.operation(registry, problem)
+		rt.addExamples(op, a.examples)
+		doc.AddOperation(op)
 	}
 	doc.Servers = []*huma.Server{{URL: "/", Description: "The process that serves this document"}}
 	describe(registry.Map())
@@ -113,7 +115,7 @@ func (rt *route) operation(registry huma.Registry, problem *huma.Schema) *huma.O
 	}
 	op.Responses[strconv.Itoa(status)] = answer
 	if slices.ContainsFunc(rt.params, func(p param) bool { return p.name == paramDryRun.name }) {
-		op.Responses[strconv.Itoa(http.StatusOK)] = answer
+		op.Responses[strconv.Itoa(http.StatusOK)] = responseLike(answer)
 	}
 	if rt.tag == "Money" && rt.keyed {
 		op.Responses[strconv.Itoa(http.StatusAccepted)] = answer
@@ -164,7 +166,7 @@ func (rt *route) parameters() []*huma.Param {
 	}
 	var out []*huma.Param
 	for _, name := range pathParam.FindAllStringSubmatch(rt.path, -1) {
-		out = append(out, &huma.Param{Name: name[1], In: "path", Required: true, Schema: text(nil)})
+		out = append(out, &huma.Param{Name: name[1], In: "path", Required: true, Description: pathDocs[name[1]], Schema: text(nil)})
 	}
 	for _, p := range rt.params {
 		out = append(out, &huma.Param{Name: p.name, In: "query", Required: p.required, Description: p.doc, Example: example(p.example), Schema: text(p.enum)})

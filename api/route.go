@@ -179,6 +179,10 @@ func (a *API) build() (http.Handler, error) {
 		mux.Handle(rt.method+" "+orElse(rt.mux, rt.path), a.serve(rt))
 	}
 	mux.Handle("/v1/", a.serveUnknown(mux))
+	var err error
+	if a.examples, err = readExamples(); err != nil {
+		return nil, err
+	}
 	if err := a.buildDocs(mux); err != nil {
 		return nil, err
 	}
