@@ -27,7 +27,7 @@ type Config struct {
 	Dir      string        `yaml:"dir"`
 	Shards   int           `yaml:"shards"`
 	ReadWait time.Duration `yaml:"read_wait"` // how long a read waits for its position; 0 is 2 s
-	CacheKiB int           `yaml:"cache_kib"` // page cache of each file's writer; 0 is 16 MiB
+	CacheKiB int           `yaml:"cache_kib"` // page cache of each file's writer; 0 is 6 MiB
 
 	// Clusters keep the shards that they name, as those of the ledger do; the others are files. Which
 	// shards the two rooms have there need not be the same.
@@ -43,7 +43,7 @@ const maxWriters = 16
 // WithDefaults returns the configuration with everything filled in that was left out.
 func (c Config) WithDefaults() Config {
 	c.ReadWait = cmp.Or(c.ReadWait, 2*time.Second)
-	c.CacheKiB = cmp.Or(c.CacheKiB, 16<<10)
+	c.CacheKiB = cmp.Or(c.CacheKiB, 6<<10)
 	c.Writers = cmp.Or(c.Writers, 2)
 	c.Clusters = clustersWithDefaults(c.Clusters)
 	c.Next = c.Next.withDefaults(c)

@@ -8,7 +8,7 @@ import "time"
 // So, while interactive work is expected, batches with bulk work are short, and when debits still
 // wait too long, bulk work rests between its batches. The rest is for the processor as much as for
 // the writer: what bulk work costs elsewhere, in relays and projections, slows debits down as well.
-// Bulk work keeps at least half of the writer's time and has all of it when nobody else asks.
+// Bulk work keeps at least three quarters of the writer's time and has all of it when nobody else asks.
 type pace struct {
 	limit int       // rows of any batch
 	since int       // batches since the last one with interactive work
@@ -28,7 +28,7 @@ const (
 	debitWait = 16 * time.Millisecond
 
 	wholeShare = 1000
-	leastShare = 500
+	leastShare = 750
 	// shareStep is the part of itself by which the share grows for each batch that was quick enough. It
 	// falls by a quarter for one that was not, so about one batch in eighty may be slow.
 	shareStep = 256

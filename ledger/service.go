@@ -34,7 +34,7 @@ type Config struct {
 	QueuedBulk        int           `yaml:"queued_bulk"`        // transfers waiting per shard, 0 is 100,000 (less with many shards)
 	BatchRows         int           `yaml:"batch_rows"`         // transfers per commit, 0 is 1,024
 	CachedAccounts    int           `yaml:"cached_accounts"`    // per shard, 0 is 200,000 (less with many shards)
-	PageCacheKiB      int           `yaml:"page_cache_kib"`     // of the database, per shard, 0 is 16 MiB (less with many shards)
+	PageCacheKiB      int           `yaml:"page_cache_kib"`     // of the database, per shard, 0 is 6 MiB (less with many shards)
 	Readers           int           `yaml:"readers"`            // read connections per shard, 0 is 4 (2 with many shards)
 	SweepEvery        time.Duration `yaml:"sweep_every"`        // for holds that ran out, 0 is 1 s
 	MaxReplicaLag     time.Duration `yaml:"max_replica_lag"`    // a replica further behind gets no reads, 0 is 5 s

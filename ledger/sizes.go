@@ -13,11 +13,11 @@ func (c Config) share(total, least, most int) int {
 
 // sized returns the configuration with every size filled in.
 //
-// The writer's page cache is 16 MiB at most. More is slower: after a page split SQLite walks its whole
-// cache at the commit, and with 64 MiB that was a third of a small batch's time. What the cache misses
-// the system's own cache has.
+// The writer's page cache is 6 MiB at most. More is slower: after a page split SQLite walks its whole
+// cache at the commit. With 64 MiB that was a third of a small batch's time, with 16 MiB 6 % of all that a
+// million payouts cost. What the cache misses the system's own cache has.
 func (c Config) sized() Config {
-	c.PageCacheKiB = orDefault(c.PageCacheKiB, c.share(64<<10, 512, 16<<10))
+	c.PageCacheKiB = orDefault(c.PageCacheKiB, c.share(64<<10, 512, 6<<10))
 	c.CachedAccounts = orDefault(c.CachedAccounts, c.share(800_000, 4_000, 200_000))
 	c.QueuedInteractive = orDefault(c.QueuedInteractive, c.share(80_000, 2_000, 20_000))
 	c.QueuedBulk = orDefault(c.QueuedBulk, c.share(400_000, 10_000, 100_000))

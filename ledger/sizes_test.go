@@ -95,7 +95,7 @@ func openFiles(t *testing.T) int {
 func TestSizesAreSharedBetweenShards(t *testing.T) {
 	t.Parallel()
 	few, many := Config{Shards: 2}.sized(), Config{Shards: 200}.sized()
-	if few.CachedAccounts != 200_000 || few.PageCacheKiB != 16<<10 || few.QueuedInteractive != 20_000 || few.QueuedBulk != 100_000 {
+	if few.CachedAccounts != 200_000 || few.PageCacheKiB != 6<<10 || few.QueuedInteractive != 20_000 || few.QueuedBulk != 100_000 {
 		t.Errorf("two shards: %+v", few)
 	}
 	if total := 200 * many.CachedAccounts; total > 1_000_000 {
