@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Fetches Apache Kafka's libraries from Maven Central into the folder $1 and drives a real broker with the tests of
-# room stream. Needs a Java runtime and Maven (Debian: default-jre-headless, maven); where something is missing,
-# or the registry cannot be reached, it says so and succeeds: the suite is optional.
+# Fetches Apache Kafka's libraries from Maven Central into the folder $1 and drives real brokers with the tests of
+# room stream: one alone, and three with TLS, passwords and rights, of which one is killed after another. Needs a Java
+# runtime and Maven (Debian: default-jre-headless, maven); where something is missing, or the registry cannot be
+# reached, it says so and succeeds: the suite is optional.
 set -euo pipefail
 VERSION=4.1.0
 dir=${1:?usage: kafka.sh FOLDER}
@@ -28,4 +29,4 @@ POM
 		skip "Apache Kafka could not be fetched from Maven Central (see above)"
 	mv "$dir/fetching" "$dir/libs"
 fi
-MATCHDAY_KAFKA_LIBS="$dir/libs" "${GO:-go}" test -count=1 -v -timeout 15m -run TestARealBroker ./stream
+MATCHDAY_KAFKA_LIBS="$dir/libs" "${GO:-go}" test -count=1 -v -timeout 15m -run 'TestARealBroker|TestThreeRealBrokers' ./stream

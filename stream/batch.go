@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 )
 
@@ -32,6 +33,32 @@ func (b Batch) After(seq int64) Batch {
 	b.First = seq + 1
 	b.Records = b.Records[firstAfter(b.Records, seq):]
 	return b
+}
+
+// pieces divides batches that follow one another into parts of at most so many records each, a larger batch between
+// two of its records: whoever commits a part at a time needs no memory for the largest batch.
+func pieces(batches []Batch, most int) iter.Seq[[]Batch] {
+	return func(yield func([]Batch) bool) {
+		var part []Batch
+		room := most
+		for _, b := range batches {
+			for len(b.Records) > room {
+				if room > 0 {
+					head := b
+					head.Records, head.Last, head.Source = b.Records[:room:room], b.Records[room-1].Position.Seq, "" // no place: the batch is not over
+					part, b = append(part, head), b.After(head.Last)
+				}
+				if !yield(part) {
+					return
+				}
+				part, room = nil, most
+			}
+			part, room = append(part, b), room-len(b.Records)
+		}
+		if len(part) > 0 {
+			yield(part)
+		}
+	}
 }
 
 // firstAfter returns the index of the first record after seq.

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"encoding/json"
+	"iter"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -23,12 +24,18 @@ func Encode(b Batch) []byte {
 
 // pack turns consecutive log batches into messages. Small batches share a message, because a
 // durable message costs a disk flush whatever its size; a large one is divided between records. The
-// messages cover the same sequences as the batches, without a hole.
-func pack(batches []Batch) []Message {
-	var out []Message
-	if len(batches) == 0 {
-		return nil
+// messages cover the same sequences as the batches, without a hole. Each is made when it is asked for: a batch
+// of a million records is never there twice.
+func pack(batches []Batch) iter.Seq[Message] {
+	return func(yield func(Message) bool) {
+		if len(batches) > 0 {
+			packInto(batches, yield)
+		}
 	}
+}
+
+// packInto is pack for at least one batch.
+func packInto(batches []Batch, yield func(Message) bool) {
 	shard := batches[0].Shard
 	left := 0 // bytes that are still to be written, about
 	for i := range batches {
@@ -38,28 +45,28 @@ func pack(batches []Batch) []Message {
 	e := newEncoder(shard, min(left, most))
 	first := batches[0].First
 	source := "" // of the last complete batch that has one: an older place lacks nothing either
-	flush := func(last int64, at time.Time) {
-		out = append(out, Message{Shard: shard, First: first, Last: last, At: at, Source: source, Body: e.close()})
+	flush := func(last int64, at time.Time) bool {
+		more := yield(Message{Shard: shard, First: first, Last: last, At: at, Source: source, Body: e.close()})
 		left -= len(e.buf)
 		e, first = newEncoder(shard, min(left, most)), last+1
+		return more
 	}
 	for i := range batches {
 		b := &batches[i]
 		for j := range b.Records {
 			r := &b.Records[j]
-			if len(e.buf) >= messageBytes && r.Position.Seq > first {
-				flush(r.Position.Seq-1, b.At)
+			if len(e.buf) >= messageBytes && r.Position.Seq > first && !flush(r.Position.Seq-1, b.At) {
+				return
 			}
 			e.add(r)
 		}
 		if b.Source != "" {
 			source = b.Source
 		}
-		if len(e.buf) >= messageBytes || i == len(batches)-1 {
-			flush(b.Last, b.At)
+		if (len(e.buf) >= messageBytes || i == len(batches)-1) && !flush(b.Last, b.At) {
+			return
 		}
 	}
-	return out
 }
 
 // encoder appends events to one message. It keeps the last time stamp as text, since the records

@@ -72,15 +72,15 @@ func (w *world) load() (stop func()) {
 }
 
 // relayed waits until the relay has published what the log has now.
-func (c *clustered) relayed(r *stream.Relay) {
-	c.t.Helper()
-	head := c.log.Head(0)
+func (w *world) relayed(r *stream.Relay) {
+	w.t.Helper()
+	head := w.log.Head(0)
 	deadline := time.After(3 * time.Minute)
 	for tick := time.NewTicker(20 * time.Millisecond); r.Published() < head; {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			c.t.Fatalf("relay is at %d, log was at %d minutes ago", r.Published(), head)
+			w.t.Fatalf("relay is at %d, log was at %d minutes ago", r.Published(), head)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,38 @@ func sameRecord(a, b Record) bool {
 		a.Jurisdiction == b.Jurisdiction && a.Time.Equal(b.Time) && bytes.Equal(a.Data, b.Data)
 }
 
+func TestPiecesAreTheBatches(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		batches, most := drawBatches(t), rapid.IntRange(1, 8).Draw(t, "most")
+		var want, got []Record
+		for _, b := range batches {
+			want = append(want, b.Records...)
+		}
+		next := batches[0].First
+		for part := range pieces(batches, most) {
+			records := 0
+			for _, b := range part {
+				if b.First != next || b.Last < b.First {
+					t.Fatalf("part %d..%d follows %d", b.First, b.Last, next-1)
+				}
+				next = b.Last + 1
+				records += len(b.Records)
+				got = append(got, b.Records...)
+				if want := lastSource(batches, b.Last); b.Source != "" && b.Source != want {
+					t.Fatalf("part to %d goes on at %q, want %q", b.Last, b.Source, want)
+				}
+			}
+			if records > most || len(part) == 0 {
+				t.Fatalf("a part of %d batches with %d records, want at most %d", len(part), records, most)
+			}
+		}
+		if next != batches[len(batches)-1].Last+1 || !slices.EqualFunc(got, want, sameRecord) {
+			t.Fatalf("parts have %d records to %d, want %d", len(got), next-1, len(want))
+		}
+	})
+}
+
 func TestMessagesCarryExactlyTheBatches(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -66,7 +99,7 @@ func TestMessagesCarryExactlyTheBatches(t *testing.T) {
 			want = append(want, b.Records...)
 		}
 		next := batches[0].First
-		for _, m := range pack(batches) {
+		for m := range pack(batches) {
 			if m.First != next || m.Last < m.First {
 				t.Fatalf("message %d..%d follows %d", m.First, m.Last, next-1)
 			}

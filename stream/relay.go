@@ -107,7 +107,7 @@ func (r *Relay) session(ctx context.Context, wait *backoff) error {
 		if err != nil {
 			return fmt.Errorf("relay shard %d: %w", r.shard, err)
 		}
-		for _, m := range pack(batches) {
+		for m := range pack(batches) {
 			if len(sent) == relayInFlight {
 				if sent, err = r.land(ctx, sent); err != nil {
 					return err

@@ -16,8 +16,8 @@ import (
 	"matchday/internal/sqldb"
 )
 
-// SinkRecords is how many records one commit of a sink holds at most, a little more when a message ends
-// later.
+// SinkRecords is how many records one commit of a sink holds at most, up to twice as many when a message ends
+// later or the log is read.
 const SinkRecords = 4096
 
 const (
@@ -249,8 +249,10 @@ func (s *Sink) applyAll(ctx context.Context, feed <-chan Message) error {
 	var wait backoff
 	for {
 		batches, err := s.next(ctx, feed)
-		if err == nil && len(batches) > 0 {
-			err = s.apply(ctx, batches, &wait)
+		for piece := range pieces(batches, 2*sinkRecords) {
+			if err = s.apply(ctx, piece, &wait); err != nil {
+				break
+			}
 		}
 		switch {
 		case ctx.Err() != nil:

@@ -23,27 +23,16 @@ import (
 
 // BetsRow is what a fault cost the bet history.
 type BetsRow struct {
-	Fault    string  `json:"fault"`
-	Engine   string  `json:"engine"` // of the history
-	What     string  `json:"what"`
+	Outcome
 	CatchUpS float64 `json:"catch_up_s"` // until the history showed what was committed when the fault was over
 	Since    string  `json:"catch_up_from"`
 	betsProof
-	Note    string `json:"note,omitempty"`
-	Problem string `json:"problem,omitempty"`
-	Skipped string `json:"skipped,omitempty"`
 }
 
 // Line is the row in one line.
 func (r *BetsRow) Line() string {
-	switch {
-	case r.Skipped != "":
-		return fmt.Sprintf("%s, %s: skipped: %s", r.Fault, r.Engine, r.Skipped)
-	case r.Problem != "":
-		return fmt.Sprintf("%s, %s: PROBLEM: %s", r.Fault, r.Engine, r.Problem)
-	}
-	return fmt.Sprintf("%s, %s: caught up %.2f s from %s, %d bets with %d settlements, nothing lost, doubled or out of order",
-		r.Fault, r.Engine, r.CatchUpS, r.Since, r.Bets, r.Settlements)
+	return r.line(fmt.Sprintf("caught up %.2f s from %s, %d bets with %d settlements, nothing lost, doubled or out of order",
+		r.CatchUpS, r.Since, r.Bets, r.Settlements))
 }
 
 // betsFault is one row of the history's table.
@@ -69,8 +58,8 @@ var betsFaults = []betsFault{
 	{"stream sequences reused", "it is killed and comes back with streams of before: their next sequences were taken already", "the start", "", betsRun{fault: sequencesReused}},
 	{"payout burst", "as many bets as --burst are placed and settled as fast as the ledger takes them", "the last of them", "", betsRun{fault: payoutBurst}},
 	{"clock stepped", "its clock steps an hour forward and then two hours back", "the second step", "", betsRun{fault: clockStepped}},
-	{"stream leader killed", "of three stream nodes the one that leads gets SIGKILL, and is started again after two seconds", "the kill", engineSQLite, betsRun{leaderKilled, true}},
-	{"stream leader hung", "of three stream nodes the one that leads gets SIGSTOP for three seconds", "the stop", engineSQLite, betsRun{leaderHung, true}},
+	{"stream leader killed", "of three stream nodes the one that leads gets SIGKILL, and is started again after two seconds", "the kill", "", betsRun{leaderKilled, true}},
+	{"stream leader hung", "of three stream nodes the one that leads gets SIGSTOP for three seconds", "the stop", "", betsRun{leaderHung, true}},
 	{"history database killed", "the history's database server gets SIGKILL and is started again at once", "it runs again", engineMySQL, betsRun{fault: historyDatabaseKilled}},
 	{"history database hung", "the history's database server gets SIGSTOP for three seconds", "it runs on", engineMySQL, betsRun{fault: historyDatabaseHung}},
 	{"history cut off", "history and database cannot reach each other for three seconds", "the end of the cut", engineMySQL, betsRun{fault: historyCutOff}},
@@ -107,11 +96,7 @@ func RunBets(ctx context.Context, o Options, progress func(BetsRow)) ([]BetsRow,
 				continue
 			}
 			row, err := o.oneOfBets(ctx, f, engine)
-			if errors.Is(err, errSkipped) {
-				row.Skipped = err.Error()
-			} else if err != nil {
-				row.Problem = err.Error()
-			}
+			row.fail(err)
 			if row.Problem != "" {
 				problems = append(problems, fmt.Errorf("%s: %s", f.name, row.Problem))
 			}
@@ -126,7 +111,7 @@ func RunBets(ctx context.Context, o Options, progress func(BetsRow)) ([]BetsRow,
 
 // oneOfBets makes one fault.
 func (o Options) oneOfBets(ctx context.Context, f betsFault, engine string) (row BetsRow, err error) {
-	row = BetsRow{Fault: f.name, Engine: engine, What: f.what, Since: f.since}
+	row = BetsRow{Outcome: Outcome{Fault: f.name, Engine: engine, What: f.what}, Since: f.since}
 	dir, err := os.MkdirTemp(o.Dir, "matchday-faults-")
 	if err != nil {
 		return row, err

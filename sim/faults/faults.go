@@ -72,30 +72,57 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Row is what one fault cost.
-type Row struct {
-	Fault      string  `json:"fault"`
-	Engine     string  `json:"engine"`
-	What       string  `json:"what"`
-	RecoverS   float64 `json:"recover_s"`    // until every shard committed again
-	Since      string  `json:"recover_from"` // counted from here
-	AwayS      float64 `json:"away_s"`       // longest time in which some shard committed nothing
-	Operations int     `json:"operations"`   // tries of clients, reads included
-	proof
+// Outcome is what the rows of both tables say: which fault it was, and how it ended.
+type Outcome struct {
+	Fault   string `json:"fault"`
+	Engine  string `json:"engine"` // of the ledger or the history
+	What    string `json:"what"`
 	Note    string `json:"note,omitempty"`
 	Problem string `json:"problem,omitempty"`
 	Skipped string `json:"skipped,omitempty"`
 }
 
+// fail notes why a row came to no end.
+func (o *Outcome) fail(err error) {
+	if errors.Is(err, errSkipped) {
+		o.Skipped = err.Error()
+	} else if err != nil {
+		o.Problem = err.Error()
+	}
+}
+
+// line is the row in one line; went says how it went if it did.
+func (o *Outcome) line(went string) string {
+	if at := o.cell(); at != "" {
+		went = at
+	}
+	return fmt.Sprintf("%s, %s: %s", o.Fault, o.Engine, went)
+}
+
+// cell is what the table has instead of figures, "" if there are some.
+func (o *Outcome) cell() string {
+	switch {
+	case o.Skipped != "":
+		return "skipped: " + o.Skipped
+	case o.Problem != "":
+		return "PROBLEM: " + o.Problem
+	}
+	return ""
+}
+
+// Row is what one fault cost.
+type Row struct {
+	Outcome
+	RecoverS   float64 `json:"recover_s"`    // until every shard committed again
+	Since      string  `json:"recover_from"` // counted from here
+	AwayS      float64 `json:"away_s"`       // longest time in which some shard committed nothing
+	Operations int     `json:"operations"`   // tries of clients, reads included
+	proof
+}
+
 // Line is the row in one line.
 func (r *Row) Line() string {
-	switch {
-	case r.Skipped != "":
-		return fmt.Sprintf("%s, %s: skipped: %s", r.Fault, r.Engine, r.Skipped)
-	case r.Problem != "":
-		return fmt.Sprintf("%s, %s: PROBLEM: %s", r.Fault, r.Engine, r.Problem)
-	}
-	return fmt.Sprintf("%s, %s: back after %.2f s from %s, %d acknowledged, nothing lost or doubled", r.Fault, r.Engine, r.RecoverS, r.Since, r.Acknowledged)
+	return r.line(fmt.Sprintf("back after %.2f s from %s, %d acknowledged, nothing lost or doubled", r.RecoverS, r.Since, r.Acknowledged))
 }
 
 // Settings are the options as a report has them.
@@ -135,11 +162,7 @@ func Run(ctx context.Context, o Options, progress func(Row)) ([]Row, error) {
 			continue
 		}
 		row, err := o.one(ctx, f)
-		if errors.Is(err, errSkipped) {
-			row.Skipped = err.Error()
-		} else if err != nil {
-			row.Problem = err.Error()
-		}
+		row.fail(err)
 		if row.Problem != "" {
 			problems = append(problems, fmt.Errorf("%s: %s", f.name, row.Problem))
 		}
@@ -168,7 +191,7 @@ func (o Options) wants(f fault) bool {
 
 // one makes one fault.
 func (o Options) one(ctx context.Context, f fault) (row Row, err error) {
-	row = Row{Fault: f.name, Engine: f.engine, What: f.what, Since: f.since}
+	row = Row{Outcome: Outcome{Fault: f.name, Engine: f.engine, What: f.what}, Since: f.since}
 	dir, err := os.MkdirTemp(o.Dir, "matchday-faults-")
 	if err != nil {
 		return row, err
@@ -218,13 +241,15 @@ func (r *Report) Write(out io.Writer, asJSON bool) error {
 	if len(r.Bets) > 0 {
 		r.betsTable(printf)
 	}
+	var all []Outcome
 	for i := range r.Rows {
-		if row := &r.Rows[i]; row.Note != "" {
-			printf("\n%s, %s: %s", row.Fault, row.Engine, row.Note)
-		}
+		all = append(all, r.Rows[i].Outcome)
 	}
 	for i := range r.Bets {
-		if row := &r.Bets[i]; row.Note != "" {
+		all = append(all, r.Bets[i].Outcome)
+	}
+	for i := range all {
+		if row := &all[i]; row.Note != "" {
 			printf("\n%s, %s: %s", row.Fault, row.Engine, row.Note)
 		}
 	}
@@ -237,12 +262,8 @@ func (r *Report) ledgerTable(printf func(string, ...any)) {
 	printf("fault\tengine\trecover s\tfrom\taway s\toperations\tacknowledged\tlost\tdoubled\tserialisable\taudit\n")
 	for i := range r.Rows {
 		row := &r.Rows[i]
-		if row.Skipped != "" {
-			printf("%s\t%s\tskipped: %s\n", row.Fault, row.Engine, row.Skipped)
-			continue
-		}
-		if row.Problem != "" {
-			printf("%s\t%s\tPROBLEM: %s\n", row.Fault, row.Engine, row.Problem)
+		if instead := row.cell(); instead != "" {
+			printf("%s\t%s\t%s\n", row.Fault, row.Engine, instead)
 			continue
 		}
 		printf("%s\t%s\t%.2f\t%s\t%.2f\t%d\t%d\t%d\t%d\tyes, %d operations\tclean\n", row.Fault, row.Engine, row.RecoverS, row.Since,
@@ -255,15 +276,12 @@ func (r *Report) betsTable(printf func(string, ...any)) {
 	printf("\nThe bet history\nfault\tengine\tcaught up s\tfrom\tbets\tsettlements\treads\tlost\tdoubled\tbackwards\taudit\n")
 	for i := range r.Bets {
 		row := &r.Bets[i]
-		switch {
-		case row.Skipped != "":
-			printf("%s\t%s\tskipped: %s\n", row.Fault, row.Engine, row.Skipped)
-		case row.Problem != "":
-			printf("%s\t%s\tPROBLEM: %s\n", row.Fault, row.Engine, row.Problem)
-		default:
-			printf("%s\t%s\t%.2f\t%s\t%d\t%d\t%d\t%d\t%d\t%d\tclean\n", row.Fault, row.Engine, row.CatchUpS, row.Since,
-				row.Bets, row.Settlements, row.Reads, row.Lost, row.Doubled, row.Backwards)
+		if instead := row.cell(); instead != "" {
+			printf("%s\t%s\t%s\n", row.Fault, row.Engine, instead)
+			continue
 		}
+		printf("%s\t%s\t%.2f\t%s\t%d\t%d\t%d\t%d\t%d\t%d\tclean\n", row.Fault, row.Engine, row.CatchUpS, row.Since,
+			row.Bets, row.Settlements, row.Reads, row.Lost, row.Doubled, row.Backwards)
 	}
 }
 

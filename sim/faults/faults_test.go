@@ -242,9 +242,9 @@ func TestOptionsNameWhatIsWrong(t *testing.T) {
 func TestReportTable(t *testing.T) {
 	t.Parallel()
 	r := Report{Commit: "abc", Rows: []Row{
-		{Fault: "killed", Engine: "sqlite", RecoverS: 1.25, Operations: 7, Note: "longest pause 77 ms"},
-		{Fault: "hung", Engine: "sqlite", Problem: "lost"},
-		{Fault: "disk full", Engine: "sqlite", Skipped: "no root"},
+		{Outcome: Outcome{Fault: "killed", Engine: "sqlite", Note: "longest pause 77 ms"}, RecoverS: 1.25, Operations: 7},
+		{Outcome: Outcome{Fault: "hung", Engine: "sqlite", Problem: "lost"}},
+		{Outcome: Outcome{Fault: "disk full", Engine: "sqlite", Skipped: "no root"}},
 	}}
 	var out bytes.Buffer
 	if err := r.Write(&out, false); err != nil {
