@@ -11,13 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"matchday/internal/certs/certtest"
 	"matchday/stream"
-	"matchday/stream/streamtest"
 )
 
 // libsVariable names the folder with Apache Kafka's own libraries; scripts/kafka.sh fills it.
@@ -232,14 +230,12 @@ func TestARealBrokerCarriesTheStreams(t *testing.T) {
 		t.Fatal(err)
 	}
 	commands(t, k)
-	k.log, k.over = streamtest.NewLog(1), nil
-	s2, err := k.try(stream.KafkaConfig{Brokers: k.brokers, TLS: "off", Replicas: 1, Prefix: "large"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s2.Close() })
-	k.over = s2.Transport()
-	k.deps.Metrics = prometheus.NewRegistry()
+}
+
+func TestARealBrokerCarriesAMillionRecordsInOneBatch(t *testing.T) {
+	b := startBrokers(t, 1, certtest.NewAuthority(t))[0]
+	k := &kafkaWorld{world: bare(t)}
+	k.over = k.openWith(stream.KafkaConfig{Brokers: []string{b.addr}, TLS: "off", Replicas: 1})
 	k.carriesOneBatchOf(million, besideMost)
 }
 
