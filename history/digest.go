@@ -4,11 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"hash/fnv"
-	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,7 +16,7 @@ import (
 // Zone returns the time zone whose days a jurisdiction goes by.
 type Zone func(id.Jurisdiction) *time.Location
 
-// digests makes and keeps the digests of one shard: the days of players who have many bets, summed up.
+// digests makes and keeps the digests of one shard: the days and months of players who have many bets, summed up.
 // A bet that is over is in none, nor one that would be if it were settled: a floor that rises takes all digests with it.
 // They are made when a reader has had to look at many bets, never on the way of a bet, and leave the newest
 // bets out, most of which are still to be settled. A settlement of a bet that is in one changes it in the
@@ -37,9 +33,11 @@ type digests struct {
 	marks map[id.Player]id.Bet
 }
 
+// A reader looks at the bets that are in no digest one by one, 500 of them in two milliseconds; a settlement of
+// a bet that is in one costs three statements.
 const (
-	digestChunk = 500
-	digestKeep  = 500
+	digestChunk = 250
+	digestKeep  = 250
 )
 
 func newDigests(zone Zone, kept *keeper) *digests {
@@ -119,34 +117,53 @@ func (d *digests) extend(ctx context.Context, on tables, player id.Player) (more
 	if err != nil {
 		return false, err
 	}
-	rows, err := on.QueryContext(ctx, columns+on.sameBet()+where, string(player), string(last), d.chunk+d.keep)
+	if more, err = d.hasMore(ctx, on, betKey{player, last}); err != nil || !more {
+		return false, err
+	}
+	rows, err := on.QueryContext(ctx, columns+on.sameBet()+where, string(player), string(last), d.chunk)
 	if err != nil {
 		return false, sqldb.Wrap("read bets for a digest", err)
 	}
 	bets, err := scanBets(rows)
-	if err != nil || len(bets) < d.chunk+d.keep {
+	if err != nil || len(bets) < d.chunk {
 		return false, err
 	}
-	bets = bets[:d.chunk]
-	days := map[dayKey]*day{}
+	sums := map[sumKey]*sum{}
 	for i := range bets {
 		if bets[i].ID < d.kept.floor(bets[i].Jurisdiction) {
 			continue
 		}
-		k := d.dayOf(&bets[i])
-		if days[k] == nil {
-			if days[k], err = readDay(ctx, on, player, k); err != nil {
-				return false, err
+		for _, k := range d.keysOf(&bets[i]) {
+			if sums[k] == nil {
+				if sums[k], err = readSum(ctx, on, player, k); err != nil {
+					return false, err
+				}
 			}
+			sums[k].add(&bets[i])
 		}
-		days[k].add(&bets[i])
 	}
-	for k, sum := range days {
-		if err := writeDay(ctx, on, player, k, sum); err != nil {
+	for k, one := range sums {
+		if err := errors.Join(writeSum(ctx, on, player, k, one), d.noteZone(ctx, on, k.jurisdiction)); err != nil {
 			return false, err
 		}
 	}
 	return true, d.move(ctx, on, betKey{player, bets[d.chunk-1].ID})
+}
+
+// hasMore reports whether the player has enough bets behind one to take some of them in.
+func (d *digests) hasMore(ctx context.Context, on tables, behind betKey) (bool, error) {
+	const q = `
+		SELECT COUNT(*)
+		FROM (
+			SELECT bet_id
+			FROM bet
+			WHERE player_id = ?
+			  AND bet_id > ?
+			LIMIT ?
+		) AS newer`
+	var n int
+	err := on.QueryRowContext(ctx, q, string(behind.player), string(behind.bet), d.chunk+d.keep).Scan(&n)
+	return n == d.chunk+d.keep, sqldb.Wrap("count bets for a digest", err)
 }
 
 // move moves the mark of a player.
@@ -167,7 +184,7 @@ func (d *digests) move(ctx context.Context, on tables, to betKey) error {
 	return sqldb.Wrap("note digest", err)
 }
 
-// settle changes the day of a bet that is settled, if the bet is in the digest.
+// settle changes the day and the month of a bet that is settled, if the bet is in the digest.
 func (d *digests) settle(ctx context.Context, on tables, r rareSettlement) error {
 	const q = `
 		UPDATE digest
@@ -175,7 +192,9 @@ func (d *digests) settle(ctx context.Context, on tables, r rareSettlement) error
 		    at_stake_minor = at_stake_minor + ?, returned_minor = returned_minor + ?
 		WHERE player_id = ?
 		  AND jurisdiction = ?
-		  AND day = ?
+		  AND grain IN (1, 2)
+		  AND period IN (?, ?)
+		  AND period = CASE grain WHEN 1 THEN ? ELSE ? END
 		  AND product = ?
 		  AND currency = ?
 		  AND bets_open + ? >= 0
@@ -194,13 +213,14 @@ func (d *digests) settle(ctx context.Context, on tables, r rareSettlement) error
 	states[r.settlement.state]++
 	by := []any{states[stateOpen], states[stateWon], states[stateLost], states[statePush], states[stateVoid],
 		int64(states[stateOpen]) * r.before.stake, r.settlement.payout - r.before.payout}
-	args := append(slices.Clone(by), string(r.player), r.before.jurisdiction, dayNumber(r.before.placedUS, d.zone(r.jurisdiction)),
-		r.before.product, r.before.currency)
+	day := dayNumber(r.before.placedUS, d.zone(r.jurisdiction))
+	month := monthNumber(day)
+	args := append(slices.Clone(by), string(r.player), r.before.jurisdiction, day, month, day, month, r.before.product, r.before.currency)
 	done, err := on.ExecContext(ctx, q, append(args, by...)...)
 	if err != nil {
 		return sqldb.Wrap("settle in a digest", err)
 	}
-	if n, err := done.RowsAffected(); err != nil || n != 1 { // nothing changed, or the zone is another than it was
+	if n, err := done.RowsAffected(); err != nil || n != 2 { // nothing changed, or the zone is another than it was
 		return errors.Join(err, forgetDigest(ctx, on, r.player))
 	}
 	return nil
@@ -227,181 +247,14 @@ func forgetDigest(ctx context.Context, on tables, player id.Player) error {
 // forgetDigests deletes all digests of a shard.
 func forgetDigests(ctx context.Context, on stream.Conn) error {
 	const (
-		days  = `DELETE FROM digest`
+		sums  = `DELETE FROM digest`
 		notes = `DELETE FROM digested`
+		zones = `DELETE FROM digest_zone`
 	)
-	for _, q := range []string{days, notes} {
+	for _, q := range []string{sums, notes, zones} {
 		if _, err := on.ExecContext(ctx, q); err != nil {
 			return sqldb.Wrap("delete digests", err)
 		}
 	}
 	return nil
-}
-
-// dayKey is the key of a digest's row of a player.
-type dayKey struct {
-	jurisdiction      id.Jurisdiction
-	day               int
-	product, currency string
-}
-
-// day is what a digest has of the bets of a day.
-type day struct {
-	first, last               id.Bet
-	states                    [stateVoid + 1]int64
-	staked, atStake, returned int64
-	least, most               int64
-	tags                      map[string]bool
-	isStored                  bool
-}
-
-// dayOf returns the row that a bet belongs to.
-func (d *digests) dayOf(b *Bet) dayKey {
-	return dayKey{b.Jurisdiction, dayNumber(b.PlacedAt.UnixMicro(), d.zone(b.Jurisdiction)), b.Product, string(b.Stake.Currency())}
-}
-
-// dayNumber returns the day on which a moment is in the zone, counted from 1970.
-func dayNumber(us int64, zone *time.Location) int {
-	year, month, date := time.UnixMicro(us).In(zone).Date()
-	return int(time.Date(year, month, date, 0, 0, 0, 0, time.UTC).Unix() / (24 * 60 * 60))
-}
-
-// monthNumber returns the month of a day, counted from year 0.
-func monthNumber(day int) int {
-	year, month, _ := time.Unix(int64(day)*24*60*60, 0).UTC().Date()
-	return year*12 + int(month) - 1
-}
-
-// dayBegins returns the moment at which a day begins in the zone.
-func dayBegins(number int, zone *time.Location) time.Time {
-	year, month, date := time.Unix(int64(number)*24*60*60, 0).UTC().Date()
-	return time.Date(year, month, date, 0, 0, 0, 0, zone)
-}
-
-// add takes a bet in.
-func (d *day) add(b *Bet) {
-	stake := b.Stake.Minor()
-	if d.bets() == 0 {
-		d.first, d.last, d.least, d.most = b.ID, b.ID, stake, stake
-	}
-	d.first, d.last = min(d.first, b.ID), max(d.last, b.ID)
-	d.least, d.most = min(d.least, stake), max(d.most, stake)
-	st := state(slices.Index(statuses[:], b.Status))
-	d.states[st]++
-	d.staked += stake
-	if st == stateOpen {
-		d.atStake += stake
-	}
-	d.returned += b.Payout.Minor()
-	for i := range b.Legs {
-		l := &b.Legs[i]
-		for _, tag := range []string{eventTag(l.EventID), sportTag(l.Sport), competitionTag(l.Competition)} {
-			d.tags[tag] = true
-		}
-	}
-}
-
-func (d *day) bets() (n int64) {
-	for _, of := range d.states {
-		n += of
-	}
-	return n
-}
-
-// The tags of what a list can be filtered by; "" for what it is not.
-func eventTag(event string) string             { return tag('e', event) }
-func sportTag(sport string) string             { return tag('s', sport) }
-func competitionTag(competition string) string { return tag('c', competition) }
-
-// tag is a short hash. Two names may have the same: a list then looks at a day in vain.
-func tag(kind byte, name string) string {
-	if name == "" {
-		return ""
-	}
-	h := fnv.New64a()
-	_, _ = h.Write(append([]byte{kind}, name...)) // it has no error to return
-	return strconv.FormatUint(h.Sum64()>>29, 32)
-}
-
-const (
-	maxTags = 400 // of a day; one with more has anyTag
-	anyTag  = "*"
-)
-
-// tagText writes tags as they are stored.
-func tagText(tags map[string]bool) string {
-	delete(tags, "")
-	if len(tags) > maxTags || tags[anyTag] {
-		return anyTag
-	}
-	return " " + strings.Join(slices.Sorted(maps.Keys(tags)), " ") + " "
-}
-
-// inTags is what the tags of a day that has the tag have in them.
-func inTags(tag string) string {
-	if tag == "" {
-		return ""
-	}
-	return " " + tag + " "
-}
-
-// dayColumns are what scanDay reads.
-const dayColumns = `
-	SELECT first_bet, last_bet, bets_open, bets_won, bets_lost, bets_push, bets_void, staked_minor, at_stake_minor, returned_minor,
-	       least_minor, most_minor, tags`
-
-// scan reads dayColumns, after what else the query selects.
-func (d *day) scan(row interface{ Scan(into ...any) error }, before ...any) error {
-	var tags string
-	err := row.Scan(append(before, &d.first, &d.last, &d.states[stateOpen], &d.states[stateWon], &d.states[stateLost], &d.states[statePush],
-		&d.states[stateVoid], &d.staked, &d.atStake, &d.returned, &d.least, &d.most, &tags)...)
-	d.tags, d.isStored = map[string]bool{}, err == nil
-	for one := range strings.FieldsSeq(tags) {
-		d.tags[one] = true
-	}
-	return err
-}
-
-// readDay reads a row of a digest, an empty one where there is none.
-func readDay(ctx context.Context, on tables, player id.Player, k dayKey) (*day, error) {
-	const q = dayColumns + `
-		FROM digest
-		WHERE player_id = ?
-		  AND jurisdiction = ?
-		  AND day = ?
-		  AND product = ?
-		  AND currency = ?`
-	var d day
-	err := d.scan(on.QueryRowContext(ctx, q, string(player), string(k.jurisdiction), k.day, k.product, k.currency))
-	if errors.Is(err, sql.ErrNoRows) {
-		return &d, nil
-	}
-	return &d, sqldb.Wrap("read digest", err)
-}
-
-// writeDay writes a row of a digest.
-func writeDay(ctx context.Context, on tables, player id.Player, k dayKey, d *day) error {
-	const (
-		insert = `
-			INSERT INTO digest (first_bet, last_bet, bets_open, bets_won, bets_lost, bets_push, bets_void, staked_minor, at_stake_minor,
-				returned_minor, least_minor, most_minor, tags, month, player_id, jurisdiction, day, product, currency)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-		update = `
-			UPDATE digest
-			SET first_bet = ?, last_bet = ?, bets_open = ?, bets_won = ?, bets_lost = ?, bets_push = ?, bets_void = ?, staked_minor = ?,
-			    at_stake_minor = ?, returned_minor = ?, least_minor = ?, most_minor = ?, tags = ?, month = ?
-			WHERE player_id = ?
-			  AND jurisdiction = ?
-			  AND day = ?
-			  AND product = ?
-			  AND currency = ?`
-	)
-	q := insert
-	if d.isStored {
-		q = update
-	}
-	_, err := on.ExecContext(ctx, q, string(d.first), string(d.last), d.states[stateOpen], d.states[stateWon], d.states[stateLost], d.states[statePush],
-		d.states[stateVoid], d.staked, d.atStake, d.returned, d.least, d.most, tagText(d.tags), monthNumber(k.day),
-		string(player), string(k.jurisdiction), k.day, k.product, k.currency)
-	return sqldb.Wrap("write digest", err)
 }

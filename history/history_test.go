@@ -452,8 +452,8 @@ func testAuditFindsTheFirstDifference(t *testing.T, e engine) {
 		{"an earlier settlement differs", `UPDATE bet_change SET payout_minor = 301 WHERE bet_id = 'bet_01' AND version = 1`, "bet_01"},
 		{"a settlement too many", `INSERT INTO bet_change SELECT 'plr_0', 'bet_02', version, seq, status, at_us, payout_minor, outcomes FROM bet_change WHERE version = 1`, "bet_02"},
 		{"a settlement of no bet", `INSERT INTO bet_change SELECT 'plr_0', 'bet_99', version, seq, status, at_us, payout_minor, outcomes FROM bet_change WHERE version = 1`, "bet_99"},
-		{"a digest of bets that are not there", `INSERT INTO digest VALUES ('plr_0', 'US-NJ', 1, 23640, 'sportsbook', 'USD', 'bet_00', 'bet_03', 0, 1, 0, 0, 0, 1, 0, 0, 1, 1, ''); INSERT INTO digested VALUES ('plr_0', 'bet_00')`, "digest of plr_0"},
-		{"a digest of nobody", `INSERT INTO digest VALUES ('plr_0', 'US-NJ', 1, 23640, 'sportsbook', 'USD', 'bet_00', 'bet_03', 0, 1, 0, 0, 0, 1, 0, 0, 1, 1, '')`, "have none"},
+		{"a digest of bets that are not there", `INSERT INTO digest VALUES ('plr_0', 'US-NJ', 1, 1, 'sportsbook', 'USD', 'bet_00', 'bet_03', 0, 1, 0, 0, 0, 1, 0, 0, 1, 1, ''); INSERT INTO digested VALUES ('plr_0', 'bet_00')`, "digest of plr_0"},
+		{"a digest of nobody", `INSERT INTO digest VALUES ('plr_0', 'US-NJ', 1, 1, 'sportsbook', 'USD', 'bet_00', 'bet_03', 0, 1, 0, 0, 0, 1, 0, 0, 1, 1, '')`, "have none"},
 		{"a digest without its days", `INSERT INTO digested VALUES ('plr_0', 'bet_03')`, "digest of plr_0"},
 		{"ahead of the log", `UPDATE sink_position SET seq = 1000`, "ahead"},
 	}

@@ -57,7 +57,7 @@ func (h *shard) freshness() Freshness {
 }
 
 const (
-	listRows  = 6000 // bets that one answer looks at
+	listRows  = 3000 // bets that one answer looks at
 	stepRows  = 200  // bets that its first step looks at; each further step looks at four times as many
 	spanPrice = 50   // bets that could be looked at in the time that one more query takes
 )
@@ -66,6 +66,7 @@ const (
 type betSpan struct {
 	low, high id.Bet
 	bets      int // how many it has, if that is known
+	from, to  int // of a digest: the first and the last period that it is of
 }
 
 // lister finds a page of bets, in steps that each look at a bounded range.
@@ -84,7 +85,7 @@ type lister struct {
 }
 
 // read looks at bets until the page is full, the player has no more or the budget is spent: first at the
-// newest, which are in no digest, and then at those that the digest says may fit.
+// newest, which are in no digest, then at the days that may have some that fit, in the months that may.
 func (l *lister) read(ctx context.Context) error {
 	spans, isDigested, err := l.newest(ctx)
 	if err != nil {
@@ -94,12 +95,39 @@ func (l *lister) read(ctx context.Context) error {
 	if done, err := l.look(ctx, spans); done || err != nil || !isDigested {
 		return err
 	}
-	l.before = min(l.before, spans[0].low)
-	if spans, err = l.digestSpans(ctx); err != nil {
+	months, err := l.months(ctx)
+	if err != nil {
 		return err
 	}
-	_, err = l.look(ctx, spans)
+	for _, m := range months {
+		if l.before <= m.low {
+			continue
+		}
+		if l.isSpent() {
+			return nil
+		}
+		if spans, err = l.days(ctx, m); err != nil {
+			return err
+		}
+		l.budget -= spanPrice
+		if done, err := l.look(ctx, spans); done || err != nil {
+			return err
+		}
+		l.before = min(l.before, m.low)
+	}
+	if floor := l.on.kept.floor(l.q.Jurisdiction); floor != "" { // open ones below it are in no digest
+		_, err = l.look(ctx, []betSpan{{high: floor}})
+	}
 	return err
+}
+
+// isSpent ends the page where the budget is spent.
+func (l *lister) isSpent() bool {
+	if l.budget > 0 {
+		return false
+	}
+	l.next, l.lacksDigest = l.before, true
+	return true
 }
 
 // look looks at the spans, and reports whether the page is done.
@@ -108,15 +136,18 @@ func (l *lister) look(ctx context.Context, spans []betSpan) (done bool, err erro
 		if l.before <= span.low {
 			continue
 		}
-		for more := true; more; l.rows *= 4 {
-			if l.budget <= 0 {
-				l.next, l.lacksDigest = l.before, true
+		for more := true; more; {
+			if l.isSpent() {
 				return true, nil
 			}
 			if more, err = l.step(ctx, span, min(l.rows, l.budget)); err != nil || l.isFull() {
 				return true, err
 			}
+			if more { // never in the last step of a range: a list may have any number of ranges
+				l.rows = min(l.rows*4, listRows)
+			}
 		}
+		l.before = min(l.before, span.low)
 	}
 	return false, nil
 }

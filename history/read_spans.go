@@ -2,15 +2,15 @@ package history
 
 import (
 	"context"
-	"math"
+	"slices"
 	"time"
 
 	"matchday/id"
 	"matchday/internal/sqldb"
 )
 
-// maxSpans bounds the days that a list takes from a digest. Where there are more, the bets of the oldest
-// are looked at one by one.
+// maxSpans bounds the rows that a list takes from a digest at a time. Where there are more, the bets of the
+// oldest are looked at one by one.
 const maxSpans = 4000
 
 // newest returns the range to look at first, and whether there are older bets, which are in a digest.
@@ -30,30 +30,6 @@ func (l *lister) newest(ctx context.Context) (spans []betSpan, isDigested bool, 
 	return []betSpan{all}, true, nil
 }
 
-// digestSpans returns the ranges of bets that may have some that fit, newest first.
-func (l *lister) digestSpans(ctx context.Context) ([]betSpan, error) {
-	days, err := l.days(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if len(days) == maxSpans {
-		days[maxSpans-1].low, days[maxSpans-1].bets = "", 0
-	}
-	if floor := l.on.kept.floor(l.q.Jurisdiction); floor != "" { // open ones below it are in no digest
-		days = append(days, betSpan{high: floor})
-	}
-	var out []betSpan
-	for _, d := range days {
-		if len(out) == 0 || d.high < out[len(out)-1].low {
-			out = append(out, d)
-			continue
-		}
-		before := &out[len(out)-1]
-		before.low, before.bets = min(before.low, d.low), 0
-	}
-	return out, nil
-}
-
 // markOf is mark for readers.
 func markOf(ctx context.Context, on reader, player id.Player) (last id.Bet, err error) {
 	const q = `
@@ -64,14 +40,60 @@ func markOf(ctx context.Context, on reader, player id.Player) (last id.Bet, err 
 	return last, sqldb.Wrap("read digest", err)
 }
 
-// days returns the days of the digest that may have bets that fit.
-func (l *lister) days(ctx context.Context) ([]betSpan, error) {
+// months returns the ranges of months that may have bets that fit, newest first.
+func (l *lister) months(ctx context.Context) ([]betSpan, error) {
+	from, upTo := l.period()
+	rows, err := l.spans(ctx, grainMonth, monthNumber(from), monthNumber(upTo))
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == maxSpans {
+		rows[maxSpans-1].low, rows[maxSpans-1].from = "", 0
+	}
+	return joined(rows, 0), nil
+}
+
+// days returns the ranges of days in some months that may have bets that fit, newest first.
+func (l *lister) days(ctx context.Context, months betSpan) ([]betSpan, error) {
+	from, upTo := l.period()
+	rows, err := l.spans(ctx, grainDay, max(from, firstDay(months.from)), min(upTo, firstDay(months.to+1)-1))
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == maxSpans {
+		rows[maxSpans-1].low, rows[maxSpans-1].bets = months.low, 0
+	}
+	rows = slices.DeleteFunc(rows, func(d betSpan) bool { return d.high < months.low || d.low > months.high }) // of the same months elsewhere
+	return joined(rows, 1), nil                                                                                // looking at neighbours at once is cheaper than another query
+}
+
+// joined makes one range of those that overlap or that are of periods so far apart at most. They come and go
+// newest first.
+func joined(rows []betSpan, apart int) (out []betSpan) {
+	for _, row := range rows {
+		if len(out) == 0 {
+			out = append(out, row)
+			continue
+		}
+		if before := &out[len(out)-1]; row.high >= before.low || apart > 0 && row.to+apart >= before.from {
+			before.low, before.bets = min(before.low, row.low), 0
+			before.from, before.to = min(before.from, row.from), max(before.to, row.to)
+		} else {
+			out = append(out, row)
+		}
+	}
+	return out
+}
+
+// spans returns the rows of the digest that may have bets that fit.
+func (l *lister) spans(ctx context.Context, grain, from, upTo int) ([]betSpan, error) {
 	const q = `
-		SELECT first_bet, last_bet, bets_open + bets_won + bets_lost + bets_push + bets_void
+		SELECT period, first_bet, last_bet, bets_open + bets_won + bets_lost + bets_push + bets_void
 		FROM digest
 		WHERE player_id = ?
 		  AND jurisdiction = ?
-		  AND day BETWEEN ? AND ?
+		  AND grain = ?
+		  AND period BETWEEN ? AND ?
 		  AND first_bet < ?
 		  AND (product = ? OR ? = '')
 		  AND (currency = ? OR ? = '')
@@ -81,14 +103,13 @@ func (l *lister) days(ctx context.Context) ([]betSpan, error) {
 		  AND (tags = '*' OR INSTR(tags, ?) > 0 AND INSTR(tags, ?) > 0 AND INSTR(tags, ?) > 0)
 		ORDER BY last_bet DESC
 		LIMIT ?`
-	from, upTo := l.period()
 	least, most := l.q.stakes()
 	low, high, _ := l.q.Status.span()
 	var counts [stateVoid + 1]int
 	for s := low; s <= high; s++ {
 		counts[s] = 1
 	}
-	rows, err := l.on.store.QueryContext(ctx, q, string(l.q.Player), string(l.q.Jurisdiction), from, upTo, string(l.before), l.q.Product, l.q.Product,
+	rows, err := l.on.store.QueryContext(ctx, q, string(l.q.Player), string(l.q.Jurisdiction), grain, from, upTo, string(l.before), l.q.Product, l.q.Product,
 		string(l.q.Currency), string(l.q.Currency), least, most,
 		counts[stateOpen], counts[stateWon], counts[stateLost], counts[statePush], counts[stateVoid],
 		inTags(eventTag(l.q.Event)), inTags(sportTag(l.q.Sport)), inTags(competitionTag(l.q.Competition)), maxSpans)
@@ -99,9 +120,10 @@ func (l *lister) days(ctx context.Context) ([]betSpan, error) {
 	var out []betSpan
 	for rows.Next() {
 		var one betSpan
-		if err := rows.Scan(&one.low, &one.high, &one.bets); err != nil {
+		if err := rows.Scan(&one.from, &one.low, &one.high, &one.bets); err != nil {
 			return nil, sqldb.Wrap("read digest", err)
 		}
+		one.to = one.from
 		out = append(out, one)
 	}
 	return out, sqldb.Wrap("read digest", rows.Err())
@@ -110,7 +132,7 @@ func (l *lister) days(ctx context.Context) ([]betSpan, error) {
 // period returns the days that the query's period touches.
 func (l *lister) period() (from, upTo int) {
 	zone := l.zone(l.q.Jurisdiction)
-	from, upTo = math.MinInt32, math.MaxInt32
+	from, upTo = earliestDay, latestDay
 	if !l.q.From.IsZero() {
 		from = dayNumber(l.q.From.UnixMicro(), zone)
 	}

@@ -3,9 +3,11 @@ package history
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"matchday/errs"
 	"matchday/id"
@@ -82,26 +84,67 @@ func (a *adder) read(ctx context.Context) error {
 	return errs.New(errs.CodeUnavailable, "the player's digest is being made")
 }
 
+// newestDays returns the first of the days that are enough for a page of days, "from" where all are: the page
+// has at least one line of the day that it begins with beyond what it can show.
+func (a *adder) newestDays(ctx context.Context, from, upTo int) (int, error) {
+	const q = `
+		SELECT COALESCE(MAX(period), ?)
+		FROM digest
+		WHERE player_id = ?
+		  AND jurisdiction = ?
+		  AND grain = 1
+		  AND period >= ?
+		  AND period < (
+			SELECT period
+			FROM digest
+			WHERE player_id = ?
+			  AND jurisdiction = ?
+			  AND grain = 1
+			  AND period BETWEEN ? AND ?
+			ORDER BY period DESC
+			LIMIT 1 OFFSET ?)`
+	if a.q.By != GrainDay {
+		return from, nil
+	}
+	player, j := string(a.q.Player), string(a.q.Jurisdiction)
+	err := scanOne(ctx, a.on.store, &from, q, from, player, j, from, player, j, from, upTo, cmp.Or(a.q.Limit, DefaultLines))
+	return from, sqldb.Wrap("summarise bets", err)
+}
+
+// wholeMonths divides days into the whole months among them, and the days before and behind those. What is not
+// there ends before it begins.
+func wholeMonths(from, upTo int) (first, last, before, behind int) {
+	first, last = monthNumber(from), monthNumber(upTo+1)-1
+	if firstDay(first) < from {
+		first++
+	}
+	if first > last {
+		return first, last, upTo, upTo + 1
+	}
+	return first, last, firstDay(first) - 1, firstDay(last + 1)
+}
+
 // The kinds of rows of readBehind.
 const (
-	rowDay  = iota + 1 // of the digest: at is its day
-	rowBet             // not in the digest: at is its time
-	rowMark            // where the digest ends, in product
+	rowDay   = iota + 1 // of the digest: at is its day
+	rowMonth            // of the digest: at is its month
+	rowBet              // not in the digest: at is its time
+	rowMark             // where the digest ends, in product
 )
 
 // readBehind adds up the digest and the bets behind the mark; false where the digest ends elsewhere by now.
 func (a *adder) readBehind(ctx context.Context, last id.Bet) (whole bool, err error) {
 	const digest = `
-		SELECT 1, MIN(day), product, currency, SUM(bets_open + bets_won + bets_lost + bets_push + bets_void), SUM(bets_open),
-		       SUM(staked_minor), SUM(at_stake_minor), SUM(returned_minor)
+		SELECT grain, period, product, currency, bets_open + bets_won + bets_lost + bets_push + bets_void, bets_open,
+		       staked_minor, at_stake_minor, returned_minor
 		FROM digest
 		WHERE player_id = ?
 		  AND jurisdiction = ?
-		  AND day BETWEEN ? AND ?
-		GROUP BY CASE WHEN ? = 'day' THEN day ELSE month END, product, currency
+		  AND grain = ?
+		  AND period BETWEEN ? AND ?
 		UNION ALL`
 	const bets = `
-		SELECT 2, s.placed_us, s.product, s.currency, 1, CASE WHEN b.status = 1 THEN 1 ELSE 0 END, s.stake_minor,
+		SELECT 3, s.placed_us, s.product, s.currency, 1, CASE WHEN b.status = 1 THEN 1 ELSE 0 END, s.stake_minor,
 		       CASE WHEN b.status = 1 THEN s.stake_minor ELSE 0 END, b.payout_minor` + betTables
 	const behind = `
 		WHERE b.player_id = ?
@@ -119,44 +162,64 @@ func (a *adder) readBehind(ctx context.Context, last id.Bet) (whole bool, err er
 		  AND s.placed_us >= ?
 		  AND s.placed_us < ?
 		UNION ALL
-		SELECT 3, 0, bet_id, '', 0, 0, 0, 0, 0
+		SELECT 4, 0, bet_id, '', 0, 0, 0, 0, 0
 		FROM digested
 		WHERE player_id = ?`
 	player, j := string(a.q.Player), string(a.q.Jurisdiction)
 	from, upTo := a.q.dayRange()
+	if from, err = a.newestDays(ctx, from, upTo); err != nil {
+		return false, err
+	}
+	month, lastMonth, before, after := wholeMonths(from, upTo)
+	if a.q.By == GrainDay {
+		lastMonth, before, after = month-1, upTo, upTo+1
+	}
 	zone := a.zone(a.q.Jurisdiction)
 	floor, same := string(a.on.kept.floor(a.q.Jurisdiction)), a.on.store.sameBet()
 	belowBoth := min(floor, string(justBehind(last))) // open bets whose like is over are in no digest
 	since, until := dayBegins(from, zone).UnixMicro(), dayBegins(upTo+1, zone).UnixMicro()
-	rows, err := a.on.store.QueryContext(ctx, digest+bets+same+behind+bets+same+below, player, j, from, upTo, string(a.q.By),
+	rows, err := a.on.store.QueryContext(ctx, digest+digest+digest+bets+same+behind+bets+same+below,
+		player, j, grainMonth, month, lastMonth, player, j, grainDay, from, before, player, j, grainDay, after, upTo,
 		player, string(last), floor, j, since, until, player, belowBoth, j, since, until, player)
 	if err != nil {
 		return false, sqldb.Wrap("summarise bets", err)
 	}
 	defer rows.Close()
+	now, err := a.addRows(rows, zone)
+	return now == last, err
+}
+
+// addRows adds up the rows of readBehind, and returns where the digest ends.
+func (a *adder) addRows(rows *sql.Rows, zone *time.Location) (last id.Bet, err error) {
 	a.sums, a.looked = map[lineKey]*lineSums{}, 0
-	var now id.Bet
+	periods := map[int]string{}
 	for rows.Next() {
 		var kind int
 		var at int64
 		var product, currency string
 		var one lineSums
 		if err := rows.Scan(&kind, &at, &product, &currency, &one.bets, &one.open, &one.staked, &one.atStake, &one.returned); err != nil {
-			return false, sqldb.Wrap("summarise bets", err)
+			return "", sqldb.Wrap("summarise bets", err)
 		}
+		day := int(at)
 		switch kind {
 		case rowMark:
-			now = id.Bet(product)
+			last = id.Bet(product)
 			continue
+		case rowMonth:
+			day = firstDay(int(at))
 		case rowBet:
 			a.looked++
-			at = int64(dayNumber(at, zone))
+			day = dayNumber(at, zone)
 		}
-		k := lineKey{a.q.By.periodOf(int(at)), product, currency}
+		if periods[day] == "" {
+			periods[day] = a.q.By.periodOf(day)
+		}
+		k := lineKey{periods[day], product, currency}
 		if a.sums[k] == nil {
 			a.sums[k] = &lineSums{}
 		}
 		a.sums[k].add(one)
 	}
-	return now == last, sqldb.Wrap("summarise bets", rows.Err())
+	return last, sqldb.Wrap("summarise bets", rows.Err())
 }

@@ -131,6 +131,9 @@ func (s *mysqlStore) load(ctx context.Context, conn *sql.Conn) (int64, time.Time
 		}
 		have = s.writers
 	}
+	if err := inDBTx(ctx, conn, func() error { return s.digests.checkZones(ctx, conn) }); err != nil {
+		return 0, time.Time{}, err
+	}
 	if err := s.digests.load(ctx, conn); err != nil {
 		return 0, time.Time{}, err
 	}

@@ -121,10 +121,15 @@ func (g Grain) periodOf(day int) string {
 	return time.Unix(int64(day)*24*60*60, 0).UTC().Format(formats[g])
 }
 
+// The days of queries without bounds, thousands of years apart; earliestDay is in year 0 or later.
+const (
+	earliestDay = -700_000
+	latestDay   = 1 << 20
+)
+
 // dayRange returns the days that the query is about, both included.
 func (q *SummaryQuery) dayRange() (from, upTo int) {
-	const firstDay, lastDay = -1 << 20, 1 << 20 // thousands of years
-	from, upTo = firstDay, lastDay
+	from, upTo = earliestDay, latestDay
 	if at, err := time.Parse(time.DateOnly, q.From); err == nil {
 		from = dayNumber(at.UnixMicro(), time.UTC)
 	}

@@ -157,7 +157,7 @@ func summariesEqualAMap(t *testing.T, fresh func() *Service, rounds int) {
 		q := SummaryQuery{Player: "plr_0", Jurisdiction: "CA-ON", By: rapid.SampledFrom([]Grain{GrainDay, GrainMonth, GrainYear}).Draw(rt, "by"),
 			Limit: rapid.IntRange(1, 8).Draw(rt, "limit")}
 		if rapid.Bool().Draw(rt, "bounded") {
-			q.From, q.To = "2020-09-15", "2020-09-28"
+			q.From, q.To = "2020-09-15", rapid.SampledFrom([]string{"2020-09-28", "2020-10-31", "2020-11-02"}).Draw(rt, "to")
 		}
 		if got, want := summarise(rt, s, d.zone, q), m.summary(q, zone); !slices.Equal(got, want) {
 			rt.Fatalf("%+v\nsums up to %+v\nthe bets to %+v", q, got, want)
@@ -198,7 +198,7 @@ func apply(rt *rapid.T, s *Service, batch *stream.Batch) {
 }
 
 // listed reads every page of a query.
-func listed(rt *rapid.T, s *Service, zone Zone, q Query) (out []id.Bet) {
+func listed(rt interface{ Fatalf(string, ...any) }, s *Service, zone Zone, q Query) (out []id.Bet) {
 	before := id.Bet(lastBet)
 	for {
 		l := lister{on: s.shards[0], zone: zone, q: q, limit: q.Limit, before: before, budget: listRows}
@@ -240,6 +240,38 @@ func (m *lifeModel) checkLives(rt *rapid.T, s *Service) {
 	}
 }
 
+// TestAListGoesThroughMoreDaysThanItCanWiden: each step of a list looks at more bets than the one before, and a
+// list that has many short ones must neither skip a bet nor ask for more than there can be.
+func TestAListGoesThroughMoreDaysThanItCanWiden(t *testing.T) {
+	t.Parallel()
+	for name, on := range fresh {
+		t.Run(name, func(t *testing.T) {
+			s := on(t)()
+			d := s.digestsOf(time.UTC)
+			m := &lifeModel{map[betKey]*Bet{}, map[betKey][]Settlement{}}
+			var batch stream.Batch
+			const bets = 160
+			for n := range bets { // every second day, so that no two days are one range
+				k := betKey{"plr_0", id.Bet(fmt.Sprintf("bet_%04d", n))}
+				batch.Records = append(batch.Records, m.place(int64(n+1), time.Date(2020, 1, 1+2*n, 12, 0, 0, 0, time.UTC), k, 0))
+			}
+			if err := s.applyForTest(batch); err != nil {
+				t.Fatal(err)
+			}
+			for more := true; more; {
+				var err error
+				if more, err = s.shards[0].store.extendDigest(t.Context(), "plr_0"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			q := Query{Player: "plr_0", Jurisdiction: "CA-ON", Product: "sportsbook", Limit: bets}
+			if got, want := listed(t, s, d.zone, q), m.list(q); !slices.Equal(got, want) {
+				t.Errorf("lists %d bets, want %d: %v", len(got), len(want), got)
+			}
+		})
+	}
+}
+
 // TestADigestOfAnotherZoneGoes: a bet settled after the days became other ones is not in the row that its day has.
 func TestADigestOfAnotherZoneGoes(t *testing.T) {
 	t.Parallel()
@@ -270,6 +302,47 @@ func TestADigestOfAnotherZoneGoes(t *testing.T) {
 			if got, want := summarise(t, s, d.zone, q), m.summary(q, d.zone("CA-ON")); !slices.Equal(got, want) {
 				t.Errorf("sums up to %+v\nthe bets to %+v", got, want)
 			}
+		})
+	}
+}
+
+// TestDigestsOfAnotherZoneAreMadeAgain: when a process begins with another zone, those of before go.
+func TestDigestsOfAnotherZoneAreMadeAgain(t *testing.T) {
+	t.Parallel()
+	for name, on := range fresh {
+		t.Run(name, func(t *testing.T) {
+			s := on(t)()
+			d := s.digestsOf(time.UTC)
+			m := &lifeModel{map[betKey]*Bet{}, map[betKey][]Settlement{}}
+			var batch stream.Batch
+			for n := range 9 {
+				k := betKey{"plr_0", id.Bet(fmt.Sprintf("bet_%d", n))}
+				batch.Records = append(batch.Records, m.place(int64(n+1), time.Date(2026, 11, 1, 5*n, 0, 0, 0, time.UTC), k, 0))
+			}
+			if err := s.applyForTest(batch); err != nil {
+				t.Fatal(err)
+			}
+			store := s.shards[0].store
+			begin := func(zone *time.Location, wantDigest bool) {
+				t.Helper()
+				d.zone = func(id.Jurisdiction) *time.Location { return zone }
+				if _, _, err := store.Load(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if last, err := markOf(t.Context(), store, "plr_0"); err != nil || (last != "") != wantDigest {
+					t.Errorf("the digest ends at %q, %v; want one: %v", last, err, wantDigest)
+				}
+				if _, err := store.extendDigest(t.Context(), "plr_0"); err != nil {
+					t.Fatal(err)
+				}
+				q := SummaryQuery{Player: "plr_0", Jurisdiction: "CA-ON", By: GrainDay}
+				if got, want := summarise(t, s, d.zone, q), m.summary(q, zone); !slices.Equal(got, want) {
+					t.Errorf("sums up to %+v\nthe bets to %+v", got, want)
+				}
+			}
+			begin(time.UTC, false)
+			begin(time.UTC, true)
+			begin(time.FixedZone("east", 10*60*60), false)
 		})
 	}
 }
