@@ -402,6 +402,8 @@ func badOfStaffsReadsAndFiles() []badValue {
 		{"an id that is none", "bet-summary-of-player", players + "/x/bets/summary", nil, "not_found", ""},
 		{"a grain that is none", "bet-summary-of-player", players + "/x/bets/summary?by=week", nil, "invalid", "query.by"},
 		{"an id that is none", "bet-export-of-player", players + "/x/bets/export", nil, "not_found", ""},
+		{"an id that is none", "bet-table-of-player", players + "/x/bets/export.csv", nil, "not_found", ""},
+		{"no such jurisdiction", "bet-table-of-player", players + "/x/bets/export.csv?jurisdiction=XX-XX", nil, "invalid", "query.jurisdiction"},
 		{"no such jurisdiction", "bet-export-of-player", players + "/x/bets/export?jurisdiction=XX-XX", nil, "invalid", "query.jurisdiction"},
 		{"an id that is none", "bets-of-player", players + "/x/bets", nil, "not_found", ""},
 		{"an unknown id", "bets-of-player", players + "/plr_01jb2m7k3v9q8w5x4y6z7a0b1c/bets", nil, "not_found", ""},
@@ -588,7 +590,7 @@ func TestBadPositionsAreRefusedByEveryRead(t *testing.T) {
 // the path. TestEveryRouteHasBadInput checks that it is so.
 var noInput = map[string]bool{
 	"me": true, "balance": true, "jurisdictions": true, "staff-sign-out": true, "staff-jurisdictions": true, "shards": true, "commits": true, "statements": true,
-	"webhooks": true, "bet-export": true,
+	"webhooks": true, "bet-export": true, "bet-table": true,
 	"lag": true, "rates": true, "start-audit": true, "audit": true, "settlements": true,
 }
 

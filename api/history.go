@@ -46,6 +46,9 @@ const (
 		"result changes the period of its bets. Net is what came back less the stakes of the bets that are decided."
 	exportOfBets = "One JSON object a line: a bet as the list has it, with `settlements` where it was settled more than once. The last line has `trailer`, with " +
 		"the number of bets and a position up to which all of them are there; an export without one was cut off."
+	tableOfBets = "Comma-separated values in UTF-8 (RFC 4180), the columns' names first. A row whose `record` is `end` comes last: `bet` is the number " +
+		"of bets, `settlements` says up to where all of them are there; a table without one was cut off. A text that a spreadsheet would take for a formula " +
+		"begins with an apostrophe."
 )
 
 // historyRoutes show bets: to their player, and to staff, who leave a line in the log.
@@ -60,14 +63,18 @@ func (a *API) historyRoutes() []route {
 		{method: "GET", path: "/v1/me/bets/summary", id: "bet-summary", tag: "Bets", who: whoPlayer, reads: true, params: summaryParams,
 			summary: "Sums of the player's bets by day, month or year, newest first", detail: daysOfBets, end: reading(a.summariseBets)},
 		{method: "GET", path: "/v1/me/bets/export", id: "bet-export", tag: "Bets", who: whoPlayer, reads: true, streams: "application/x-ndjson",
-			summary: "All of the player's bets, oldest first", detail: exportOfBets, end: answering(a.exportBets)},
+			summary: "All of the player's bets, oldest first", detail: exportOfBets, end: answering(a.exportAs(ndjsonBets))},
+		{method: "GET", path: "/v1/me/bets/export.csv", id: "bet-table", tag: "Bets", who: whoPlayer, reads: true, streams: "text/csv",
+			summary: "All of the player's bets as a table, oldest first", detail: tableOfBets, end: answering(a.exportAs(csvBets))},
 		{method: "GET", path: player + "/{bet}", id: "bet-of-player", tag: "Staff", who: whoStaff, reads: true, params: []param{paramJurisdiction},
 			summary: "One bet of a player, with every settlement it had", end: reading(a.findBet)},
 		{method: "GET", path: player + "/summary", id: "bet-summary-of-player", tag: "Staff", who: whoStaff, reads: true,
 			params:  append(summaryParams[:len(summaryParams):len(summaryParams)], paramJurisdiction),
 			summary: "Sums of a player's bets by day, month or year, newest first", detail: daysOfBets, end: reading(a.summariseBets)},
 		{method: "GET", path: player + "/export", id: "bet-export-of-player", tag: "Staff", who: whoStaff, reads: true, streams: "application/x-ndjson",
-			params: []param{paramJurisdiction}, summary: "All bets of a player, oldest first", detail: exportOfBets, end: answering(a.exportBets)},
+			params: []param{paramJurisdiction}, summary: "All bets of a player, oldest first", detail: exportOfBets, end: answering(a.exportAs(ndjsonBets))},
+		{method: "GET", path: player + "/export.csv", id: "bet-table-of-player", tag: "Staff", who: whoStaff, reads: true, streams: "text/csv",
+			params: []param{paramJurisdiction}, summary: "All bets of a player as a table, oldest first", detail: tableOfBets, end: answering(a.exportAs(csvBets))},
 		{method: "GET", path: player, id: "bets-of-player", tag: "Staff", who: whoStaff, reads: true, params: append(list, paramJurisdiction),
 			summary: "A player's bets, newest first", detail: pagedBets, end: reading(a.listBets)},
 	}

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -118,8 +120,33 @@ func TestABetsWholeHistoryIsShown(t *testing.T) {
 			t.Errorf("%s: %q", look.path, lines)
 		}
 	}
+	for _, look := range []struct{ path, token string }{{"/v1/me/bets/export.csv", token}, {"/v1/operator/players/" + p.ID + "/bets/export.csv?jurisdiction=US-NJ", trader}} {
+		rows, err := csv.NewReader(bytes.NewReader(s.do("GET", look.path, look.token, nil).want(http.StatusOK).body)).ReadAll()
+		if err != nil || len(rows) != 3 || !slices.Equal(rows[0], csvHead) || rows[1][1] != bet.ID || rows[1][8] != "10.00" || strings.Count(rows[1][12], ";") != 1 ||
+			rows[2][0] != "end" || rows[2][1] != "1" || !strings.Contains(rows[2][12], "whole up to") {
+			t.Errorf("%s: %q, %v, want a head, a bet and an end", look.path, rows, err)
+		}
+	}
 	elsewhere := s.staff("elsewhere", 1, on)
-	for _, path := range []string{"/summary", "/export", "/" + bet.ID} {
+	for _, path := range []string{"/summary", "/export", "/export.csv", "/" + bet.ID} {
 		s.do("GET", "/v1/operator/players/"+p.ID+"/bets"+path+"?jurisdiction=US-NJ", elsewhere, nil).wantCode("forbidden")
+	}
+}
+
+// TestATableIsNoProgram: what a spreadsheet would run is a text, and quotes and line breaks stay in their field.
+func TestATableIsNoProgram(t *testing.T) {
+	t.Parallel()
+	line, err := csvBets.bet(exportedBet{Bet: Bet{ID: "bet_1", Legs: []Leg{{EventName: `=HYPERLINK("http://x","a")`, SelectionName: "a\nb", Price: "+120"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(bytes.NewReader(line)).ReadAll()
+	if err != nil || len(rows) != 1 || rows[0][11] != `'=HYPERLINK("http://x","a"): a`+"\nb () at +120" || !bytes.HasSuffix(line, []byte("\r\n")) {
+		t.Errorf("row %q, %v", line, err)
+	}
+	for text, want := range map[string]string{"": "", "plain": "plain", "=1": "'=1", "+1": "'+1", "-1": "'-1", "@x": "'@x", "\tx": "'\tx", "é=1": "é=1", "＝1": "'＝1"} {
+		if got := notFormula(text); got != want {
+			t.Errorf("notFormula(%q) = %q, want %q", text, got, want)
+		}
 	}
 }

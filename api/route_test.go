@@ -21,6 +21,7 @@ var callers = map[string]who{
 	"POST /v1/operator/sessions": whoPublic, "DELETE /v1/operator/sessions": whoStaff,
 	"GET /v1/operator/players": whoStaff, "GET /v1/operator/players/{id}": whoStaff, "GET /v1/operator/players/{id}/bets": whoStaff,
 	"GET /v1/operator/players/{id}/bets/{bet}": whoStaff, "GET /v1/operator/players/{id}/bets/summary": whoStaff, "GET /v1/operator/players/{id}/bets/export": whoStaff,
+	"GET /v1/operator/players/{id}/bets/export.csv": whoStaff, "GET /v1/me/bets/export.csv": whoPlayer,
 	"GET /v1/me/bets/summary": whoPlayer, "GET /v1/me/bets/export": whoPlayer,
 	"GET /v1/operator/jurisdictions": whoStaff,
 	"GET /v1/operator/shards":        whoStaff, "GET /v1/operator/lag": whoStaff, "GET /v1/operator/rates": whoStaff,
