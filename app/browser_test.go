@@ -385,7 +385,7 @@ func TestBrowserStaffRunTheOffer(t *testing.T) {
 	b.click("#audit-start")
 	b.untilText("#audit", "Clean")
 	b.untilText("#board-state", "Live")
-	b.staffPagesFitAPhone(e, row)
+	b.staffPagesFit(e, row)
 }
 
 // seesMoneyAndShards reads the trial balance, follows its link to the CSV, and finds every shard written.
@@ -400,6 +400,9 @@ func (b tab) seesMoneyAndShards() {
 	b.untilText("#shards-state", "All can be written")
 	b.untilText(`[data-shard="1"]`, "writing")
 	b.untilText(`[data-shard="1"]`, "512")
+	if value[bool](b, `document.querySelector('#shards').textContent.includes('1970')`) {
+		b.t.Error("a shard that nothing was written to has a last commit")
+	}
 }
 
 // subscribesAWebhook makes a subscription to records that never come, so that nothing is sent, and
@@ -418,22 +421,24 @@ func (b tab) subscribesAWebhook() {
 	b.untilText("#deliveries", "Nothing has been delivered yet")
 }
 
-// staffPagesFitAPhone checks that no page of staff is wider than a phone; wide tables scroll in
+// staffPagesFit checks that no page of staff is wider than a phone, a tablet or a desk; wide tables scroll in
 // themselves.
-func (b tab) staffPagesFitAPhone(e sportsbook.Event, row string) {
+func (b tab) staffPagesFit(e sportsbook.Event, row string) {
 	b.t.Helper()
-	b.do("take a phone", chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
-	for path, ready := range map[string]string{
-		"/staff": "#shards .num", "/staff/events": row, "/staff/events/" + e.ID: ".sel-row", "/staff/players": "#players .small",
-		"/staff/webhooks": "#webhooks .tag", "/staff/finance": "#trial .num", "/staff/shards": "#shards .num",
-	} {
-		b.open(path)
-		b.until(path+" is there", fmt.Sprintf(`document.querySelector(%q)`, ready))
-		if width := value[int](b, `document.documentElement.scrollWidth`); width > 390 {
-			b.t.Errorf("%s is %d px wide on a phone", path, width)
-		}
-		if dir := os.Getenv("MATCHDAY_PICTURES"); dir != "" {
-			b.picture(dir, "staff"+strings.ReplaceAll(path, "/", "-")+".png")
+	for _, size := range []struct{ width, height int64 }{{390, 844}, {820, 1180}, {1280, 900}} {
+		b.do("take another screen", chromedp.EmulateViewport(size.width, size.height))
+		for path, ready := range map[string]string{
+			"/staff": "#shards .num", "/staff/events": row, "/staff/events/" + e.ID: ".sel-row", "/staff/players": "#players .small",
+			"/staff/webhooks": "#webhooks .tag", "/staff/finance": "#trial .num", "/staff/shards": "#shards .num",
+		} {
+			b.open(path)
+			b.until(path+" is there", fmt.Sprintf(`document.querySelector(%q)`, ready))
+			if width := value[int64](b, `document.documentElement.scrollWidth`); width > size.width {
+				b.t.Errorf("%s is %d px wide on a screen of %d px", path, width, size.width)
+			}
+			if dir := os.Getenv("MATCHDAY_PICTURES"); dir != "" {
+				b.picture(dir, fmt.Sprintf("%d%s.png", size.width, strings.ReplaceAll(path, "/", "-")))
+			}
 		}
 	}
 }

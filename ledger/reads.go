@@ -146,14 +146,14 @@ type ShardStatus struct {
 	Epoch             int64
 	QueuedInteractive int // transfers waiting
 	QueuedBulk        int
-	Committed         uint64 // transfers since Open, refusals included
-	LastMinute        int64  // transfers committed within it by this process
-	LastCommit        time.Time
-	Quarantine        string // why nobody writes the shard: its database lacks commits that were answered; "" if it is not so
-	Relayed           int64  // how far the stream shows the log, -1 if this process does not publish it
-	IsHere            bool   // this process writes it
-	Owner             string // of several processes the one that writes it
-	Trouble           string // why it cannot be written now, "" if it can as far as is known here
+	Committed         uint64    // transfers since Open, refusals included
+	LastMinute        int64     // transfers committed within it by this process
+	LastCommit        time.Time // zero while there is none
+	Quarantine        string    // why nobody writes the shard: its database lacks commits that were answered; "" if it is not so
+	Relayed           int64     // how far the stream shows the log, -1 if this process does not publish it
+	IsHere            bool      // this process writes it
+	Owner             string    // of several processes the one that writes it
+	Trouble           string    // why it cannot be written now, "" if it can as far as is known here
 }
 
 // Status returns the state of every shard.
@@ -163,8 +163,11 @@ func (s *Service) Status() []ShardStatus {
 		out[i] = ShardStatus{
 			Shard: i, Position: one.head.Load(), Epoch: one.epoch.Load(),
 			QueuedInteractive: int(one.interactive.queued.Load()), QueuedBulk: int(one.bulk.queued.Load()),
-			Committed: one.transfers.Load(), LastCommit: fromMicros(one.lastUS.Load()),
+			Committed:  one.transfers.Load(),
 			LastMinute: one.steps.window.read(i, s.clock.Now()).Rows, Relayed: one.relayed.Load(),
+		}
+		if us := one.lastUS.Load(); us > 0 {
+			out[i].LastCommit = fromMicros(us)
 		}
 		if problem := one.problem.Load(); problem != nil {
 			out[i].Quarantine = *problem

@@ -34,8 +34,8 @@ func (w *Web) staffSignIn(rw http.ResponseWriter, r *http.Request) {
 	w.render(rw, r, http.StatusUnprocessableEntity, staffSignInPage(w.formFrame(r, "Staff", ""), view))
 }
 
-// The pages of staff are frames: their figures come from /v1/operator, which decides what this
-// member of staff may see.
+// The pages below are frames: their figures come from /v1/operator, which decides what this member of
+// staff may see. What staff see of one player is rendered here, see staff_players.go.
 
 func (w *Web) staffBoard(rw http.ResponseWriter, r *http.Request, v visitor) {
 	w.render(rw, r, http.StatusOK, staffBoardPage(w.frame(r, "Game day", "board", v), second(w.deps.Bets.NextStatus())))

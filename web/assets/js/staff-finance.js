@@ -25,12 +25,17 @@ function paths(csv) {
   };
 }
 
+// momentText is a moment of a report: "Nov 1, 2026, 12:00 AM UTC". Reports go by days of UTC.
+function momentText(text) {
+  return `${new Date(text).toLocaleString('en', { timeZone: 'UTC', dateStyle: 'medium', timeStyle: 'short' })} UTC`;
+}
+
 function showRevenue(report) {
   $('#ggr').replaceChildren(...(report.lines.length === 0 ? [none(9, 'Nothing was staked or settled in this period.')] : report.lines.map((line) => el('tr', {},
     el('td', {}, line.jurisdiction), el('td', {}, line.product), money(line.handle, line.currency), money(line.stakes, line.currency),
     money(line.payouts, line.currency), money(line.ggr, line.currency), money(line.voided, line.currency), money(line.corrections, line.currency),
     el('td', { class: 'num' }, number.format(line.settled))))));
-  $('#ggr-period').textContent = `From ${report.from} until before ${report.to}. Corrections of earlier settlements count when they are made.`;
+  $('#ggr-period').textContent = `From ${momentText(report.from)} until before ${momentText(report.to)}. Corrections of earlier settlements count when they are made.`;
 }
 
 function showBalance(report) {
@@ -39,7 +44,7 @@ function showBalance(report) {
     money(line.debit, line.currency), money(line.credit, line.currency)))));
   $('#trial-totals').replaceChildren(...report.totals.map((total) => el('tr', {},
     el('th', { scope: 'row', colspan: 2 }, `Total ${total.currency}`), money(total.debit, total.currency), money(total.credit, total.currency))));
-  $('#trial-at').textContent = `After the last commit before ${report.at}.`;
+  $('#trial-at').textContent = `After the last commit before ${momentText(report.at)}.`;
 }
 
 async function load() {
