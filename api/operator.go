@@ -126,7 +126,7 @@ func shardOf(s *ledger.ShardStatus, at ledger.ShardPlace) Shard {
 func (a *API) lag(_ context.Context, _ *call) (List[Lag], error) {
 	out := List[Lag]{Items: []Lag{}}
 	for _, l := range a.deps.History.Lag() {
-		out.Items = append(out.Items, Lag{Shard: l.Shard, Position: l.Position, Head: a.deps.Ledger.Head(l.Shard), LagSeconds: l.Lag.Seconds()})
+		out.Items = append(out.Items, Lag{Shard: l.Shard, Position: l.Position, Head: a.deps.Ledger.Head(l.Shard), LagSeconds: l.Lag.Seconds(), Here: l.Held})
 	}
 	return out, nil
 }

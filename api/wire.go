@@ -445,6 +445,7 @@ type Lag struct {
 	Position   int64   `json:"position" doc:"History shows everything up to here"`
 	Head       int64   `json:"head" doc:"The ledger's last position"`
 	LagSeconds float64 `json:"lag_seconds"`
+	Here       bool    `json:"here" doc:"This process applies the log; of several, the one that writes the shard does"`
 }
 
 // Rates are counts per second over the last minutes, oldest first; all series are of one length.

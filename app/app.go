@@ -276,11 +276,16 @@ func (a *App) openHistory(ctx context.Context) (err error) {
 	log, metrics := a.room("history")
 	c := a.Config.History
 	c.Shards = a.Ledger.Shards()
+	var hold func(context.Context, int, func(context.Context, int64) error) error
+	if a.Config.Ledger.InternalListen != "" { // several processes share the shards: who writes one keeps its history
+		hold = a.Ledger.WhileOwned
+	}
 	a.History, err = history.Open(ctx, c, history.Deps{
 		Clock: a.clock, Log: log, Metrics: metrics,
 		Transport: a.streams.Transport(), Source: a.Ledger, ShardOf: a.Ledger.ShardOf, Since: a.Ledger.Since,
 		KeepYears: a.Jurisdictions.HistoryYears(),
 		Zone:      zoneOf(a.Jurisdictions),
+		Hold:      hold,
 	})
 	return err
 }
@@ -417,16 +422,17 @@ func runShards(ctx context.Context, shards int, fn func(ctx context.Context, sha
 
 // apiDeps are the rooms as the API needs them.
 func (a *App) apiDeps(log *slog.Logger, metrics prometheus.Registerer) api.Deps {
-	audit := a.audit
-	if a.Players == nil { // the ledger's routes alone: no staff to start one
-		audit = nil
-	}
-	return api.Deps{
+	d := api.Deps{
 		Clock: a.clock, Log: log, Metrics: metrics, Gatherer: a.Registry,
-		Ledger: a.Ledger, Audit: audit, Players: a.Players, Jurisdictions: a.Jurisdictions,
-		Payments: a.Payments, Sportsbook: a.Sportsbook, History: a.History, Webhooks: a.Webhooks,
+		Ledger: a.Ledger, Jurisdictions: a.Jurisdictions,
 		Ready: a.isReady, Tracer: a.tracer, Statements: sqltime.Process(),
 	}
+	if a.Players == nil { // the ledger's routes alone, also beside a history: nobody could sign in
+		return d
+	}
+	d.Audit, d.Players, d.Payments = a.audit, a.Players, a.Payments
+	d.Sportsbook, d.History, d.Webhooks = a.Sportsbook, a.History, a.Webhooks
+	return d
 }
 
 // audit proves the folder of the running process, for staff.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -184,10 +185,8 @@ func (c Config) Validate() error {
 	if err != nil {
 		problems = append(problems, err)
 	}
-	for _, m := range modules {
-		if c.Ledger.InternalListen != "" && needsEveryShard(m) {
-			problems = append(problems, fmt.Errorf("ledger.internal_listen: module %s needs every shard's stream in its process; several processes can share shards with role ledger", m))
-		}
+	if c.Ledger.InternalListen != "" {
+		problems = append(problems, c.checkShared(modules)...)
 	}
 	problems = append(problems, named("", c.validateAccess())...)
 	sections := []struct {
@@ -204,6 +203,19 @@ func (c Config) Validate() error {
 		problems = append(problems, named(s.name, s.validate())...)
 	}
 	return errors.Join(problems...)
+}
+
+// checkShared returns what keeps these modules from running where several processes share the shards.
+func (c Config) checkShared(modules []module) (problems []error) {
+	for _, m := range modules {
+		if isOfOneProcess(m) {
+			problems = append(problems, fmt.Errorf("ledger.internal_listen: module %s keeps files of its own and cannot be shared; the roles ledger, ledger-api and books can", m))
+		}
+	}
+	if slices.Contains(modules, moduleHistory) {
+		problems = append(problems, named("history", c.History.CheckShared(c.Ledger.ShardCount()))...)
+	}
+	return problems
 }
 
 // named returns what is wrong with a section, each problem with the path of its field in the file.

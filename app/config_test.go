@@ -97,6 +97,7 @@ func TestWrongConfigurationsAreRefusedByName(t *testing.T) {
 		{"an unknown log level", "telemetry:\n  log_level: loud", "loud"},
 		{"a drain time without end", "drain_timeout: 20h", "drain_timeout"},
 		{"shared shards and the sportsbook", "ledger:\n  internal_listen: 127.0.0.1:0", "ledger.internal_listen: module sportsbook"},
+		{"a shared history in files", "roles: [books]\nledger:\n  shards: 2\n  internal_listen: 127.0.0.1:0", "history.clusters: must have every shard"},
 		{"a lease without sharing", "ledger:\n  lease: 3s", "ledger.internal_listen: is required"},
 		{"shards shared with other machines in clear text", "roles: [ledger-api]\nledger:\n  internal_listen: 10.1.0.21:7070", "ledger.internal_listen: is reached from other machines"},
 		{"shards shared on every address", "roles: [ledger-api]\nledger:\n  internal_listen: \":7070\"", "ledger.internal_listen: is reached from other machines"},

@@ -31,7 +31,7 @@ func (a *App) runRelays(ctx context.Context) error {
 	g.Go(func() error { return source.Run(ctx) })
 	g.Go(func() error {
 		return runShards(ctx, a.Ledger.Shards(), func(ctx context.Context, shard int) error {
-			return a.Ledger.WhileOwned(ctx, shard, func(ctx context.Context) error {
+			return a.Ledger.WhileOwned(ctx, shard, func(ctx context.Context, _ int64) error {
 				return a.relay(ctx, source, shard, deps)
 			})
 		})

@@ -92,10 +92,10 @@ func modulesOf(names []string) ([]module, error) {
 	return ordered, nil
 }
 
-// needsEveryShard reports whether a module reads the streams of all shards from this process: it
-// cannot run where other processes write some of them.
-func needsEveryShard(m module) bool {
-	return m == moduleSportsbook || m == moduleHistory || m == moduleWebhooks
+// isOfOneProcess reports whether a module keeps what only one process can have: it cannot run where
+// several share the shards.
+func isOfOneProcess(m module) bool {
+	return m == modulePlayers || m == modulePayments || m == moduleSportsbook || m == moduleWebhooks
 }
 
 // needsOf returns what a module needs, as names.

@@ -8,21 +8,29 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"matchday/history"
 	"matchday/id"
+	"matchday/internal/mariadb"
+	"matchday/internal/mysqldb"
 	"matchday/ledger"
 )
 
 // startLedgerAPI runs a process with role ledger-api that shares the books in dir.
-func startLedgerAPI(t *testing.T, dir string) (a *App, stop func() error) {
+func startLedgerAPI(t *testing.T, dir string, set ...func(*Config)) (a *App, stop func() error) {
 	t.Helper()
 	c := Config{
 		Data: t.TempDir(), Listen: "127.0.0.1:0", Roles: []string{"ledger-api"}, GeneratedAccess: AccessOn,
 		Ledger: ledger.Config{Dir: dir, Shards: 4, InternalListen: "127.0.0.1:0", Lease: 600 * time.Millisecond},
+	}
+	for _, one := range set {
+		one(&c)
 	}
 	a, err := New(c, slog.New(slog.DiscardHandler), "test")
 	if err != nil {
@@ -115,5 +123,67 @@ func TestLedgerProcessesShareShards(t *testing.T) {
 	report, err := ledger.Audit(context.Background(), ledger.AuditOptions{Dir: dir})
 	if err != nil || len(report.Findings) > 0 || report.Transfers != int64(2*len(players)) {
 		t.Errorf("audit: %+v, %v", report, err)
+	}
+}
+
+// TestProcessesShareTheHistory has two processes with books and history on one server. Each follows what the
+// other applies, and the one that is left applies everything.
+func TestProcessesShareTheHistory(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("short mode: starts a database server")
+	}
+	server := mariadb.Shared(t)
+	database := server.Database(t)
+	secret := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(secret, []byte(mariadb.Password), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shared := func(c *Config) {
+		c.Roles = []string{"ledger-api", "books"}
+		c.History.ReadWait = time.Minute
+		c.History.Clusters = []ledger.Cluster{{Name: "test", Shards: "0-3", Config: mysqldb.Config{
+			Nodes: []string{server.Addr()}, Database: database, User: mariadb.User, PasswordFile: secret}}}
+	}
+	dir := filepath.Join(t.TempDir(), "books")
+	first, stopFirst := startLedgerAPI(t, dir, shared)
+	second, stopSecond := startLedgerAPI(t, dir, shared)
+	ids := id.NewSource(time.Now)
+	pay := func(to *App, key string, seen ...*App) {
+		t.Helper()
+		player := id.Player(ids.NewPlayer())
+		postDeposit(t, to, key, string(player))
+		b, err := to.Ledger.Balance(t.Context(), ledger.PlayerCash(player, "US-NJ"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range seen {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			if err := a.History.WaitFor(ctx, b.Position); err != nil {
+				t.Errorf("%s is not shown: %v", key, err)
+			}
+			cancel()
+		}
+	}
+	for n := range 12 {
+		pay([]*App{first, second}[n%2], fmt.Sprintf("d-%d", n), first, second)
+	}
+	if err := stopFirst(); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 12 {
+		pay(second, fmt.Sprintf("e-%d", n), second)
+	}
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		lost := slices.IndexFunc(second.History.Lag(), func(l history.ShardLag) bool { return !l.Held })
+		if lost < 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("shard %d is applied by nobody", lost)
+		}
+	}
+	if err := stopSecond(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -38,6 +38,22 @@ func (k *keeper) floor(j id.Jurisdiction) id.Bet {
 	return ""
 }
 
+// lift raises floors that are lower than these, and returns all.
+func (k *keeper) lift(floors map[id.Jurisdiction]id.Bet) map[id.Jurisdiction]id.Bet {
+	for {
+		have := k.floors.Load()
+		next := maps.Clone(floors)
+		if have != nil {
+			for j, bet := range *have {
+				next[j] = max(next[j], bet)
+			}
+		}
+		if k.floors.CompareAndSwap(have, &next) {
+			return next
+		}
+	}
+}
+
 // all returns every floor, and the highest.
 func (k *keeper) all() (list map[id.Jurisdiction]id.Bet, top id.Bet) {
 	if p := k.floors.Load(); p != nil {

@@ -15,7 +15,7 @@ import (
 // inOwnDBTx implements store.
 func (s *mysqlStore) inOwnDBTx(ctx context.Context, fn func(on stream.Conn) error) error {
 	return s.on(ctx, func(conn *sql.Conn) error {
-		return inDBTx(ctx, conn, func() error { return fn(conn) })
+		return s.inFence(ctx, conn, func() error { return fn(conn) })
 	})
 }
 
@@ -73,7 +73,7 @@ func (s *mysqlStore) dropMonth(ctx context.Context, k *keeper, floors map[id.Jur
 	}
 	dropped, err = k.untouched(func() error {
 		for _, table := range tables {
-			if err := s.cluster.Alter(ctx, s.database, fmt.Sprintf("ALTER TABLE %s DROP PARTITION %s", table, m)); err != nil {
+			if err := s.cluster.Alter(ctx, s.database, s.guard()+fmt.Sprintf("ALTER TABLE %s DROP PARTITION %s", table, m)); err != nil {
 				return err
 			}
 		}

@@ -9,7 +9,32 @@ import (
 const (
 	keepEvery = 6 * time.Hour   // months are made and dropped so often
 	keepAgain = 5 * time.Minute // after a failure
+
+	followFloorsEvery = 10 * time.Second
 )
+
+// followFor takes over the floors that another process raises on a shard, until ctx is done.
+func (s *Service) followFor(ctx context.Context, h *shard) {
+	for wait(ctx, followFloorsEvery) {
+		if h.sink.IsHeld() {
+			continue
+		}
+		if err := s.followFloors(ctx, h); err != nil && ctx.Err() == nil {
+			s.deps.Log.WarnContext(ctx, "floors that another process raises not read", "shard", h.number, "error", err)
+		}
+	}
+}
+
+// followFloors raises the shard's floors to what its database says. This process may have begun to raise them
+// itself meanwhile, further than what was read: they never fall.
+func (s *Service) followFloors(ctx context.Context, h *shard) error {
+	floors, err := readFloors(ctx, h.store)
+	if err != nil {
+		return err
+	}
+	s.metrics.kept(h.number, h.kept.lift(floors))
+	return nil
+}
 
 // keepFor makes months ahead and drops what is over on a shard, at once and then from time to time, until ctx
 // is done.
@@ -33,6 +58,9 @@ func (s *Service) keepFor(ctx context.Context, h *shard) {
 // Keep makes months ahead and drops what is over now. Run does it by itself from time to time.
 func (s *Service) Keep(ctx context.Context) error {
 	for _, h := range s.shards {
+		if !h.sink.IsHeld() {
+			continue // whoever writes the shard does it there
+		}
 		if err := s.keep(ctx, h); err != nil {
 			return fmt.Errorf("drop bets that are over on shard %d: %w", h.number, err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"matchday/errs"
 	"matchday/history"
 	"matchday/id"
 	"matchday/internal/clock"
@@ -98,6 +99,9 @@ func playBets(t *testing.T, books *ledger.Service, s *history.Service, player id
 			transfer.Record = &stream.Draft{Type: record.Type, Subject: record.Subject, Data: record.Data}
 		}
 		result, err := books.Commit(ctx, lane, transfer)
+		for ; errs.Is(err, errs.CodeUnavailable); result, err = books.Commit(ctx, lane, transfer) { // the shard changes hands
+			time.Sleep(time.Millisecond)
+		}
 		if err != nil {
 			t.Errorf("commit %s: %v", transfer.Key, err)
 		}

@@ -122,6 +122,10 @@ type Deps struct {
 
 	// Zone is the time zone whose days a jurisdiction's summaries go by. Nil is UTC everywhere.
 	Zone Zone
+
+	// Hold says when this process is the one that writes a shard, as stream.Sharing has it, where several
+	// processes share the history. Nil means that this one is alone.
+	Hold func(ctx context.Context, shard int, fn func(ctx context.Context, epoch int64) error) error
 }
 
 // check refuses missing dependencies.
@@ -130,6 +134,31 @@ func (d Deps) check() error {
 		return errors.New("history: clock, log, metrics, transport, source and shard of a player are required")
 	}
 	return nil
+}
+
+// CheckShared reports what keeps several processes from sharing the history of so many shards.
+func (c Config) CheckShared(shards int) error {
+	var check errs.Check
+	on := map[int]bool{}
+	for _, one := range c.Clusters {
+		numbers, err := one.Shards.Numbers()
+		if err != nil {
+			return err
+		}
+		for _, n := range numbers {
+			on[n] = true
+		}
+	}
+	for n := range shards {
+		if !on[n] {
+			check.Add("clusters", "must have every shard where several processes share the history: shard %d would be a file, which is of the one process that has it", n)
+			break
+		}
+	}
+	if c.Next.Dir != "" {
+		check.Add("next", "needs a process that is alone: a second history is fed and compared in one place")
+	}
+	return check.Err()
 }
 
 // Service answers for the history of all shards.
@@ -177,6 +206,11 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	if c.Shards != d.Source.Shards() {
 		return nil, fmt.Errorf("open history: %d shards, the ledger has %d", c.Shards, d.Source.Shards())
 	}
+	if d.Hold != nil {
+		if err := c.CheckShared(c.Shards); err != nil {
+			return nil, fmt.Errorf("open history: %w", err)
+		}
+	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
@@ -219,7 +253,11 @@ func (s *Service) openShard(ctx context.Context, at place, number int) (*shard, 
 	h.moves, _ = s.deps.Source.(stream.BucketLog) // a log of one shard for ever need not be one
 	p := projector{shard: number, moves: h.moves, kept: h.kept, digests: all}
 	if cluster := at.fleet[number]; cluster != nil {
-		h.store = openMySQL(cluster, s.deps.Clock, p, at.writers)
+		store := openMySQL(cluster, s.deps.Clock, p, at.writers)
+		if s.deps.Hold != nil {
+			store.share()
+		}
+		h.store = store
 	} else {
 		file, err := openSQLite(filePath(at.dir, number), fileOptions(at.cacheKiB), s.deps.Clock, p)
 		if err != nil {
@@ -238,7 +276,11 @@ func (s *Service) prepare(ctx context.Context, h *shard, sink string) error {
 	if err := errors.Join(h.store.prepare(ctx), h.store.createFill(ctx)); err != nil {
 		return err
 	}
-	if err := s.raise(ctx, h); err != nil { // before anything is read
+	raise := s.raise
+	if s.deps.Hold != nil { // they are for the process that writes to raise
+		raise = s.followFloors
+	}
+	if err := raise(ctx, h); err != nil { // before anything is read
 		return err
 	}
 	if err := s.readyMonths(ctx, h); err != nil { // a bet without a month is in order: it is tried again
@@ -268,6 +310,11 @@ func (s *Service) prepare(ctx context.Context, h *shard, sink string) error {
 		}
 	}
 	c.Store = h.store
+	if s.deps.Hold != nil {
+		c.Shared = &stream.Sharing{Hold: s.deps.Hold,
+			Begin:  func(ctx context.Context) error { return s.raise(ctx, h) },
+			Beside: func(ctx context.Context) { s.keepFor(ctx, h) }}
+	}
 	var err error
 	h.sink, err = stream.NewSink(c, s.deps.Transport, s.deps.Source, stream.Deps{Clock: s.deps.Clock, Log: s.deps.Log, Metrics: s.deps.Metrics})
 	if err != nil {
@@ -284,7 +331,11 @@ func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, h := range s.shards {
 		g.Go(func() error { return h.sink.Run(ctx) })
-		g.Go(func() error { s.keepFor(ctx, h); return nil })
+		keep := s.keepFor
+		if s.deps.Hold != nil { // months are dropped by the process that writes
+			keep = s.followFor
+		}
+		g.Go(func() error { keep(ctx, h); return nil })
 	}
 	if s.desk != nil {
 		g.Go(func() error { return s.runDesk(ctx) })
@@ -313,13 +364,14 @@ type ShardLag struct {
 	Shard    int
 	Position int64
 	Lag      time.Duration // 0 when the whole log is shown
+	Held     bool          // this process applies the log; else it reads what another one applies
 }
 
 // Lag reports every shard, in order.
 func (s *Service) Lag() []ShardLag {
 	out := make([]ShardLag, len(s.shards))
 	for i, h := range s.shards {
-		out[i] = ShardLag{Shard: h.number, Position: h.sink.Position(), Lag: h.sink.Lag()}
+		out[i] = ShardLag{Shard: h.number, Position: h.sink.Position(), Lag: h.sink.Lag(), Held: h.sink.IsHeld()}
 	}
 	return out
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -40,9 +41,12 @@ type mysqlStore struct {
 	// from stands still meanwhile.
 	writing sync.RWMutex
 
-	mu    sync.RWMutex
-	parts []*part
-	fill  *fill // of the projections
+	epoch atomic.Int64 // that it writes under; see tenure_mysql.go
+
+	mu      sync.RWMutex
+	parts   []*part
+	divided int   // between so many writers, as the database says
+	fill    *fill // of the projections
 }
 
 // part is one writer: its players, its position.
@@ -84,7 +88,7 @@ func (s *mysqlStore) hasLeft(ctx context.Context, player id.Player, bucket int) 
 		FROM left_bucket
 		WHERE part = ? AND bucket = ?`
 	s.mu.RLock()
-	number := partOf(player, len(s.parts))
+	number := partOf(player, s.divided)
 	s.mu.RUnlock()
 	var n int
 	err = scanOne(ctx, s, &n, q, number, bucket)
@@ -148,7 +152,7 @@ func (s *mysqlStore) load(ctx context.Context, conn *sql.Conn) (int64, time.Time
 		parts[n] = p
 	}
 	s.mu.Lock()
-	s.parts = parts
+	s.parts, s.divided = parts, have
 	s.mu.Unlock()
 	at := time.Time{}
 	if us > 0 {
@@ -170,7 +174,7 @@ func (s *mysqlStore) divide(ctx context.Context, conn *sql.Conn, have int, seq, 
 			SELECT ?, bucket
 			FROM left_bucket`
 	)
-	return inDBTx(ctx, conn, func() error {
+	return s.inFence(ctx, conn, func() error {
 		done, err := conn.ExecContext(ctx, forget)
 		if err != nil {
 			return mysqldb.Wrap("divide players", err)
@@ -225,7 +229,7 @@ func (s *mysqlStore) commit(ctx context.Context, p *part, from int64, batches []
 		}
 	}
 	err := s.on(ctx, func(conn *sql.Conn) error {
-		err := inDBTx(ctx, conn, func() error {
+		err := s.inFence(ctx, conn, func() error {
 			if err := p.projector.apply(ctx, &mysqlTx{Conn: conn, part: p.number}, mine); err != nil {
 				return fmt.Errorf("apply %d..%d: %w", from+1, last.Last, err)
 			}
@@ -252,6 +256,9 @@ func (s *mysqlStore) extendDigest(ctx context.Context, player id.Player) (more b
 		FROM sink_position
 		WHERE name = ?
 		FOR UPDATE`
+	if s.epoch.Load() == epochNone {
+		return false, nil
+	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	s.mu.RLock()
@@ -262,7 +269,10 @@ func (s *mysqlStore) extendDigest(ctx context.Context, player id.Player) (more b
 	p := s.parts[partOf(player, len(s.parts))]
 	s.mu.RUnlock()
 	err = s.on(ctx, func(conn *sql.Conn) error {
-		return inDBTx(ctx, conn, func() error {
+		return s.inFence(ctx, conn, func() error {
+			if more, err = s.digests.extend(ctx, &mysqlTx{Conn: conn, part: p.number}, player); err != nil {
+				return err
+			}
 			var at int64
 			if err := conn.QueryRowContext(ctx, q, p.row.Name).Scan(&at); err != nil {
 				return mysqldb.Wrap("read position", err)
@@ -270,8 +280,7 @@ func (s *mysqlStore) extendDigest(ctx context.Context, player id.Player) (more b
 			if at != p.at {
 				return stream.ErrFenced
 			}
-			more, err = s.digests.extend(ctx, &mysqlTx{Conn: conn, part: p.number}, player)
-			return err
+			return nil
 		})
 	})
 	return more, err

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -400,5 +401,56 @@ func TestDeathIsJudgedByPolls(t *testing.T) {
 	}
 	if k.count(&owners{}); k.isAlive("b") {
 		t.Error("a process that left is alive")
+	}
+}
+
+// TestWorkOfAnOwnerEndsWithItsEpoch raises a shard's epoch behind its owner's back. What the owner runs then fails,
+// as a loser's would; it is run again, under a higher epoch, once the owner has the shard back.
+func TestWorkOfAnOwnerEndsWithItsEpoch(t *testing.T) {
+	t.Parallel()
+	m := startMember(t, Config{Dir: t.TempDir(), Shards: 1, SweepEvery: time.Hour})
+	wantSpread(t, 1, m)
+	p := playersOn(t, m.Service, 1)[0]
+	began, failed := make(chan int64, 8), errors.New("a loser's error")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	fail, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		first := true
+		ended <- m.WhileOwned(ctx, 0, func(ctx context.Context, epoch int64) error {
+			began <- epoch
+			if !first {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			first = false
+			<-fail
+			return failed
+		})
+	}()
+	epoch := <-began
+	if now, err := m.shards[0].store.standing(ctx); err != nil || now.epoch != epoch {
+		t.Fatalf("began under epoch %d, the shard has %d, %v", epoch, now.epoch, err)
+	}
+	if err := m.shards[0].store.raiseEpoch(ctx, epoch, epoch+5); err != nil {
+		t.Fatal(err)
+	}
+	close(fail)
+	for n := 0; ; n++ { // the owner finds out as it commits
+		if _, err := m.Commit(ctx, LaneInteractive, deposit(fmt.Sprintf("d%d", n), p, 1)); err == nil {
+			break
+		}
+	}
+	select {
+	case again := <-began:
+		if again <= epoch+5 {
+			t.Errorf("began again under epoch %d, want one above %d", again, epoch+5)
+		}
+	case err := <-ended:
+		t.Fatalf("the owner's work ended: %v", err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("after the end: %v", err)
 	}
 }

@@ -86,7 +86,7 @@ func (s *Service) runOldest(ctx context.Context) (bool, error) {
 	if s.keeper == nil {
 		return true, s.runMove(ctx, m)
 	}
-	return true, s.untilLost(ctx, from, func(ctx context.Context) error { return s.runMove(ctx, m) })
+	return true, s.untilLost(ctx, from, from.epoch.Load(), func(ctx context.Context) error { return s.runMove(ctx, m) })
 }
 
 // errAborted ends a mover's work on a move that somebody stopped, errReplaced on one that another process

@@ -160,7 +160,7 @@ func (w *world) goesOnAfterLoss(p id.Player, seq int64) {
 	w.t.Helper()
 	relayed := make(chan bool, 1)
 	go func() { // as a relay, which must not read the log before it is known to be right
-		_ = w.WhileOwned(context.Background(), 0, func(context.Context) error {
+		_ = w.WhileOwned(context.Background(), 0, func(context.Context, int64) error {
 			relayed <- w.Status()[0].Quarantine == ""
 			return errEnough
 		})

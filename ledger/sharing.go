@@ -229,17 +229,20 @@ func headOf(ctx context.Context, r readerStore) (int64, error) {
 }
 
 // WhileOwned runs fn while this process writes the shard, again each time that it gets it back, until
-// ctx is done or fn fails. The context of fn ends when the shard is lost. A quarantined shard is nobody's.
-func (s *Service) WhileOwned(ctx context.Context, shard int, fn func(ctx context.Context) error) error {
+// ctx is done or fn fails. It tells fn the epoch that it writes under, which is higher than that of any
+// writer before. The context of fn ends when the shard is lost; an error of fn counts only if the shard's
+// database says that it was not, for a process that slept does not know yet. A quarantined shard is nobody's.
+func (s *Service) WhileOwned(ctx context.Context, shard int, fn func(ctx context.Context, epoch int64) error) error {
 	one, err := s.shard(shard)
 	if err != nil {
 		return err
 	}
 	if s.keeper == nil && one.isOpen() {
-		return fn(ctx)
+		return fn(ctx, one.epoch.Load())
 	}
 	for ctx.Err() == nil {
 		changed := s.place.changes.wait()
+		epoch := one.epoch.Load() // before the look: a shard that is open has this one or a later one
 		if !one.isOpen() {
 			select {
 			case <-changed:
@@ -247,21 +250,28 @@ func (s *Service) WhileOwned(ctx context.Context, shard int, fn func(ctx context
 			}
 			continue
 		}
-		if err := s.untilLost(ctx, one, fn); err != nil {
+		err := s.untilLost(ctx, one, epoch, func(ctx context.Context) error {
+			err := fn(ctx, epoch)
+			if err != nil && one.isTaken(ctx, epoch) {
+				<-ctx.Done() // the keeper notices at its next poll
+			}
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// untilLost runs fn until it returns or the shard is lost.
-func (s *Service) untilLost(ctx context.Context, one *shard, fn func(ctx context.Context) error) error {
+// untilLost runs fn until it returns or the shard is not written under the epoch any more.
+func (s *Service) untilLost(ctx context.Context, one *shard, epoch int64, fn func(ctx context.Context) error) error {
 	own, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
 		for {
 			changed := s.place.changes.wait()
-			if !one.isOpen() {
+			if !one.isOpen() || one.epoch.Load() != epoch {
 				cancel()
 				return
 			}
@@ -277,4 +287,23 @@ func (s *Service) untilLost(ctx context.Context, one *shard, fn func(ctx context
 		return nil
 	}
 	return err
+}
+
+// askTaken is how often a database that cannot be read is asked who writes the shard.
+const askTaken = 250 * time.Millisecond
+
+// isTaken reports whether another process has raised the shard's epoch, or ctx is done before its database
+// answers.
+func (s *shard) isTaken(ctx context.Context, epoch int64) bool {
+	for {
+		now, err := s.store.standing(ctx)
+		if err == nil {
+			return now.epoch > epoch
+		}
+		select {
+		case <-time.After(askTaken):
+		case <-ctx.Done():
+			return true
+		}
+	}
 }

@@ -70,6 +70,7 @@ type sinkMetrics struct {
 	errors    prometheus.Counter
 	backfills prometheus.Counter
 	lag       prometheus.Observer
+	held      prometheus.Gauge
 }
 
 func newSinkMetrics(r prometheus.Registerer, name string, shard int, lag func() time.Duration) sinkMetrics {
@@ -86,6 +87,10 @@ func newSinkMetrics(r prometheus.Registerer, name string, shard int, lag func() 
 		Help:    "From the commit of a batch in the log to its commit in the sink.",
 		Buckets: []float64{.002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 120, 600},
 	}, labels))
+	held := register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "matchday_stream_held_sinks_count",
+		Help: "1 while this process is the one that applies the shard's log to the sink, else 0.",
+	}, labels))
 	now := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name:        "matchday_stream_sink_lag_seconds",
 		Help:        "How far the sink is behind its log now; 0 when it shows all of it.",
@@ -100,7 +105,17 @@ func newSinkMetrics(r prometheus.Registerer, name string, shard int, lag func() 
 		errors:    counter("matchday_stream_sink_errors_total", "Failed attempts to apply; the sink repeats them and skips nothing."),
 		backfills: counter("matchday_stream_sink_backfills_total", "Times the sink read the log itself, because the stream had lost something."),
 		lag:       applied.WithLabelValues(values...),
+		held:      held.WithLabelValues(values...),
 	}
+}
+
+// holds notes whether this process applies.
+func (m sinkMetrics) holds(held bool) {
+	if held {
+		m.held.Set(1)
+		return
+	}
+	m.held.Set(0)
 }
 
 // applied notes one commit.

@@ -44,6 +44,7 @@ type SinkConfig struct {
 	Apply     Projection  // …
 	Store     Store       // anything else
 	OnApplied func(Batch) // after the commit, in order; may be nil; must not block
+	Shared    *Sharing    // nil: this process is alone
 }
 
 // Sink projects one shard's log into a database, each record exactly once. Its position is a row of
@@ -63,6 +64,7 @@ type Sink struct {
 	begun     time.Time // when the last commit was begun
 	silent    int       // how often in a row the stream had nothing
 	behind    bool      // the last backfill did not reach the log's head: go on at once
+	shared    *shared   // nil: this process is alone
 
 	mu       sync.Mutex
 	position int64
@@ -86,7 +88,11 @@ func NewSink(c SinkConfig, t Transport, source Log, d Deps) (*Sink, error) {
 	}
 	s := &Sink{config: c, store: c.Store, transport: t, source: source, clock: d.Clock, moved: make(chan struct{}),
 		log: d.Log.With("sink", c.Name, "shard", c.Shard)}
+	if err := s.share(); err != nil {
+		return nil, err
+	}
 	s.metrics = newSinkMetrics(d.Metrics, c.Name, c.Shard, s.Lag)
+	s.metrics.holds(s.shared == nil)
 	return s, nil
 }
 
@@ -124,6 +130,11 @@ func (s *Sink) Load(ctx context.Context) error {
 	if s.loaded {
 		return nil
 	}
+	if s.shared != nil { // another process may be writing, and further than this one knows the log
+		s.look(ctx)
+		s.loaded = true
+		return nil
+	}
 	seq, at, err := s.store.Load(ctx)
 	if err != nil {
 		return fmt.Errorf("load sink %s: %w", s.config.Name, err)
@@ -141,6 +152,7 @@ func (s *Sink) Load(ctx context.Context) error {
 //
 // Errors: unavailable when ctx is done first.
 func (s *Sink) WaitFor(ctx context.Context, seq int64) error {
+	defer s.awaiting()()
 	for {
 		s.mu.Lock()
 		position, moved := s.position, s.moved
@@ -161,6 +173,11 @@ func (s *Sink) WaitFor(ctx context.Context, seq int64) error {
 func (s *Sink) advance(position int64, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.moveTo(position, at)
+}
+
+// moveTo is advance with the mutex held.
+func (s *Sink) moveTo(position int64, at time.Time) {
 	s.position = position
 	if at.After(s.shown) {
 		s.shown = at
@@ -171,13 +188,17 @@ func (s *Sink) advance(position int64, at time.Time) {
 
 // Run applies what the log has and then what comes, until ctx is done, when it returns nil. It
 // stops with an error when another writer moves its position, or when it is ahead of the log. When its
-// database has lost commits it goes back to what is there.
+// database has lost commits it goes back to what is there. A shared sink does not stop: it stands by while
+// another process applies, and tries again what went wrong.
 func (s *Sink) Run(ctx context.Context) error {
 	if err := s.Load(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
+	}
+	if s.shared != nil {
+		return s.runShared(ctx)
 	}
 	for {
 		err := s.run(ctx)

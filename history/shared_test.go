@@ -1,0 +1,297 @@
+package history_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"matchday/history"
+	"matchday/id"
+	"matchday/internal/clock"
+	"matchday/internal/mariadb"
+	"matchday/ledger"
+	"matchday/stream"
+)
+
+// turns says who writes, and may leave one who wrote before in the belief that it still does.
+type turns struct {
+	mu    sync.Mutex
+	epoch int64 // 0: it is somebody else's turn
+	moved chan struct{}
+}
+
+func newTurns() *turns { return &turns{moved: make(chan struct{})} }
+
+// give lets the process write under the epoch; 0 takes that away.
+func (o *turns) give(epoch int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.epoch = epoch
+	close(o.moved)
+	o.moved = make(chan struct{})
+}
+
+// hold is the Hold of history's Deps.
+func (o *turns) hold(ctx context.Context, _ int, fn func(ctx context.Context, epoch int64) error) error {
+	for ctx.Err() == nil {
+		o.mu.Lock()
+		epoch, moved := o.epoch, o.moved
+		o.mu.Unlock()
+		own, cancel := context.WithCancel(ctx)
+		done := make(chan error, 1)
+		if epoch > 0 {
+			go func() { done <- fn(own, epoch) }()
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+		}
+		cancel()
+		if epoch > 0 {
+			if err := <-done; err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sharing is two histories over the log and the databases of one world.
+type sharing struct {
+	*world
+	services [2]*history.Service
+	turns    [2]*turns
+}
+
+func newSharing(t *testing.T) *sharing {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("short mode: starts a database server")
+	}
+	w := &sharing{world: setup(t, engine{mariadb.Shared(t)}, 1)}
+	w.stop() // the world's own is alone
+	w.config.ReadWait = time.Minute
+	for n := range w.services {
+		w.turns[n] = newTurns()
+		s, err := history.Open(t.Context(), w.config, history.Deps{Clock: w.clock, Log: quiet(), Metrics: prometheus.NewRegistry(),
+			Transport: w.emb.Transport(), Source: w.log, ShardOf: w.shardOf, Hold: w.turns[n].hold})
+		if err != nil {
+			t.Fatalf("Open: %v", err)
+		}
+		w.services[n] = s
+		stop := w.background(s.Run)
+		t.Cleanup(func() {
+			stop()
+			if err := s.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		})
+	}
+	return w
+}
+
+// bothShow waits until both show the log, and audits it.
+func (w *sharing) bothShow(bets int64) {
+	w.t.Helper()
+	for _, s := range w.services {
+		w.s = s
+		w.shows(bets)
+	}
+}
+
+// holders returns which of both say that they write.
+func (w *sharing) holders() string {
+	var out []string
+	for _, s := range w.services {
+		out = append(out, fmt.Sprint(s.Lag()[0].Held))
+	}
+	return strings.Join(out, " ")
+}
+
+// eventually waits for a state.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not come", what)
+		}
+	}
+}
+
+// TestWhoHasTheTurnWritesAndEverybodyReads gives the shard to and fro.
+func TestWhoHasTheTurnWritesAndEverybodyReads(t *testing.T) {
+	t.Parallel()
+	w := newSharing(t)
+	bets := 0
+	for turn := range 6 {
+		w.turns[1-turn%2].give(0)
+		w.turns[turn%2].give(int64(turn + 1))
+		w.place(bets, bets+40)
+		bets += 40
+		w.bothShow(int64(bets))
+		if got, want := w.holders(), fmt.Sprint(turn%2 == 0, " ", turn%2 == 1); got != want {
+			t.Errorf("turn %d: held by %s, want %s", turn, got, want)
+		}
+	}
+}
+
+// TestWhoWasReplacedWritesNothing leaves the first process in the belief that it writes, as one that was
+// stopped and wakes up.
+func TestWhoWasReplacedWritesNothing(t *testing.T) {
+	t.Parallel()
+	w := newSharing(t)
+	w.turns[0].give(1)
+	w.place(0, 40)
+	w.bothShow(40)
+	w.turns[1].give(2)
+	eventually(t, "the take-over", func() bool { return w.holders() == "false true" || w.services[1].Lag()[0].Held })
+	w.place(40, 80)
+	w.bothShow(80)
+	eventually(t, "the end of the first one's tenure", func() bool { return w.holders() == "false true" })
+	if err := w.services[0].Keep(t.Context()); err != nil {
+		t.Errorf("Keep of a process that does not write: %v", err)
+	}
+	w.turns[1].give(0)
+	w.place(80, 120) // nobody's turn but the first one's, whose epoch has been passed
+	w.turns[0].give(3)
+	w.bothShow(120)
+	if got := w.holders(); got != "true false" {
+		t.Errorf("held by %s after the third turn", got)
+	}
+}
+
+// TestSharingNeedsDatabases refuses a shared history in files, and one beside a second.
+func TestSharingNeedsDatabases(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		config history.Config
+		want   string
+	}{
+		{history.Config{Dir: "d"}, "shard 0 would be a file"},
+		{history.Config{Dir: "d", Clusters: []ledger.Cluster{{Shards: "0-1,3"}}}, "shard 2 would be a file"},
+		{history.Config{Dir: "d", Clusters: []ledger.Cluster{{Shards: "0-3"}}, Next: history.NextConfig{Dir: "e"}}, "second history"},
+		{history.Config{Dir: "d", Clusters: []ledger.Cluster{{Shards: "0-3"}}}, ""},
+	} {
+		err := c.config.CheckShared(4)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%+v: %v, want %q", c.config, err, c.want)
+		}
+	}
+}
+
+// member is a process of TestHistoriesFollowTheLedger: books, relays and history.
+type member struct {
+	books   *ledger.Service
+	history *history.Service
+	stop    func() error
+}
+
+// joinBooks starts a member on shared books.
+func joinBooks(t *testing.T, dir string, config history.Config, transport stream.Transport) *member {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	m := &member{}
+	var err error
+	m.books, err = ledger.Open(ctx, ledger.Config{Dir: dir, Shards: 2, InternalListen: "127.0.0.1:0", Lease: time.Second},
+		ledger.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.history, err = history.Open(ctx, config, history.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry(),
+		Transport: transport, Source: m.books, ShardOf: m.books.ShardOf, Since: m.books.Since, Hold: m.books.WhileOwned})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return m.books.Run(ctx) })
+	g.Go(func() error { return m.history.Run(ctx) })
+	for n := range m.books.Shards() {
+		g.Go(func() error {
+			return m.books.WhileOwned(ctx, n, func(ctx context.Context, _ int64) error {
+				relay, err := stream.NewRelay(m.books, n, transport, stream.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry()})
+				if err != nil {
+					return err
+				}
+				return relay.Run(ctx)
+			})
+		})
+	}
+	m.stop = sync.OnceValue(func() error {
+		cancel()
+		return errors.Join(g.Wait(), m.history.Close(), m.books.Close())
+	})
+	t.Cleanup(func() { _ = m.stop() })
+	return m
+}
+
+// holds returns how many shards the member's history writes.
+func (m *member) holds() (n int) {
+	for _, l := range m.history.Lag() {
+		if l.Held {
+			n++
+		}
+	}
+	return n
+}
+
+// TestHistoriesFollowTheLedger runs bets through two processes' books while a third joins and the first leaves:
+// each bet is read, at the position of its stake, in a process that did not take it.
+func TestHistoriesFollowTheLedger(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("short mode: starts a database server")
+	}
+	e, dir := engine{mariadb.Shared(t)}, t.TempDir()
+	emb, err := stream.StartEmbedded(stream.EmbeddedConfig{Dir: filepath.Join(dir, "streams")}, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = emb.Close() })
+	config := history.Config{Dir: filepath.Join(dir, "history"), ReadWait: time.Minute, Clusters: e.clusters(e.server.Database(t), 2)}
+	join := func() *member { return joinBooks(t, filepath.Join(dir, "ledger"), config, emb.Transport()) }
+	first, second := join(), join()
+	eventually(t, "an even spread", func() bool { return first.holds() == 1 && second.holds() == 1 })
+	const players, rounds = 4, 10
+	play := func(name string, to, from *member) {
+		t.Helper()
+		var playing sync.WaitGroup
+		for n := range players {
+			playing.Go(func() { playBets(t, to.books, from.history, id.Player(fmt.Sprintf("plr_%s%d", name, n)), rounds) })
+		}
+		playing.Wait()
+	}
+	play("a", first, second)
+	play("b", second, first)
+	third := join()
+	var played sync.WaitGroup
+	played.Go(func() { play("c", second, third) })
+	if err := first.stop(); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "the take-over", func() bool { return second.holds() == 1 && third.holds() == 1 })
+	played.Wait()
+	if err := second.stop(); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "the second take-over", func() bool { return third.holds() == 2 })
+	play("d", third, third)
+	report, err := history.Audit(t.Context(), history.AuditOptions{Dir: config.Dir, Clusters: config.Clusters, Log: third.books})
+	if err != nil {
+		t.Errorf("Audit: %v", err)
+	}
+	var bets int64
+	for _, shard := range report.Shards {
+		bets += shard.Bets
+	}
+	if bets != 4*players*rounds {
+		t.Errorf("audit counts %d bets, want %d", bets, 4*players*rounds)
+	}
+}
