@@ -174,7 +174,7 @@ func TestProcessesShareTheHistory(t *testing.T) {
 	for n := range 12 {
 		pay(second, fmt.Sprintf("e-%d", n), second)
 	}
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; <-time.After(10 * time.Millisecond) {
 		lost := slices.IndexFunc(second.History.Lag(), func(l history.ShardLag) bool { return !l.Held })
 		if lost < 0 {
 			break

@@ -100,7 +100,7 @@ func playBets(t *testing.T, books *ledger.Service, s *history.Service, player id
 		}
 		result, err := books.Commit(ctx, lane, transfer)
 		for ; errs.Is(err, errs.CodeUnavailable); result, err = books.Commit(ctx, lane, transfer) { // the shard changes hands
-			time.Sleep(time.Millisecond)
+			<-time.After(time.Millisecond)
 		}
 		if err != nil {
 			t.Errorf("commit %s: %v", transfer.Key, err)
