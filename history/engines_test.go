@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"matchday/history"
 	"matchday/internal/mariadb"
 	"matchday/internal/mysqldb"
 	"matchday/internal/sqldb"
@@ -29,11 +30,25 @@ func TestMain(m *testing.M) {
 // engine is what the shards are kept on: files, or one server.
 type engine struct{ server *mariadb.Server }
 
-// clusters puts so many shards on the server.
-func (e engine) clusters(prefix string, shards int) []ledger.Cluster {
-	return []ledger.Cluster{{Name: "test", Shards: ledger.ShardSet(fmt.Sprintf("0-%d", shards-1)), Config: mysqldb.Config{
-		Nodes: []string{e.server.Addr()}, Database: prefix, User: mariadb.User, PasswordEnv: passwordEnv,
-	}}}
+// clusters puts so many shards on the server, for accounts of their own with the least rights: every test of
+// this room that writes to a server shows that they suffice.
+func (e engine) clusters(t testing.TB, prefix string, shards int) []ledger.Cluster {
+	t.Helper()
+	c := ledger.Cluster{Name: "test", Shards: ledger.ShardSet(fmt.Sprintf("0-%d", shards-1)), Config: mysqldb.Config{
+		Nodes: []string{e.server.Addr()}, Database: prefix, User: prefix + "_w", PasswordEnv: passwordEnv,
+		Reader: prefix + "_r", ReaderPasswordEnv: passwordEnv, Migrator: prefix + "_m", MigratorPasswordEnv: passwordEnv,
+	}}
+	script, err := history.Grants(history.Config{Clusters: []ledger.Cluster{c}}, "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range []string{c.User, c.Reader, c.Migrator} {
+		script = "CREATE USER IF NOT EXISTS '" + user + "'@'127.0.0.1' IDENTIFIED BY '" + mariadb.Password + "';\n" + script
+	}
+	if _, err := e.server.Admin().ExecContext(t.Context(), script); err != nil { // as printed, before there is a table
+		t.Fatalf("%s: %v", script, err)
+	}
+	return []ledger.Cluster{c}
 }
 
 // suite is what every engine must do.

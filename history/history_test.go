@@ -51,7 +51,7 @@ func setup(t testing.TB, e engine, shards int) *world {
 	w.config = history.Config{Dir: filepath.Join(w.dir, "history"), ReadWait: 100 * time.Millisecond}
 	if e.server != nil {
 		w.prefix = e.server.Database(t)
-		w.config.Clusters = e.clusters(w.prefix, shards)
+		w.config.Clusters = e.clusters(t, w.prefix, shards)
 	}
 	emb, err := stream.StartEmbedded(stream.EmbeddedConfig{Dir: filepath.Join(w.dir, "streams")}, quiet())
 	if err != nil {

@@ -38,7 +38,7 @@ func testBetIsReadAtThePositionOfItsStake(t *testing.T, e engine) {
 	}
 	config := history.Config{Dir: filepath.Join(dir, "history"), ReadWait: time.Minute}
 	if e.server != nil {
-		config.Clusters = e.clusters(e.server.Database(t), 2)
+		config.Clusters = e.clusters(t, e.server.Database(t), 2)
 	}
 	s, err := history.Open(ctx, config, history.Deps{Clock: clock.System{},
 		Log: quiet(), Metrics: prometheus.NewRegistry(), Transport: emb.Transport(), Source: books, ShardOf: books.ShardOf, Since: books.Since})
@@ -165,7 +165,7 @@ func TestBucketsMoveWhileASecondHistoryIsFilled(t *testing.T) {
 		books, emb := w.realBooks(ctx)
 		config := history.Config{Dir: filepath.Join(w.dir, "history"), ReadWait: time.Minute}
 		if first.server != nil {
-			config.Clusters = first.clusters(first.server.Database(t), 2)
+			config.Clusters = first.clusters(t, first.server.Database(t), 2)
 		}
 		open := func() (stop func()) {
 			s, err := history.Open(ctx, config, history.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry(),
@@ -194,7 +194,7 @@ func TestBucketsMoveWhileASecondHistoryIsFilled(t *testing.T) {
 		stop()
 		config.Next = history.NextConfig{Dir: filepath.Join(w.dir, "next"), Chunk: 4, Rate: 100, Lag: time.Minute}
 		if second.server != nil {
-			config.Next.Clusters = second.clusters(second.server.Database(t), 2)
+			config.Next.Clusters = second.clusters(t, second.server.Database(t), 2)
 		}
 		stop = open()
 		moveEverybody(ctx, t, books, 2*players)

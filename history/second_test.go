@@ -19,7 +19,7 @@ import (
 func (w *world) next(e engine) {
 	w.config.Next = history.NextConfig{Dir: filepath.Join(w.dir, "next"), Chunk: 50, Rate: 1_000_000, Lag: time.Minute}
 	if e.server != nil {
-		w.config.Next.Clusters = e.clusters(e.server.Database(w.t), w.log.Shards())
+		w.config.Next.Clusters = e.clusters(w.t, e.server.Database(w.t), w.log.Shards())
 	}
 }
 
