@@ -14,7 +14,7 @@ import (
 // Config of the edge. The zero value is a safe default without API keys.
 type Config struct {
 	HandlerTimeout    time.Duration `yaml:"handler_timeout"`      // one request; default 15 s
-	MaxBodyBytes      int64         `yaml:"max_body_bytes"`       // default 1 MiB
+	MaxBodyBytes      int64         `yaml:"max_body_bytes"`       // of a request; default 1 MiB
 	MaxBatchBytes     int64         `yaml:"max_batch_bytes"`      // transfer batches; default 4 MiB
 	MaxImportBytes    int64         `yaml:"max_import_bytes"`     // season and quote files; default 8 MiB
 	SignInsPerMinute  int           `yaml:"sign_ins_per_minute"`  // per address, sign-ups too; default 30; -1 is no limit (simulations)
@@ -23,7 +23,7 @@ type Config struct {
 	LiveClients       int           `yaml:"live_clients"`         // open live streams; default 4,096
 	LiveClientsPerOne int           `yaml:"live_clients_per_one"` // of one player or address; default 16
 	LiveQueue         int           `yaml:"live_queue"`           // undelivered messages of one client before it is dropped; default 256
-	LiveHeartbeat     time.Duration `yaml:"live_heartbeat"`       // default 15 s
+	LiveHeartbeat     time.Duration `yaml:"live_heartbeat"`       // between signs of life on a live stream; default 15 s
 }
 
 // ServiceKey is one service's API key. The key itself is never in a config: only its SHA-256.

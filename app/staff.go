@@ -24,7 +24,7 @@ const (
 // the start; a changed file or entry changes the account. An entry that is taken out leaves its
 // account behind: change the password first.
 type StaffConfig struct {
-	Name          string            `yaml:"name"`
+	Name          string            `yaml:"name"`          // what they sign in with
 	PasswordFile  string            `yaml:"password_file"` // its first line is the password
 	Role          string            `yaml:"role"`          // viewer, operator (default) or admin
 	Jurisdictions []id.Jurisdiction `yaml:"jurisdictions"` // where it may act; empty is everywhere

@@ -23,10 +23,10 @@ import (
 // NextConfig places a second history, which is filled beside the first and can take over from it: another
 // engine, other servers, a new schema. Without a folder there is none.
 type NextConfig struct {
-	Dir      string           `yaml:"dir"`
-	CacheKiB int              `yaml:"cache_kib"` // as in Config
-	Clusters []ledger.Cluster `yaml:"clusters"`  // as in Config
-	Writers  int              `yaml:"writers"`   // as in Config
+	Dir      string           `yaml:"dir"`       // folder of the second history; without one there is none
+	CacheKiB int              `yaml:"cache_kib"` // page cache of each file's writer; 0 is as the first history's
+	Clusters []ledger.Cluster `yaml:"clusters"`  // where its shards are, as of the first history
+	Writers  int              `yaml:"writers"`   // connections that write a shard of a cluster; 0 is as the first history's
 
 	Rate     int           `yaml:"rate"`     // bets copied a second at most, all shards together; 0 is 20,000
 	Chunk    int           `yaml:"chunk"`    // bets copied in one DBTx; 0 is 4,096

@@ -24,8 +24,8 @@ import (
 
 // Config places the projection's databases. Shards must be the ledger's number; 0 takes it from there.
 type Config struct {
-	Dir      string        `yaml:"dir"`
-	Shards   int           `yaml:"shards"`
+	Dir      string        `yaml:"dir"`       // folder of the files
+	Shards   int           `yaml:"shards"`    // those of the ledger: the process sets it
 	ReadWait time.Duration `yaml:"read_wait"` // how long a read waits for its position; 0 is 2 s
 	CacheKiB int           `yaml:"cache_kib"` // page cache of each file's writer; 0 is 6 MiB
 

@@ -27,20 +27,20 @@ const ProductSportsbook = "sportsbook"
 
 // Config lists the jurisdictions; an empty list means those of Default.
 type Config struct {
-	Jurisdictions []Entry `yaml:"jurisdictions"`
+	Jurisdictions []Entry `yaml:"jurisdictions"` // that are served; without any, the built-in ones
 }
 
 // Entry is one jurisdiction as configured. Absent limits and products take the defaults of Default.
 type Entry struct {
-	Code     id.Jurisdiction `yaml:"code"` // ISO 3166-2: US-NJ
-	Name     string          `yaml:"name"`
-	Currency money.Currency  `yaml:"currency"`
-	MinAge   int             `yaml:"min_age"`
+	Code     id.Jurisdiction `yaml:"code"`     // ISO 3166-2: US-NJ
+	Name     string          `yaml:"name"`     // as people read it
+	Currency money.Currency  `yaml:"currency"` // ISO 4217
+	MinAge   int             `yaml:"min_age"`  // of players, in years
 	// Zone is the IANA name of the territory's westernmost time zone, where its day begins last;
 	// absent means Etc/GMT+12, the last zone on earth.
 	Zone     string   `yaml:"zone"`
 	Limits   Limits   `yaml:"limits"`
-	Products []string `yaml:"products"`
+	Products []string `yaml:"products"` // that are offered there: sportsbook
 	// HistoryYears is how many years after placement a settled bet stays in the bet history at least;
 	// 0 is for ever. The ledger keeps its log whatever this says.
 	HistoryYears int `yaml:"history_years"`
@@ -50,13 +50,13 @@ type Entry struct {
 //
 // Units: minor units of the jurisdiction's currency.
 type Limits struct {
-	MinStakeMinor      int64 `yaml:"min_stake_minor"`
-	MaxStakeMinor      int64 `yaml:"max_stake_minor"`
-	MaxPayoutMinor     int64 `yaml:"max_payout_minor"` // stake included
-	MaxLegs            int   `yaml:"max_legs"`
-	MinDepositMinor    int64 `yaml:"min_deposit_minor"`
-	MaxDepositMinor    int64 `yaml:"max_deposit_minor"`
-	MinWithdrawalMinor int64 `yaml:"min_withdrawal_minor"`
+	MinStakeMinor      int64 `yaml:"min_stake_minor"`      // least stake of a bet
+	MaxStakeMinor      int64 `yaml:"max_stake_minor"`      // most stake of a bet
+	MaxPayoutMinor     int64 `yaml:"max_payout_minor"`     // most payout of a bet, stake included
+	MaxLegs            int   `yaml:"max_legs"`             // most legs of a bet
+	MinDepositMinor    int64 `yaml:"min_deposit_minor"`    // least deposit
+	MaxDepositMinor    int64 `yaml:"max_deposit_minor"`    // most deposit
+	MinWithdrawalMinor int64 `yaml:"min_withdrawal_minor"` // least withdrawal
 }
 
 // Default returns the configuration of a fresh installation: New Jersey, Pennsylvania, Ontario.

@@ -15,8 +15,8 @@ import (
 // Cluster is a database cluster and the shards that live there. Each shard has a database of its own
 // there; one cluster may hold hundreds.
 type Cluster struct {
-	Name           string   `yaml:"name"`
-	Shards         ShardSet `yaml:"shards"`
+	Name           string   `yaml:"name"`   // of your own choice, for messages and commands
+	Shards         ShardSet `yaml:"shards"` // that live there, such as 2-3 or 0,4-7
 	mysqldb.Config `yaml:",inline"`
 }
 

@@ -23,7 +23,7 @@ import (
 // Config says where the books are and how they are written. The zero value of every field but Dir
 // is a safe default.
 type Config struct {
-	Dir    string `yaml:"dir"`
+	Dir    string `yaml:"dir"`    // folder of the SQLite files and of the directory
 	Shards int    `yaml:"shards"` // 0 is 2; may grow once the folder has books, never shrink
 
 	// Clusters are where shards live that are no SQLite file in Dir.
@@ -49,9 +49,9 @@ type Config struct {
 	InternalSecretFile string        `yaml:"internal_secret_file"` // what they show each other; default internal.secret in dir, made when missing
 	InternalCAFile     string        `yaml:"internal_ca_file"`     // who vouches for the processes' certificates; with the next two, and required beyond this machine
 	InternalCertFile   string        `yaml:"internal_cert_file"`   // what this process shows the others, for the host of its address
-	InternalKeyFile    string        `yaml:"internal_key_file"`
-	Process            string        `yaml:"process"` // this process's name among them, the same after a restart; default a new one each start
-	Lease              time.Duration `yaml:"lease"`   // without a sign of life for so long, a process's shards are taken over; 0 is 3 s
+	InternalKeyFile    string        `yaml:"internal_key_file"`    // the private key of internal_cert_file
+	Process            string        `yaml:"process"`              // this process's name among them, the same after a restart; default a new one each start
+	Lease              time.Duration `yaml:"lease"`                // without a sign of life for so long, a process's shards are taken over; 0 is 3 s
 
 	maxPages int  // bounds each file: tests of a full disk
 	relaxed  bool // commits need not survive a power cut: an import is run again after one

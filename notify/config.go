@@ -15,7 +15,7 @@ import (
 
 // Config of webhooks. The zero value of every field but Dir is a safe default.
 type Config struct {
-	Dir string `yaml:"dir"`
+	Dir string `yaml:"dir"` // folder of the database
 
 	// Allow names networks, such as 10.1.0.0/16, that requests may go to although they are not public, and
 	// over plain HTTP if the URL names the address itself. Empty allows public addresses over HTTPS only.

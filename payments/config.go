@@ -12,10 +12,10 @@ type Config struct {
 	Workers         int           `yaml:"workers"`          // payments driven at a time, default 64
 	MaxInFlight     int           `yaml:"max_in_flight"`    // queued or driven, default 4,096; more are refused
 	Wait            time.Duration `yaml:"wait"`             // how long a caller waits for an end, default 300 ms
-	ProviderTimeout time.Duration `yaml:"provider_timeout"` // default 5 s
-	BooksTimeout    time.Duration `yaml:"books_timeout"`    // default 5 s
-	RetryFirst      time.Duration `yaml:"retry_first"`      // default 200 ms; each further try doubles it
-	RetryMost       time.Duration `yaml:"retry_most"`       // default 30 s
+	ProviderTimeout time.Duration `yaml:"provider_timeout"` // of a call to the provider, default 5 s
+	BooksTimeout    time.Duration `yaml:"books_timeout"`    // of a call to the ledger, default 5 s
+	RetryFirst      time.Duration `yaml:"retry_first"`      // pause before the first further try, default 200 ms; each doubles it
+	RetryMost       time.Duration `yaml:"retry_most"`       // longest such pause, default 30 s
 	Poll            time.Duration `yaml:"poll"`             // how often due payments are looked for, default 100 ms
 }
 

@@ -17,8 +17,8 @@ type Config struct {
 	MaxWaiting int           `yaml:"max_waiting"` // callers waiting for that, default 256; more are refused
 	HashWait   time.Duration `yaml:"hash_wait"`   // how long a caller waits for its turn, default 5 s
 
-	SessionTTL      time.Duration `yaml:"session_ttl"`       // default 12 h
-	StaffSessionTTL time.Duration `yaml:"staff_session_ttl"` // default 4 h
+	SessionTTL      time.Duration `yaml:"session_ttl"`       // of a player's session, default 12 h
+	StaffSessionTTL time.Duration `yaml:"staff_session_ttl"` // of a staff session, default 4 h
 	MaxSessions     int           `yaml:"max_sessions"`      // open at a time per person, default 20; the oldest goes
 	CacheSize       int           `yaml:"cache_size"`        // sessions kept in memory, default 100,000
 
@@ -35,9 +35,9 @@ type Config struct {
 //
 // Source: OWASP Password Storage Cheat Sheet, "Argon2id": 19 MiB, 2 passes, 1 lane.
 type Argon2 struct {
-	MemoryKiB uint32 `yaml:"memory_kib"` // default 19,456
-	Passes    uint32 `yaml:"passes"`     // default 2
-	Lanes     uint8  `yaml:"lanes"`      // default 1
+	MemoryKiB uint32 `yaml:"memory_kib"` // memory of one hash, default 19,456
+	Passes    uint32 `yaml:"passes"`     // over that memory, default 2
+	Lanes     uint8  `yaml:"lanes"`      // threads of one hash, default 1
 }
 
 // Bounds on argon2id parameters, of the configuration and of stored hashes.

@@ -15,7 +15,7 @@ import (
 
 // EmbeddedConfig places and bounds the embedded stream server.
 type EmbeddedConfig struct {
-	Dir      string `yaml:"dir"`
+	Dir      string `yaml:"dir"`       // folder of the embedded server
 	MaxBytes int64  `yaml:"max_bytes"` // per log stream; the oldest messages go first; 0 is 1 GiB
 	// MaxAge bounds a log stream in time; 0 is no bound. The last message tells the relay where to go
 	// on, so a stream whose last message has aged out is published again from the log's first record.

@@ -30,14 +30,14 @@ type KafkaConfig struct {
 	Replicas int      `yaml:"replicas"` // copies of each topic; 0 is 3
 	Prefix   string   `yaml:"prefix"`   // first part of the names of topics; "" is matchday
 
-	User         string `yaml:"user"` // "" is no sign-in
-	PasswordFile string `yaml:"password_file"`
-	Mechanism    string `yaml:"mechanism"` // scram-sha-512 (default), scram-sha-256 or plain
+	User         string `yaml:"user"`          // "" is no sign-in
+	PasswordFile string `yaml:"password_file"` // file with the password
+	Mechanism    string `yaml:"mechanism"`     // scram-sha-512 (default), scram-sha-256 or plain
 
 	TLS      string `yaml:"tls"`       // verify (default) or off, which is clear text
 	CAFile   string `yaml:"ca_file"`   // who vouches for the brokers; "" is the machine's list
 	CertFile string `yaml:"cert_file"` // what this process shows of itself, with key_file
-	KeyFile  string `yaml:"key_file"`
+	KeyFile  string `yaml:"key_file"`  // the private key of cert_file
 }
 
 // How a process signs in to brokers.

@@ -33,13 +33,13 @@ type NATSConfig struct {
 	Tags     []string `yaml:"tags"`     // only servers with all these tags keep the streams, for example sync:always
 
 	CredentialsFile string `yaml:"credentials_file"` // a .creds file; or
-	User            string `yaml:"user"`
-	PasswordFile    string `yaml:"password_file"`
+	User            string `yaml:"user"`             // with password_file, another way to sign in
+	PasswordFile    string `yaml:"password_file"`    // file with the password
 
 	TLS      string `yaml:"tls"`       // verify (default) or off, which is clear text
 	CAFile   string `yaml:"ca_file"`   // who vouches for the servers; "" is the machine's list
 	CertFile string `yaml:"cert_file"` // what this process shows of itself, with key_file
-	KeyFile  string `yaml:"key_file"`
+	KeyFile  string `yaml:"key_file"`  // the private key of cert_file
 }
 
 // Bounds of a NATSConfig.

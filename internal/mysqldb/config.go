@@ -18,21 +18,21 @@ type Config struct {
 	Nodes    []string `yaml:"nodes"`    // host:port of each; any of them may be the primary
 	Database string   `yaml:"database"` // prefix: shard n lives in the database <prefix>_<n>
 
-	User         string `yaml:"user"` // writes; see Grants for the rights of each role
-	PasswordFile string `yaml:"password_file"`
-	PasswordEnv  string `yaml:"password_env"`
+	User         string `yaml:"user"`          // writes; `matchday config grants` prints the rights of each account
+	PasswordFile string `yaml:"password_file"` // file with its password; or
+	PasswordEnv  string `yaml:"password_env"`  // environment variable with it
 
-	Reader             string `yaml:"reader"` // reads; "" is User
-	ReaderPasswordFile string `yaml:"reader_password_file"`
-	ReaderPasswordEnv  string `yaml:"reader_password_env"`
+	Reader             string `yaml:"reader"`               // reads; "" is User
+	ReaderPasswordFile string `yaml:"reader_password_file"` // as password_file
+	ReaderPasswordEnv  string `yaml:"reader_password_env"`  // as password_env
 
-	Migrator             string `yaml:"migrator"` // creates databases and tables; "" is User
-	MigratorPasswordFile string `yaml:"migrator_password_file"`
-	MigratorPasswordEnv  string `yaml:"migrator_password_env"`
+	Migrator             string `yaml:"migrator"`               // creates databases and tables; "" is User
+	MigratorPasswordFile string `yaml:"migrator_password_file"` // as password_file
+	MigratorPasswordEnv  string `yaml:"migrator_password_env"`  // as password_env
 
-	Capture             string `yaml:"capture"` // reads the binlog; "" is User
-	CapturePasswordFile string `yaml:"capture_password_file"`
-	CapturePasswordEnv  string `yaml:"capture_password_env"`
+	Capture             string `yaml:"capture"`               // reads the binlog; "" is User
+	CapturePasswordFile string `yaml:"capture_password_file"` // as password_file
+	CapturePasswordEnv  string `yaml:"capture_password_env"`  // as password_env
 
 	Replication string        `yaml:"replication"` // semi_sync refuses a primary without it; "" is none
 	TLS         string        `yaml:"tls"`         // off, preferred or verify; "" is preferred
