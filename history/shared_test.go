@@ -255,7 +255,7 @@ func TestHistoriesFollowTheLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = emb.Close() })
-	config := history.Config{Dir: filepath.Join(dir, "history"), ReadWait: time.Minute, Clusters: e.clusters(e.server.Database(t), 2)}
+	config := history.Config{Dir: filepath.Join(dir, "history"), ReadWait: time.Minute, Clusters: e.clusters(t, e.server.Database(t), 2)}
 	join := func() *member { return joinBooks(t, filepath.Join(dir, "ledger"), config, emb.Transport()) }
 	first, second := join(), join()
 	eventually(t, "an even spread", func() bool { return first.holds() == 1 && second.holds() == 1 })
