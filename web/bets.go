@@ -19,12 +19,20 @@ type owner struct {
 	home   jurisdiction.Jurisdiction
 	name   string // of the player, on the pages of staff
 	root   string // address of the list; the summary and each bet are below it
-	export string // address of the file with all bets
+	file   string // address of the file with all bets, of the API, up to its ending
 	staff  bool   // a member of staff looks at them
 }
 
 // Bet is the address of a bet's page.
 func (o owner) Bet(bet string) string { return o.root + "/" + url.PathEscape(bet) }
+
+// File is the address of all bets as a file with the ending: "" or ".csv".
+func (o owner) File(ending string) string {
+	if o.staff {
+		return o.file + ending + "?" + url.Values{"jurisdiction": {string(o.home.Code)}}.Encode()
+	}
+	return o.file + ending
+}
 
 // Event is the address of a game's page.
 func (o owner) Event(event string) string {
@@ -49,7 +57,7 @@ func (o owner) Account() string {
 
 // ownBets are the bets of the player who asks.
 func ownBets(v visitor) owner {
-	return owner{player: v.Session.Player, home: v.Jurisdiction, root: "/bets", export: "/v1/me/bets/export"}
+	return owner{player: v.Session.Player, home: v.Jurisdiction, root: "/bets", file: "/v1/me/bets/export"}
 }
 
 // bets shows the player's bets.

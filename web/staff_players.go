@@ -38,7 +38,7 @@ func (w *Web) playerOf(r *http.Request, v visitor) (owner, player.Player, error)
 	}
 	return owner{
 		player: p.ID, home: home, name: p.DisplayName, staff: true, root: staffPlayerAddress(code, p.ID) + "/bets",
-		export: "/v1/operator/players/" + url.PathEscape(which) + "/bets/export?" + url.Values{"jurisdiction": {string(code)}}.Encode(),
+		file: "/v1/operator/players/" + url.PathEscape(which) + "/bets/export",
 	}, p, nil
 }
 

@@ -21,7 +21,7 @@ func TestStaffSeeAPlayersBets(t *testing.T) {
 	for path, want := range map[string][]string{
 		theirs: {"Robin &lt;b&gt;", "robin@example.com", "$1,234.09", "+$19.09", `href="` + bets + `"`, `href="` + bets + `/bet_01jb2m7k3v9q8w5x4y6z7a0b1f">Stake`},
 		bets: {"Bets of Robin &lt;b&gt;", "2-leg parlay", `href="` + bets + `/bet_01jb2m7k3v9q8w5x4y6z7a0b1e"`, `href="` + bets + `?status=won"`,
-			"Read position <code>3-4711</code>, behind by 0 ms", `href="/v1/operator/players/plr_01jb2m7k3v9q8w5x4y6z7a0b1c/bets/export?jurisdiction=US-NJ"`},
+			"Read position <code>3-4711</code>, behind by 0 ms", `href="/v1/operator/players/plr_01jb2m7k3v9q8w5x4y6z7a0b1c/bets/export?jurisdiction=US-NJ"`, `href="/v1/operator/players/plr_01jb2m7k3v9q8w5x4y6z7a0b1c/bets/export.csv?jurisdiction=US-NJ"`},
 		bets + "?event=ev2&from=2026-11-01":      {`href="` + bets + `?from=2026-11-01" aria-label="Remove the filter Game`},
 		bets + "/bet_01jb2m7k3v9q8w5x4y6z7a0b1d": {"Settled again: lost", "position <code>3-12</code>", `href="` + theirs + `">Account statement`},
 		bets + "/bet_01jb2m7k3v9q8w5x4y6z7a0b1f": {`href="/staff/events/ev2"`},

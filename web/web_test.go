@@ -18,7 +18,9 @@ import (
 func visit(w *Web, target string, cookies ...*http.Cookie) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodGet, target, nil)
 	for _, c := range cookies {
-		r.AddCookie(c)
+		if c != nil {
+			r.AddCookie(c)
+		}
 	}
 	rec := httptest.NewRecorder()
 	w.Handler().ServeHTTP(rec, r)
@@ -62,6 +64,7 @@ func TestPages(t *testing.T) {
 		{"an unknown game is not found", "/events/nope", nil, 404, "Nothing here"},
 		{"bets need a session", "/bets?status=won", nil, 303, "/sign-in?next=%2Fbets%3Fstatus%3Dwon"},
 		{"players see their bets", "/bets", in, 200, "2-leg parlay"},
+		{"bets can be taken away", "/bets", in, 200, `href="/v1/me/bets/export.csv"`},
 		{"won bets show what was paid", "/bets?status=won", in, 200, "$19.09"},
 		{"a filter without bets says so", "/bets?status=lost", in, 200, "Lost"},
 		{"an unknown filter is explained", "/bets?status=rich", in, 400, "The status must be open"},
@@ -91,11 +94,7 @@ func TestPages(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			_, w := newStage(t)
-			var cookies []*http.Cookie
-			if tt.cookie != nil {
-				cookies = append(cookies, tt.cookie)
-			}
-			rec := visit(w, tt.target, cookies...)
+			rec := visit(w, tt.target, tt.cookie)
 			if rec.Code != tt.status {
 				t.Fatalf("GET %s: status %d, want %d", tt.target, rec.Code, tt.status)
 			}
