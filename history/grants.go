@@ -12,8 +12,8 @@ import (
 // change: they come, and go when they are over or their player has moved. Nobody touches what the migrator
 // noted.
 var (
-	updated = []string{"bet", "digest", "sink_position", "fill"}
-	deleted = []string{"slip", "bet", "bet_change", "left_bucket", "sink_position", "kept_from", "digest", "digested", "fill"}
+	updated = []string{"bet", "digest", "sink_position", "fill", "tenure"}
+	deleted = []string{"slip", "bet", "bet_change", "left_bucket", "sink_position", "kept_from", "digest", "digested", "digest_zone", "fill"}
 )
 
 // Grants returns a script for the administrator of the databases of the history's clusters, those of a second
