@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"matchday/errs"
+	"matchday/history"
 	"matchday/id"
 	"matchday/stream"
 )
@@ -239,6 +240,11 @@ func (c *call) setPosition(p stream.Position) string {
 	text := p.String()
 	c.w.Header()["Matchday-Position"] = []string{text}
 	return text
+}
+
+// setHistory tells the caller which bet history answered.
+func (c *call) setHistory(f history.Freshness) {
+	c.w.Header()["Matchday-History"] = []string{string(f.History)}
 }
 
 // readPosition returns the position that a read asks for, or nil.

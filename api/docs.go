@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"matchday/errs"
+	"matchday/history"
 	"matchday/stream"
 )
 
@@ -109,10 +110,7 @@ func (rt *route) operation(registry huma.Registry, problem *huma.Schema) *huma.O
 		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: about,
 			Content: map[string]*huma.MediaType{"application/problem+json": {Schema: problem}}}
 	}
-	if rt.writes {
-		answer.Headers = map[string]*huma.Header{"Matchday-Position": {Description: "Position at which the write is visible",
-			Schema: &huma.Schema{Type: huma.TypeString}}}
-	}
+	answer.Headers = rt.headers()
 	op.Responses[strconv.Itoa(status)] = answer
 	if slices.ContainsFunc(rt.params, func(p param) bool { return p.name == paramDryRun.name }) {
 		op.Responses[strconv.Itoa(http.StatusOK)] = responseLike(answer)
@@ -121,6 +119,19 @@ func (rt *route) operation(registry huma.Registry, problem *huma.Schema) *huma.O
 		op.Responses[strconv.Itoa(http.StatusAccepted)] = answer
 	}
 	return op
+}
+
+// headers documents the headers of a success.
+func (rt *route) headers() map[string]*huma.Header {
+	switch {
+	case rt.writes:
+		return map[string]*huma.Header{"Matchday-Position": {Description: "Position at which the write is visible",
+			Schema: &huma.Schema{Type: huma.TypeString}}}
+	case rt.history:
+		return map[string]*huma.Header{"Matchday-History": {Description: "Which bet history answered: second only where one is being taken into use beside the first",
+			Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{string(history.ShownFirst), string(history.ShownSecond)}}}}
+	}
+	return nil
 }
 
 // refusals are the statuses that a caller of the route should expect besides success.

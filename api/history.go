@@ -56,26 +56,26 @@ func (a *API) historyRoutes() []route {
 	list := append(append([]param{}, betFilters...), paramCursor, paramLimit)
 	const player = "/v1/operator/players/{id}/bets"
 	return []route{
-		{method: "GET", path: "/v1/bets/{id}", id: "bet-by-id", tag: "Bets", who: whoPlayer, reads: true,
+		{method: "GET", path: "/v1/bets/{id}", id: "bet-by-id", tag: "Bets", who: whoPlayer, reads: true, history: true,
 			summary: "One of the player's bets, with every settlement it had", end: reading(a.findBet)},
-		{method: "GET", path: "/v1/me/bets", id: "bets", tag: "Bets", who: whoPlayer, reads: true, params: list,
+		{method: "GET", path: "/v1/me/bets", id: "bets", tag: "Bets", who: whoPlayer, reads: true, history: true, params: list,
 			summary: "The player's bets, newest first", detail: pagedBets, end: reading(a.listBets)},
-		{method: "GET", path: "/v1/me/bets/summary", id: "bet-summary", tag: "Bets", who: whoPlayer, reads: true, params: summaryParams,
+		{method: "GET", path: "/v1/me/bets/summary", id: "bet-summary", tag: "Bets", who: whoPlayer, reads: true, history: true, params: summaryParams,
 			summary: "Sums of the player's bets by day, month or year, newest first", detail: daysOfBets, end: reading(a.summariseBets)},
-		{method: "GET", path: "/v1/me/bets/export", id: "bet-export", tag: "Bets", who: whoPlayer, reads: true, streams: "application/x-ndjson",
+		{method: "GET", path: "/v1/me/bets/export", id: "bet-export", tag: "Bets", who: whoPlayer, reads: true, history: true, streams: "application/x-ndjson",
 			summary: "All of the player's bets, oldest first", detail: exportOfBets, end: answering(a.exportAs(ndjsonBets))},
-		{method: "GET", path: "/v1/me/bets/export.csv", id: "bet-table", tag: "Bets", who: whoPlayer, reads: true, streams: "text/csv",
+		{method: "GET", path: "/v1/me/bets/export.csv", id: "bet-table", tag: "Bets", who: whoPlayer, reads: true, history: true, streams: "text/csv",
 			summary: "All of the player's bets as a table, oldest first", detail: tableOfBets, end: answering(a.exportAs(csvBets))},
-		{method: "GET", path: player + "/{bet}", id: "bet-of-player", tag: "Staff", who: whoStaff, reads: true, params: []param{paramJurisdiction},
+		{method: "GET", path: player + "/{bet}", id: "bet-of-player", tag: "Staff", who: whoStaff, reads: true, history: true, params: []param{paramJurisdiction},
 			summary: "One bet of a player, with every settlement it had", end: reading(a.findBet)},
-		{method: "GET", path: player + "/summary", id: "bet-summary-of-player", tag: "Staff", who: whoStaff, reads: true,
+		{method: "GET", path: player + "/summary", id: "bet-summary-of-player", tag: "Staff", who: whoStaff, reads: true, history: true,
 			params:  append(summaryParams[:len(summaryParams):len(summaryParams)], paramJurisdiction),
 			summary: "Sums of a player's bets by day, month or year, newest first", detail: daysOfBets, end: reading(a.summariseBets)},
-		{method: "GET", path: player + "/export", id: "bet-export-of-player", tag: "Staff", who: whoStaff, reads: true, streams: "application/x-ndjson",
+		{method: "GET", path: player + "/export", id: "bet-export-of-player", tag: "Staff", who: whoStaff, reads: true, history: true, streams: "application/x-ndjson",
 			params: []param{paramJurisdiction}, summary: "All bets of a player, oldest first", detail: exportOfBets, end: answering(a.exportAs(ndjsonBets))},
-		{method: "GET", path: player + "/export.csv", id: "bet-table-of-player", tag: "Staff", who: whoStaff, reads: true, streams: "text/csv",
+		{method: "GET", path: player + "/export.csv", id: "bet-table-of-player", tag: "Staff", who: whoStaff, reads: true, history: true, streams: "text/csv",
 			params: []param{paramJurisdiction}, summary: "All bets of a player as a table, oldest first", detail: tableOfBets, end: answering(a.exportAs(csvBets))},
-		{method: "GET", path: player, id: "bets-of-player", tag: "Staff", who: whoStaff, reads: true, params: append(list, paramJurisdiction),
+		{method: "GET", path: player, id: "bets-of-player", tag: "Staff", who: whoStaff, reads: true, history: true, params: append(list, paramJurisdiction),
 			summary: "A player's bets, newest first", detail: pagedBets, end: reading(a.listBets)},
 	}
 }
@@ -135,6 +135,7 @@ func (a *API) findBet(ctx context.Context, c *call) (BetLife, error) {
 	if err != nil {
 		return BetLife{}, fmt.Errorf("find bet %s: %w", which, err)
 	}
+	c.setHistory(b.Freshness)
 	return BetLife{Bet: betOf(b.Bet), PlacedPosition: b.Placed.String(), Settlements: settlementsOf(b.Settlements),
 		Position: b.Position.String(), FreshAt: b.FreshAt}, nil
 }
@@ -154,6 +155,7 @@ func (a *API) listBets(ctx context.Context, c *call) (Bets, error) {
 	if err != nil {
 		return Bets{}, fmt.Errorf("list bets of player %s: %w", of.player, inQuery(err))
 	}
+	c.setHistory(page.Freshness)
 	out := Bets{Items: make([]Bet, len(page.Bets)), Next: string(page.Next), Position: page.Position.String(), FreshAt: page.FreshAt}
 	for i, b := range page.Bets {
 		out.Items[i] = betOf(b)

@@ -142,8 +142,9 @@ func (a *API) exportAs(f betFile) func(ctx context.Context, c *call) error {
 		}
 		defer done()
 		w := &lateWriter{w: c.w, rc: http.NewResponseController(c.w), now: a.deps.Clock.Now}
-		err = a.writeBets(ctx, of, f, func(line []byte) error {
+		err = a.writeBets(ctx, of, f, func(from history.Freshness, line []byte) error {
 			if !w.began {
+				c.setHistory(from)
 				h := c.w.Header()
 				h["Cache-Control"] = noStore
 				h.Set("Content-Type", f.mime)
@@ -167,26 +168,28 @@ func (a *API) exportAs(f betFile) func(ctx context.Context, c *call) error {
 
 // writeBets hands over a file piece by piece. The first comes with the first bet, so that what fails before it
 // is an answer of its own.
-func (a *API) writeBets(ctx context.Context, of owner, f betFile, write func([]byte) error) error {
+func (a *API) writeBets(ctx context.Context, of owner, f betFile, write func(history.Freshness, []byte) error) error {
 	head, err := f.head()
 	if err != nil {
 		return err
 	}
-	piece := func(line []byte, err error) error {
+	piece := func(from history.Freshness, line []byte, err error) error {
 		if err != nil {
 			return err
 		}
 		line, head = append(head, line...), nil
-		return write(line)
+		return write(from, line)
 	}
 	var end exportTrailer
 	fresh, err := a.deps.History.Export(ctx, of.player, of.home.Code, of.at, func(b history.BetLife) error {
 		end.Trailer.Bets++
-		return piece(f.bet(exportedBet{betOf(b.Bet), settlementsOf(b.Settlements)}))
+		line, err := f.bet(exportedBet{betOf(b.Bet), settlementsOf(b.Settlements)})
+		return piece(b.Freshness, line, err)
 	})
 	if err != nil {
 		return err
 	}
 	end.Trailer.Position, end.Trailer.FreshAt = fresh.Position.String(), fresh.FreshAt
-	return piece(f.end(end))
+	line, err := f.end(end)
+	return piece(fresh, line, err)
 }

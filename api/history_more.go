@@ -31,6 +31,7 @@ func (a *API) summariseBets(ctx context.Context, c *call) (BetSummary, error) {
 	if err != nil {
 		return BetSummary{}, fmt.Errorf("summarise bets of player %s: %w", of.player, inQuery(err))
 	}
+	c.setHistory(s.Freshness)
 	out := BetSummary{Lines: make([]BetSummaryLine, len(s.Lines)), Next: s.Next, Zone: s.Zone, Position: s.Position.String(), FreshAt: s.FreshAt}
 	for i, l := range s.Lines {
 		out.Lines[i] = BetSummaryLine{Period: l.Period, Product: l.Product, Bets: l.Bets, Open: l.Open, Staked: amount(l.Staked),

@@ -127,6 +127,9 @@ func TestABetsWholeHistoryIsShown(t *testing.T) {
 			t.Errorf("%s: %q, %v, want a head, a bet and an end", look.path, rows, err)
 		}
 	}
+	if got := s.do("GET", "/v1/me/bets", token, nil).want(http.StatusOK).header.Get("Matchday-History"); got != "first" {
+		t.Errorf("Matchday-History %q, want first: there is no second", got)
+	}
 	elsewhere := s.staff("elsewhere", 1, on)
 	for _, path := range []string{"/summary", "/export", "/export.csv", "/" + bet.ID} {
 		s.do("GET", "/v1/operator/players/"+p.ID+"/bets"+path+"?jurisdiction=US-NJ", elsewhere, nil).wantCode("forbidden")

@@ -52,6 +52,7 @@ type route struct {
 	keyed   bool        // needs Idempotency-Key
 	writes  bool        // answers Matchday-Position
 	reads   bool        // accepts Matchday-Position
+	history bool        // answers Matchday-History
 	endless bool        // no time limit
 	streams string      // content type of an answer without a time limit that the handler writes; "" is none
 	limited bool        // counts against the sign-in limit

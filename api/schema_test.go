@@ -61,12 +61,12 @@ func (s *server) wantFits(raw []byte, what string, place ...string) {
 	}
 }
 
-// checkSchema holds every JSON answer of every test against the document, and every JSON body that was taken.
+// checkSchema holds every JSON answer of every test against the document, every JSON body that was taken, and
+// whether an answer says which history it comes from.
 func (s *server) checkSchema(r *http.Request, sent []byte, resp *http.Response, raw []byte) {
 	s.t.Helper()
 	_, pattern := s.patterns.Handler(r)
-	kind := resp.Header.Get("Content-Type")
-	if pattern == "" || kind != "application/json" && kind != "application/problem+json" {
+	if pattern == "" {
 		return
 	}
 	rt := s.routeOf(pattern, r.URL.Path)
@@ -75,6 +75,13 @@ func (s *server) checkSchema(r *http.Request, sent []byte, resp *http.Response, 
 	status := statusText(resp.StatusCode)
 	if op.Responses[status] == nil {
 		status = "default"
+	}
+	if said, given := op.Responses[status].Headers["Matchday-History"] != nil, resp.Header.Get("Matchday-History") != ""; said != given {
+		s.t.Errorf("%s answers %d with Matchday-History: %t, documented: %t", pattern, resp.StatusCode, given, said)
+	}
+	kind := resp.Header.Get("Content-Type")
+	if kind != "application/json" && kind != "application/problem+json" {
+		return
 	}
 	if op.Responses[status].Content[kind] == nil {
 		s.t.Errorf("%s answers %d %s, which is not documented: %s", pattern, resp.StatusCode, kind, raw)

@@ -56,6 +56,7 @@ type Page struct {
 type Freshness struct {
 	Position stream.Position // the answer shows at least everything up to here
 	FreshAt  time.Time       // the answer shows at least everything committed until then
+	History  Shown           // which one answered: ShownFirst or ShownSecond
 }
 
 // state is a status as it is stored.

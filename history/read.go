@@ -32,39 +32,47 @@ func (h *shard) bets(where string) string { return columns + h.store.sameBet() +
 // Errors: not_found, also for a bet of another player or jurisdiction; gone for one that is no longer kept;
 // unavailable when the position is not shown in time.
 func (s *Service) Find(ctx context.Context, player id.Player, j id.Jurisdiction, bet id.Bet, at *stream.Position) (Bet, error) {
-	const find = `
+	for {
+		h, err := s.shardFor(ctx, player, at)
+		if err != nil {
+			return Bet{}, fmt.Errorf("find bet: %w", err)
+		}
+		b, left, err := s.find(ctx, h, player, j, bet)
+		if !left {
+			return b, err
+		}
+	}
+}
+
+// find looks for a bet on a shard. Left says that the player's bets are on another one by now.
+func (s *Service) find(ctx context.Context, h *shard, player id.Player, j id.Jurisdiction, bet id.Bet) (b Bet, left bool, err error) {
+	const q = `
 		WHERE b.player_id = ?
 		  AND b.bet_id = ?
 		  AND b.jurisdiction = ?`
-	h, err := s.shardFor(ctx, player, at)
+	rows, err := h.store.QueryContext(ctx, h.bets(q), string(player), string(bet), string(j))
 	if err != nil {
-		return Bet{}, fmt.Errorf("find bet: %w", err)
-	}
-	rows, err := h.store.QueryContext(ctx, h.bets(find), string(player), string(bet), string(j))
-	if err != nil {
-		return Bet{}, sqldb.Wrap("find bet", err)
+		return Bet{}, false, sqldb.Wrap("find bet", err)
 	}
 	bets, err := scanBets(rows)
 	if err != nil {
-		return Bet{}, fmt.Errorf("find bet %s: %w", bet, err)
+		return Bet{}, false, fmt.Errorf("find bet %s: %w", bet, err)
 	}
 	if len(bets) == 0 {
-		if again, err := s.hasLeft(ctx, h, player); err != nil {
-			return Bet{}, err
-		} else if again {
-			return s.Find(ctx, player, j, bet, at)
+		if left, err := s.hasLeft(ctx, h, player); err != nil || left {
+			return Bet{}, left, err
 		}
 		if err := h.gone(j, bet); err != nil && id.Check(id.KindBet, string(bet)) == nil {
-			return Bet{}, err
+			return Bet{}, false, err
 		}
-		return Bet{}, errs.New(errs.CodeNotFound, "no such bet")
+		return Bet{}, false, errs.New(errs.CodeNotFound, "no such bet")
 	}
 	if bets[0].Status != StatusOpen {
 		if err := h.gone(j, bet); err != nil {
-			return Bet{}, err
+			return Bet{}, false, err
 		}
 	}
-	return bets[0], nil
+	return bets[0], false, nil
 }
 
 // shardFor returns the player's shard once it shows the position.

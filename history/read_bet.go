@@ -34,15 +34,17 @@ type BetLife struct {
 //
 // Errors: as Find.
 func (s *Service) Follow(ctx context.Context, player id.Player, j id.Jurisdiction, bet id.Bet, at *stream.Position) (BetLife, error) {
-	// A player who moves meanwhile is looked for again by Find.
-	for range 2 {
+	for range 2 { // a player who moves meanwhile is looked for again
 		h, err := s.shardFor(ctx, player, at)
 		if err != nil {
 			return BetLife{}, fmt.Errorf("follow bet: %w", err)
 		}
 		out := BetLife{Freshness: h.freshness()}
-		if out.Bet, err = s.Find(ctx, player, j, bet, at); err != nil {
+		var left bool
+		if out.Bet, left, err = s.find(ctx, h, player, j, bet); err != nil {
 			return BetLife{}, err
+		} else if left {
+			continue
 		}
 		whole, err := out.read(ctx, h)
 		if err != nil {

@@ -53,7 +53,7 @@ func (s *Service) list(ctx context.Context, h *shard, q Query) (Page, error) {
 
 // freshness reads what the shard shows. It comes before the rows.
 func (h *shard) freshness() Freshness {
-	return Freshness{Position: stream.Position{Shard: h.number, Seq: h.sink.Position()}, FreshAt: h.sink.ShownAt()}
+	return Freshness{Position: stream.Position{Shard: h.number, Seq: h.sink.Position()}, FreshAt: h.sink.ShownAt(), History: h.which}
 }
 
 const (

@@ -188,6 +188,7 @@ type shard struct {
 	moves  stream.BucketLog // nil: no bucket can come or go
 	kept   *keeper
 	zone   Zone
+	which  Shown // of the two histories: ShownFirst or ShownSecond
 }
 
 // sinkName is the projection's name in its files and measures.
@@ -245,7 +246,10 @@ type place struct {
 
 // openShard opens one database.
 func (s *Service) openShard(ctx context.Context, at place, number int) (*shard, error) {
-	h := &shard{number: number, kept: &keeper{}}
+	h := &shard{number: number, kept: &keeper{}, which: ShownFirst}
+	if at.sink == nextName {
+		h.which = ShownSecond
+	}
 	all := newDigests(s.deps.Zone, h.kept)
 	h.zone = all.zone
 	s.metrics.begin(number)
