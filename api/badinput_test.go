@@ -17,33 +17,37 @@ func goodBodies() map[string]any {
 	score, yes, other := 3, true, 1
 	somebody := newPlayerID()
 	return map[string]any{
-		"sign-up":                 SignUpRequest{Email: "new@example.com", Password: password, DisplayName: "New", BirthDate: "1980-01-01", Jurisdiction: "US-NJ"},
-		"sign-in":                 SignInRequest{Email: "new@example.com", Password: password, Jurisdiction: "US-NJ"},
-		"deposit":                 PaymentRequest{Amount: amount, Method: "card"},
-		"withdraw":                PaymentRequest{Amount: amount, Method: "card"},
-		"place-bet":               single("game", "USD"),
-		"quote-bet":               single("game", "USD"),
-		"staff-sign-in":           StaffSignInRequest{Name: "trader", Password: password},
-		"create-event":            NewEvent{ID: "another", Sport: "Football", Competition: "Test League", Home: "A", Away: "B", Markets: []NewMarket{}},
-		"suspend-event":           SuspensionRequest{&yes},
-		"update-score":            ScoreRequest{&score, &score},
-		"enter-result":            ResultRequest{HomeScore: &score, AwayScore: &score},
-		"set-market-status":       MarketStatusRequest{Status: "suspended"},
-		"set-prices":              SetPricesRequest{Prices: map[string]string{"home": "-200"}},
-		"void-market":             VoidRequest{Reason: "a test"},
-		"set-price":               SetPriceRequest{Price: "-200"},
-		"transfer":                depositOf(somebody, "bad-1", "10.00"),
-		"transfer-batch":          BatchRequest{Transfers: []TransferRequest{depositOf(somebody, "bad-2", "10.00")}},
-		"hold":                    HoldRequest{Key: "bad-3", PlayerID: somebody, Jurisdiction: "US-NJ", Currency: "USD", Postings: []PostingJSON{}},
-		"group":                   GroupRequest{Key: "bad-6", Transfers: []TransferRequest{depositOf(somebody, "bad-7", "10.00")}},
-		"set-account-limits":      LimitsRequest{Key: "bad-8", Currency: "USD"},
-		"change-account-metadata": MetadataRequest{Key: "bad-9", Set: map[string]string{"a": "b"}},
-		"balances":                BalancesRequest{Accounts: []string{"psp/bank/US-NJ"}},
-		"post-hold":               ResolveRequest{Key: "bad-4", PlayerID: somebody, Jurisdiction: "US-NJ", Currency: "USD"},
-		"release-hold":            ResolveRequest{Key: "bad-5", PlayerID: somebody, Jurisdiction: "US-NJ", Currency: "USD"},
-		"start-move":              MoveRequest{Buckets: "0-9", From: new(int), To: &other},
-		"rebalance":               RebalanceRequest{DryRun: true},
-		"create-webhook":          WebhookRequest{URL: "https://hooks.example.com/", Types: []string{"*"}},
+		"sign-up":                  SignUpRequest{Email: "new@example.com", Password: password, DisplayName: "New", BirthDate: "1980-01-01", Jurisdiction: "US-NJ"},
+		"sign-in":                  SignInRequest{Email: "new@example.com", Password: password, Jurisdiction: "US-NJ"},
+		"deposit":                  PaymentRequest{Amount: amount, Method: "card"},
+		"withdraw":                 PaymentRequest{Amount: amount, Method: "card"},
+		"place-bet":                single("game", "USD"),
+		"quote-bet":                single("game", "USD"),
+		"staff-sign-in":            StaffSignInRequest{Name: "trader", Password: password},
+		"create-event":             NewEvent{ID: "another", Sport: "Football", Competition: "Test League", Home: "A", Away: "B", Markets: []NewMarket{}},
+		"suspend-event":            SuspensionRequest{&yes},
+		"update-score":             ScoreRequest{&score, &score},
+		"enter-result":             ResultRequest{HomeScore: &score, AwayScore: &score},
+		"set-market-status":        MarketStatusRequest{Status: "suspended"},
+		"set-prices":               SetPricesRequest{Prices: map[string]string{"home": "-200"}},
+		"void-market":              VoidRequest{Reason: "a test"},
+		"set-price":                SetPriceRequest{Price: "-200"},
+		"transfer":                 depositOf(somebody, "bad-1", "10.00"),
+		"transfer-batch":           BatchRequest{Transfers: []TransferRequest{depositOf(somebody, "bad-2", "10.00")}},
+		"hold":                     HoldRequest{Key: "bad-3", PlayerID: somebody, Jurisdiction: "US-NJ", Currency: "USD", Postings: []PostingJSON{}},
+		"group":                    GroupRequest{Key: "bad-6", Transfers: []TransferRequest{depositOf(somebody, "bad-7", "10.00")}},
+		"set-account-limits":       LimitsRequest{Key: "bad-8", Currency: "USD"},
+		"change-account-metadata":  MetadataRequest{Key: "bad-9", Set: map[string]string{"a": "b"}},
+		"balances":                 BalancesRequest{Accounts: []string{"psp/bank/US-NJ"}},
+		"post-hold":                ResolveRequest{Key: "bad-4", PlayerID: somebody, Jurisdiction: "US-NJ", Currency: "USD"},
+		"release-hold":             ResolveRequest{Key: "bad-5", PlayerID: somebody, Jurisdiction: "US-NJ", Currency: "USD"},
+		"start-move":               MoveRequest{Buckets: "0-9", From: new(int), To: &other},
+		"rebalance":                RebalanceRequest{DryRun: true},
+		"share-second-history":     HistoryShareRequest{HistoryStepRequest: HistoryStepRequest{Reason: "a test"}, Percent: 5},
+		"switch-to-second-history": HistoryStepRequest{Reason: "a test"},
+		"back-to-first-history":    HistoryStepRequest{Reason: "a test"},
+		"drop-history":             HistoryDropRequest{HistoryStepRequest: HistoryStepRequest{Reason: "a test"}, History: "second"},
+		"create-webhook":           WebhookRequest{URL: "https://hooks.example.com/", Types: []string{"*"}},
 	}
 }
 
@@ -591,7 +595,7 @@ func TestBadPositionsAreRefusedByEveryRead(t *testing.T) {
 var noInput = map[string]bool{
 	"me": true, "balance": true, "jurisdictions": true, "staff-sign-out": true, "staff-jurisdictions": true, "shards": true, "commits": true, "statements": true,
 	"webhooks": true, "bet-export": true, "bet-table": true,
-	"lag": true, "rates": true, "start-audit": true, "audit": true, "settlements": true,
+	"lag": true, "rates": true, "start-audit": true, "audit": true, "settlements": true, "second-history": true,
 }
 
 func TestEveryRouteHasBadInput(t *testing.T) {
@@ -600,7 +604,7 @@ func TestEveryRouteHasBadInput(t *testing.T) {
 	tried := map[string]bool{}
 	for _, table := range [][]badValue{badOfPlayers(), badOfMoneyAndBets(), badOfReads(), badOfStaff(s.clock.Now()),
 		badOfStaffsReadsAndFiles(), badOfServices(), badOfAccounts(), badOfWebhooks(),
-		badOfMoves(), badOfProfiles("", "operator-profile"), badOfProfiles("", "profile")} {
+		badOfMoves(), badOfSecond(), badOfProfiles("", "operator-profile"), badOfProfiles("", "profile")} {
 		for _, row := range table {
 			tried[row.route] = true
 		}

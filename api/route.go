@@ -150,7 +150,7 @@ func (a *API) table() []*route {
 	for _, part := range [][]route{
 		a.playerRoutes(), a.paymentRoutes(), a.betRoutes(), a.historyRoutes(), a.offerRoutes(),
 		a.operatorRoutes(), a.operatorOfferRoutes(), a.insightRoutes(), a.ledgerRoutes(),
-		a.ledgerReadRoutes(), a.ledgerFeatureRoutes(), a.reportRoutes(), a.webhookRoutes(), a.moveRoutes(), a.profileRoutes(),
+		a.ledgerReadRoutes(), a.ledgerFeatureRoutes(), a.reportRoutes(), a.webhookRoutes(), a.moveRoutes(), a.profileRoutes(), a.secondRoutes(),
 	} {
 		for i := range part {
 			if ledgerOnly && part[i].who != whoService { // services talk to the ledger, all others to other rooms too

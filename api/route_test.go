@@ -32,6 +32,8 @@ var callers = map[string]who{
 	"POST /v1/operator/webhooks/{id}/secret": whoStaff, "POST /v1/operator/webhooks/{id}/pause": whoStaff,
 	"POST /v1/operator/webhooks/{id}/resume": whoStaff, "POST /v1/operator/webhooks/{id}/ping": whoStaff,
 	"GET /v1/operator/webhooks/{id}/deliveries": whoStaff, "POST /v1/operator/webhooks/{id}/deliveries/{delivery}/redeliver": whoStaff,
+	"GET /v1/operator/history": whoStaff, "POST /v1/operator/history/share": whoStaff, "POST /v1/operator/history/switch": whoStaff,
+	"POST /v1/operator/history/back": whoStaff, "POST /v1/operator/history/drop": whoStaff,
 	"POST /v1/operator/audit": whoStaff, "GET /v1/operator/audit": whoStaff,
 	"GET /v1/operator/settlements": whoStaff, "GET /v1/operator/exposure": whoStaff,
 	"GET /v1/operator/events": whoStaff, "GET /v1/operator/events/{id}": whoStaff, "POST /v1/operator/events": whoStaff,

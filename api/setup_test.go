@@ -63,6 +63,7 @@ type server struct {
 	pay      *payments.Service
 	book     *sportsbook.Service
 	history  *history.Service
+	next     history.NextConfig // without a folder there is no second history
 	webhooks *notify.Service
 	api      *API
 
@@ -77,8 +78,14 @@ type server struct {
 // newServer starts everything; it stops with the test.
 func newServer(t testing.TB, change ...func(*Config)) *server {
 	t.Helper()
+	return newServerBeside(t, history.NextConfig{}, change...)
+}
+
+// newServerBeside is newServer with a second history.
+func newServerBeside(t testing.TB, next history.NextConfig, change ...func(*Config)) *server {
+	t.Helper()
 	s := &server{t: t, dir: t.TempDir(), log: slog.New(slog.DiscardHandler), metrics: prometheus.NewRegistry(), clock: clock.System{},
-		rules: must(jurisdiction.New(jurisdiction.Default()))(t)}
+		rules: must(jurisdiction.New(jurisdiction.Default()))(t), next: next}
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(context.Background())
 	t.Cleanup(s.stop)
@@ -149,7 +156,7 @@ func (s *server) openRooms(ctx context.Context) {
 		Metrics: s.metrics, Ledger: s.ledger, Jurisdictions: s.rules, Transport: s.streams.Transport()}))(s.t)
 	s.closers = append(s.closers, s.book.Close)
 	s.run(ctx, "sportsbook", s.book.Run)
-	s.history = must(history.Open(ctx, history.Config{Dir: s.folder("history"), Shards: s.ledger.Shards()}, history.Deps{Clock: s.clock,
+	s.history = must(history.Open(ctx, history.Config{Dir: s.folder("history"), Shards: s.ledger.Shards(), Next: s.next}, history.Deps{Clock: s.clock,
 		Log: s.log, Metrics: s.metrics, Transport: s.streams.Transport(), Source: s.ledger, ShardOf: s.ledger.ShardOf}))(s.t)
 	s.closers = append(s.closers, s.history.Close)
 	s.run(ctx, "history", s.history.Run)

@@ -55,6 +55,11 @@ func (c *Choice) sees(p id.Player) bool {
 	return false
 }
 
+// equals reports whether two choices say the same.
+func (c *Choice) equals(o *Choice) bool {
+	return c.Shown == o.Shown && c.Share == o.Share && c.Dropped == o.Dropped && slices.Equal(c.Players, o.Players)
+}
+
 // Act is a step that an operator took.
 type Act struct {
 	At     time.Time `json:"at"`
@@ -94,7 +99,8 @@ const (
 )
 
 // Desk is where operators choose what becomes of a second history; the process that feeds it looks there each
-// second. It is a small file in the first history's folder, which several processes may have open.
+// second. It is a small file in the first history's folder, which several processes may have open. A step that
+// is repeated is answered as before.
 type Desk struct {
 	db    *sqldb.DB
 	clock clock.Clock
@@ -165,8 +171,49 @@ func (d *Desk) choice(ctx context.Context, on rowReader) (Choice, error) {
 	return c, nil
 }
 
-// act changes the choice and records who did it and why, in one DBTx.
-func (d *Desk) act(ctx context.Context, r ActRequest, what string, change func(c *Choice) error) (Choice, error) {
+// step is what an operator asks for.
+type step struct {
+	what   string
+	shows  bool // bets of the second history to players: refused unless it is complete and equal
+	change func(c *Choice) error
+}
+
+// act changes the choice and records who did it and why, in one DBTx. What is so already is answered the same
+// way and not recorded again, so that a step may be repeated.
+func (d *Desk) act(ctx context.Context, r ActRequest, s step) (Choice, error) {
+	var check errs.Check
+	r.validate(&check)
+	if err := check.Err(); err != nil {
+		return Choice{}, err
+	}
+	var c Choice
+	err := d.db.InTx(ctx, func(tx *sql.Tx) error {
+		was, err := d.choice(ctx, tx)
+		if err != nil {
+			return err
+		}
+		c = was
+		if err := s.change(&c); err != nil || c.equals(&was) {
+			return err
+		}
+		if was.Dropped != "" {
+			return errs.New(errs.CodeConflict, "the %s history is no longer fed: change the configuration", was.Dropped)
+		}
+		if s.shows {
+			if err := d.ready(ctx); err != nil {
+				return err
+			}
+		}
+		return d.save(ctx, tx, c, r, s.what)
+	})
+	if err != nil {
+		return Choice{}, err
+	}
+	return c, nil
+}
+
+// save writes the choice and the act.
+func (d *Desk) save(ctx context.Context, tx *sql.Tx, c Choice, r ActRequest, what string) error {
 	const (
 		save = `
 			INSERT INTO choice (one, next, shown, share, players, dropped)
@@ -178,33 +225,15 @@ func (d *Desk) act(ctx context.Context, r ActRequest, what string, change func(c
 			INSERT INTO act (at_us, by, what, reason)
 			VALUES (?, ?, ?, ?)`
 	)
-	var check errs.Check
-	r.validate(&check)
-	if err := check.Err(); err != nil {
-		return Choice{}, err
+	players, err := json.Marshal(append([]id.Player{}, c.Players...))
+	if err != nil {
+		return fmt.Errorf("save choice: %w", err)
 	}
-	var c Choice
-	err := d.db.InTx(ctx, func(tx *sql.Tx) (err error) {
-		if c, err = d.choice(ctx, tx); err != nil {
-			return err
-		}
-		if c.Dropped != "" {
-			return errs.New(errs.CodeConflict, "the %s history is no longer fed: change the configuration", c.Dropped)
-		}
-		if err := change(&c); err != nil {
-			return err
-		}
-		players, err := json.Marshal(append([]id.Player{}, c.Players...))
-		if err != nil {
-			return fmt.Errorf("save choice: %w", err)
-		}
-		if _, err := tx.ExecContext(ctx, save, d.next, string(c.Shown), c.Share, string(players), c.Dropped); err != nil {
-			return sqldb.Wrap("save choice", err)
-		}
-		_, err = tx.ExecContext(ctx, note, d.clock.Now().UnixMicro(), strings.TrimSpace(r.By), what, strings.TrimSpace(r.Reason))
-		return sqldb.Wrap("record act", err)
-	})
-	return c, err
+	if _, err := tx.ExecContext(ctx, save, d.next, string(c.Shown), c.Share, string(players), c.Dropped); err != nil {
+		return sqldb.Wrap("save choice", err)
+	}
+	_, err = tx.ExecContext(ctx, note, d.clock.Now().UnixMicro(), strings.TrimSpace(r.By), what, strings.TrimSpace(r.Reason))
+	return sqldb.Wrap("record act", err)
 }
 
 // Share shows the second history to players in a hundred, chosen by a hash, and to those who are named.
@@ -224,34 +253,29 @@ func (d *Desk) Share(ctx context.Context, r ActRequest, percent int, players []i
 	if err := check.Err(); err != nil {
 		return Choice{}, err
 	}
-	if err := d.ready(ctx); err != nil {
-		return Choice{}, err
-	}
-	return d.act(ctx, r, fmt.Sprintf("show the second to %d %% of the players and %d by name", percent, len(players)), func(c *Choice) error {
+	what := fmt.Sprintf("show the second to %d %% of the players and %d by name", percent, len(players))
+	return d.act(ctx, r, step{what: what, shows: true, change: func(c *Choice) error {
 		c.Shown, c.Share, c.Players = ShownShare, percent, players
 		return nil
-	})
+	}})
 }
 
 // Switch shows the second history to everybody. The first goes on being fed.
 //
 // Errors: invalid; conflict while the second is not complete or differs.
 func (d *Desk) Switch(ctx context.Context, r ActRequest) (Choice, error) {
-	if err := d.ready(ctx); err != nil {
-		return Choice{}, err
-	}
-	return d.act(ctx, r, "show the second to everybody", func(c *Choice) error {
+	return d.act(ctx, r, step{what: "show the second to everybody", shows: true, change: func(c *Choice) error {
 		c.Shown, c.Share, c.Players = ShownSecond, 0, nil
 		return nil
-	})
+	}})
 }
 
 // Back shows the first history to everybody again. The second goes on being fed.
 func (d *Desk) Back(ctx context.Context, r ActRequest) (Choice, error) {
-	return d.act(ctx, r, "show the first to everybody", func(c *Choice) error {
+	return d.act(ctx, r, step{what: "show the first to everybody", change: func(c *Choice) error {
 		c.Shown, c.Share, c.Players = ShownFirst, 0, nil
 		return nil
-	})
+	}})
 }
 
 // Drop lets go of the history that nobody sees: it is no longer fed, for good. Its data stays where it is.
@@ -262,13 +286,13 @@ func (d *Desk) Drop(ctx context.Context, r ActRequest, which string) (Choice, er
 	if !ok {
 		return Choice{}, errs.New(errs.CodeInvalid, "drop first or second, not %q", which)
 	}
-	return d.act(ctx, r, "let go of the "+which, func(c *Choice) error {
+	return d.act(ctx, r, step{what: "let go of the " + which, change: func(c *Choice) error {
 		if c.Shown != need {
 			return errs.New(errs.CodeConflict, "players see the %s history: let go of it only when nobody does", which)
 		}
 		c.Dropped = which
 		return nil
-	})
+	}})
 }
 
 // reportAge is how old a report may be that a step relies on.

@@ -125,6 +125,16 @@ func (s *Service) openDesk(ctx context.Context) error {
 	return errors.Join(err, desk.Close())
 }
 
+// Desk returns where operators choose what becomes of the second history. It is open until Close.
+//
+// Errors: conflict if no second history is configured, or one of the two had been let go of before Open.
+func (s *Service) Desk() (*Desk, error) {
+	if s.desk == nil {
+		return nil, errs.New(errs.CodeConflict, "there is no second history (history.next), or one of the two was let go of")
+	}
+	return s.desk, nil
+}
+
 // openSecond opens or creates the second history.
 func (s *Service) openSecond(ctx context.Context) (*second, error) {
 	c := s.config.Next
