@@ -23,6 +23,24 @@ func (w *world) next(e engine) {
 	}
 }
 
+// beside is a world that has bets and is closed, with a second history configured that was never open.
+func beside(t *testing.T, first, second engine, shards, bets int) *world {
+	t.Helper()
+	w := setup(t, first, shards)
+	w.old(bets)
+	w.stop()
+	w.next(second)
+	return w
+}
+
+// execNext runs statements on a second history in files, behind the back of the service.
+func (w *world) execNext(q string) {
+	w.t.Helper()
+	next := *w
+	next.engine, next.config.Dir = engine{}, w.config.Next.Dir
+	next.exec(q)
+}
+
 // copied waits until the second history has what done asks for on every shard.
 func (w *world) copied(what string, done func(history.FillProgress) bool) {
 	w.t.Helper()
@@ -134,10 +152,7 @@ func directions(t *testing.T, test func(t *testing.T, first, second engine)) {
 func TestASecondHistoryIsFilledWhileBetsFlow(t *testing.T) {
 	directions(t, func(t *testing.T, first, second engine) {
 		t.Parallel()
-		w := setup(t, first, 2)
-		w.old(600)
-		w.stop()
-		w.next(second)
+		w := beside(t, first, second, 2, 600)
 		w.config.Next.Rate = 400
 		stop := w.traffic()
 		for chunks := int64(2); chunks <= 4; chunks += 2 {
@@ -161,10 +176,7 @@ func TestASecondHistoryIsFilledWhileBetsFlow(t *testing.T) {
 
 func TestAHalfCopiedHistoryDoesNotServe(t *testing.T) {
 	t.Parallel()
-	w := setup(t, engine{}, 1)
-	w.old(300)
-	w.stop()
-	w.next(engine{})
+	w := beside(t, engine{}, engine{}, 1, 300)
 	w.config.Next.Rate = 1 // it rests for a minute after the first chunk
 	w.open()
 	w.copied("begun", func(p history.FillProgress) bool { return p.Chunks > 0 })
@@ -179,10 +191,7 @@ func TestAHalfCopiedHistoryDoesNotServe(t *testing.T) {
 func TestATargetThatGoesAwayIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	server := ownServer(t)
-	w := setup(t, engine{}, 1)
-	w.old(600)
-	w.stop()
-	w.next(server)
+	w := beside(t, engine{}, server, 1, 600)
 	w.config.Next.Rate = 300
 	w.open()
 	stop := w.traffic()
@@ -203,17 +212,11 @@ func TestATargetThatGoesAwayIsWaitedFor(t *testing.T) {
 // TestASecondHistoryThatWasEmptiedIsCopiedAgain empties it as a migration does that builds tables anew.
 func TestASecondHistoryThatWasEmptiedIsCopiedAgain(t *testing.T) {
 	t.Parallel()
-	w := setup(t, engine{}, 1)
-	w.old(200)
-	w.stop()
-	w.next(engine{})
+	w := beside(t, engine{}, engine{}, 1, 200)
 	w.open()
 	w.copied("complete", w.everything)
 	w.stop()
-	first := w.config.Dir
-	w.config.Dir = w.config.Next.Dir
-	w.exec("DELETE FROM bet; DELETE FROM slip; UPDATE sink_position SET seq = 0")
-	w.config.Dir = first
+	w.execNext("DELETE FROM bet; DELETE FROM slip; UPDATE sink_position SET seq = 0")
 	w.open()
 	w.copied("complete", func(p history.FillProgress) bool { return w.everything(p) && p.Bets == 200 })
 	w.equalsTheLog(200)
@@ -268,19 +271,13 @@ func TestASecondHistoryTakesOverAndGoesBack(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short mode: steps of operators are seen a second later")
 	}
-	w := setup(t, engine{}, 1)
-	w.old(100)
-	w.stop()
-	w.next(engine{})
+	w := beside(t, engine{}, engine{}, 1, 100)
 	w.open()
 	d, ctx := w.desk(), t.Context()
 	w.until("compared", func(s history.NextStatus) bool {
 		return len(s.Equal) == 1 && s.Equal[0].Passes > 0 && s.Equal[0].Different == 0
 	})
-	first := w.config.Dir
-	w.config.Dir = w.config.Next.Dir
-	w.exec("UPDATE slip SET stake_minor = 777")
-	w.config.Dir = first
+	w.execNext("UPDATE slip SET stake_minor = 777")
 	stakeOf := func(p id.Player) int64 {
 		page := w.list(history.Query{Player: p, Jurisdiction: nj, Limit: 1})
 		return page.Bets[0].Stake.Minor()
@@ -328,10 +325,7 @@ func TestASecondHistoryIsAllThatIsLeft(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short mode: steps of operators are seen a second later")
 	}
-	w := setup(t, engine{}, 1)
-	w.old(100)
-	w.stop()
-	w.next(engine{})
+	w := beside(t, engine{}, engine{}, 1, 100)
 	w.open()
 	d := w.desk()
 	reported(t, func() error { _, err := d.Switch(t.Context(), why); return err })
@@ -370,10 +364,7 @@ func TestComparisonNamesWhatDiffers(t *testing.T) {
 			w.next(engine{})
 			w.open()
 			w.until("copied", func(s history.NextStatus) bool { return len(s.Copy) == 1 && s.Copy[0].Done })
-			first := w.config.Dir
-			w.config.Dir = w.config.Next.Dir
-			w.exec(tt.damage)
-			w.config.Dir = first
+			w.execNext(tt.damage)
 			w.stop()
 			w.open() // and compares at once
 			w.until("compared", func(s history.NextStatus) bool { return len(s.Equal) == 1 && s.Equal[0].Passes > 1 })
