@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -116,6 +117,27 @@ func (w *sharing) holders() string {
 	return strings.Join(out, " ")
 }
 
+// positions returns what the database says of the log, by writer.
+func (w *sharing) positions() (out []int64) {
+	w.t.Helper()
+	rows, err := w.engine.server.Admin().Query("SELECT seq FROM " + w.config.Clusters[0].DatabaseOf(0) + ".sink_position")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq); err != nil {
+			w.t.Fatal(err)
+		}
+		out = append(out, seq)
+	}
+	if rows.Err() != nil || len(out) == 0 {
+		w.t.Fatalf("%d positions, %v", len(out), rows.Err())
+	}
+	return out
+}
+
 // eventually waits for a state.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
@@ -144,7 +166,7 @@ func TestWhoHasTheTurnWritesAndEverybodyReads(t *testing.T) {
 }
 
 // TestWhoWasReplacedWritesNothing leaves the first process in the belief that it writes, as one that was
-// stopped and wakes up.
+// stopped and wakes up. Nobody else writes then, so its position is the right one: the fence alone keeps it out.
 func TestWhoWasReplacedWritesNothing(t *testing.T) {
 	t.Parallel()
 	w := newSharing(t)
@@ -152,19 +174,27 @@ func TestWhoWasReplacedWritesNothing(t *testing.T) {
 	w.place(0, 40)
 	w.bothShow(40)
 	w.turns[1].give(2)
-	eventually(t, "the take-over", func() bool { return w.holders() == "false true" || w.services[1].Lag()[0].Held })
+	eventually(t, "the take-over", func() bool { return w.services[1].Lag()[0].Held })
+	w.turns[1].give(0)
+	eventually(t, "the end of the second one's tenure", func() bool { return w.holders() == "true false" })
+	shown := w.log.Head(0)
 	w.place(40, 80)
-	w.bothShow(80)
-	eventually(t, "the end of the first one's tenure", func() bool { return w.holders() == "false true" })
+	moved := func() bool { return slices.ContainsFunc(w.positions(), func(at int64) bool { return at != shown }) }
+	eventually(t, "the end of the first one's tenure", func() bool { return w.holders() == "false false" || moved() })
 	if err := w.services[0].Keep(t.Context()); err != nil {
 		t.Errorf("Keep of a process that does not write: %v", err)
 	}
+	if moved() {
+		t.Fatalf("the database is at %v, want %d: a process wrote after it was replaced", w.positions(), shown)
+	}
+	w.turns[1].give(3)
+	w.bothShow(80)
 	w.turns[1].give(0)
-	w.place(80, 120) // nobody's turn but the first one's, whose epoch has been passed
-	w.turns[0].give(3)
+	w.turns[0].give(4)
+	w.place(80, 120)
 	w.bothShow(120)
 	if got := w.holders(); got != "true false" {
-		t.Errorf("held by %s after the third turn", got)
+		t.Errorf("held by %s after the last turn", got)
 	}
 }
 
