@@ -61,6 +61,7 @@ type betReply struct {
 	Version  int
 	Heads    []int64 // of the log, by shard
 	Shown    []int64 // by the history
+	Held     []bool  // this process applies the log to it
 	Missing  int64   // transfers that the history showed and the streams lacked when the process started
 }
 
@@ -106,8 +107,12 @@ func runBets(ctx context.Context, c WriterConfig, log *slog.Logger, out io.Write
 		return fmt.Errorf("bets process: %w", err)
 	}
 	defer func() { err = errors.Join(err, p.streams.Close()) }()
-	p.history, err = history.Open(ctx, c.Bets.History, history.Deps{Clock: &p.clock, Log: log, Metrics: prometheus.NewRegistry(),
-		Transport: p.streams.Transport(), Source: p.books, ShardOf: p.books.ShardOf, Since: p.books.Since})
+	d := history.Deps{Clock: &p.clock, Log: log, Metrics: prometheus.NewRegistry(),
+		Transport: p.streams.Transport(), Source: p.books, ShardOf: p.books.ShardOf, Since: p.books.Since}
+	if c.Ledger.InternalListen != "" { // other processes have the same books and history
+		d.Hold = p.books.WhileOwned
+	}
+	p.history, err = history.Open(ctx, c.Bets.History, d)
 	if err != nil {
 		return fmt.Errorf("bets process: %w", err)
 	}
@@ -147,13 +152,7 @@ func (p *betsProcess) runRelays(ctx context.Context) error {
 			if !on {
 				break
 			}
-			relay, err := stream.NewRelay(p.books, n, p.streams.Transport(),
-				stream.Deps{Clock: &p.clock, Log: p.log, Metrics: prometheus.NewRegistry()})
-			if err != nil {
-				stop()
-				return err
-			}
-			g.Go(func() error { return relay.Run(now) })
+			g.Go(func() error { return p.books.WhileOwned(now, n, p.relay(n)) })
 		}
 		var next relayTurn
 		select {
@@ -166,6 +165,18 @@ func (p *betsProcess) runRelays(ctx context.Context) error {
 		}
 		on = next.on
 		close(next.done)
+	}
+}
+
+// relay returns what publishes a shard's log while this process writes the shard.
+func (p *betsProcess) relay(shard int) func(ctx context.Context, epoch int64) error {
+	return func(ctx context.Context, _ int64) error {
+		relay, err := stream.NewRelay(p.books, shard, p.streams.Transport(),
+			stream.Deps{Clock: &p.clock, Log: p.log, Metrics: prometheus.NewRegistry()})
+		if err != nil {
+			return err
+		}
+		return relay.Run(ctx)
 	}
 }
 
@@ -223,6 +234,7 @@ func (p *betsProcess) do(ctx context.Context, o *betOp) (betReply, error) {
 		a := betReply{Missing: p.missing}
 		for _, l := range p.history.Lag() {
 			a.Heads, a.Shown = append(a.Heads, p.books.Head(l.Shard)), append(a.Shown, l.Position)
+			a.Held = append(a.Held, l.Held)
 		}
 		return a, nil
 	case doRelaysOff:

@@ -9,9 +9,11 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"matchday/errs"
 	"matchday/history"
 	"matchday/id"
 	"matchday/internal/clock"
@@ -81,9 +83,15 @@ func (c *betsClient) readAll(ctx context.Context) (map[id.Bet][]betFacts, error)
 // told with the log.
 func (p *betsProof) prove(ctx context.Context, c ledger.Config, h history.Config, l *betLoad, shown map[id.Bet][]betFacts) (err error) {
 	log := slog.New(slog.DiscardHandler)
-	service, err := ledger.Open(ctx, c, ledger.Deps{Clock: clock.System{}, Log: log, Metrics: prometheus.NewRegistry()})
-	if err != nil {
-		return fmt.Errorf("open the books after the fault: %w", err)
+	var service *ledger.Service
+	for limit := time.Now().Add(resolveLimit); ; pause(ctx, pauseRetry) { // a process that was killed is to be forgotten first
+		service, err = ledger.Open(ctx, c, ledger.Deps{Clock: clock.System{}, Log: log, Metrics: prometheus.NewRegistry()})
+		if err == nil {
+			break
+		}
+		if !errs.Is(err, errs.CodeConflict) || ctx.Err() != nil || time.Now().After(limit) {
+			return fmt.Errorf("open the books after the fault: %w", err)
+		}
 	}
 	defer func() { err = errors.Join(err, service.Close()) }()
 	want, err := p.readLog(ctx, service)

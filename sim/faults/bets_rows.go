@@ -46,6 +46,8 @@ type betsFault struct {
 type betsRun struct {
 	fault func(ctx context.Context, s *betsStage) error
 	nodes bool // on three stream nodes instead of an embedded server
+
+	shared bool // a second process has the same books and history
 }
 
 // betsFaults are the rows in the order of the table.
@@ -58,11 +60,13 @@ var betsFaults = []betsFault{
 	{"stream sequences reused", "it is killed and comes back with streams of before: their next sequences were taken already", "the start", "", betsRun{fault: sequencesReused}},
 	{"payout burst", "as many bets as --burst are placed and settled as fast as the ledger takes them", "the last of them", "", betsRun{fault: payoutBurst}},
 	{"clock stepped", "its clock steps an hour forward and then two hours back", "the second step", "", betsRun{fault: clockStepped}},
-	{"stream leader killed", "of three stream nodes the one that leads gets SIGKILL, and is started again after two seconds", "the kill", "", betsRun{leaderKilled, true}},
-	{"stream leader hung", "of three stream nodes the one that leads gets SIGSTOP for three seconds", "the stop", "", betsRun{leaderHung, true}},
+	{"stream leader killed", "of three stream nodes the one that leads gets SIGKILL, and is started again after two seconds", "the kill", "", betsRun{fault: leaderKilled, nodes: true}},
+	{"stream leader hung", "of three stream nodes the one that leads gets SIGSTOP for three seconds", "the stop", "", betsRun{fault: leaderHung, nodes: true}},
 	{"history database killed", "the history's database server gets SIGKILL and is started again at once", "it runs again", engineMySQL, betsRun{fault: historyDatabaseKilled}},
 	{"history database hung", "the history's database server gets SIGSTOP for three seconds", "it runs on", engineMySQL, betsRun{fault: historyDatabaseHung}},
 	{"history cut off", "history and database cannot reach each other for three seconds", "the end of the cut", engineMySQL, betsRun{fault: historyCutOff}},
+	{"history process killed", "of two processes that share books and history, each of which applies a shard's log, one gets SIGKILL for good", "the kill", engineMySQL, betsRun{historyProcessKilled, true, true}},
+	{"history process frozen", "one of the two gets SIGSTOP, and runs on when the other has taken its shards over", "the stop", engineMySQL, betsRun{historyProcessFrozen, true, true}},
 }
 
 // betsStage is what a fault of the history happens on.
@@ -76,6 +80,7 @@ type betsStage struct {
 	client  *betsClient
 	bets    *betLoad
 	process *process
+	second  *process // that shares books and history with it, or nil
 
 	healed time.Time
 	due    []int64       // the log's heads at that moment
@@ -119,6 +124,7 @@ func (o Options) oneOfBets(ctx context.Context, f betsFault, engine string) (row
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	s := &betsStage{stage: &stage{Options: o, dir: dir, books: filepath.Join(dir, "ledger")}, engine: engine}
 	defer func() { err = errors.Join(err, s.close()) }()
+	s.shared = f.run.shared
 	if f.run.nodes {
 		if s.nodes, err = natsnode.Start(ctx, natsnode.Options{Dir: filepath.Join(dir, "nodes")}); err != nil {
 			return row, err
@@ -156,7 +162,11 @@ func (s *betsStage) beginBets(ctx context.Context) error {
 	s.client = &betsClient{addr: func() string { return cmp.Or(s.next(), "127.0.0.1:1") },
 		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
 	s.bets = &betLoad{client: s.client, players: s.Players, seed: s.Seed, bets: map[id.Bet]*knownBet{}, stop: func() {}, end: func() {}}
-	if err := s.startBets(ctx); err != nil {
+	begin := s.startBets
+	if s.shared {
+		begin = s.startShared
+	}
+	if err := begin(ctx); err != nil {
 		return err
 	}
 	if err := s.bets.begin(ctx, s.Clients); err != nil {
@@ -177,6 +187,11 @@ func (s *betsStage) historyServer(ctx context.Context) (text string, err error) 
 		return "", err
 	}
 	s.onEnd(s.link.close)
+	if s.shared { // a process that hangs with the lock of a file of the books is killed by the others
+		if err := s.onCluster("none", s.server.Addr()); err != nil {
+			return "", err
+		}
+	}
 	secret := filepath.Join(s.dir, "history-password")
 	if err := os.WriteFile(secret, []byte(mariadb.Password), 0o600); err != nil {
 		return "", err
@@ -219,7 +234,7 @@ func (s *betsStage) settleBets(ctx context.Context) error {
 
 // over notes that the fault is over, and what the history is to show by then.
 func (s *betsStage) over(ctx context.Context) error {
-	a, err := s.client.must(ctx, &betOp{Do: doStatus})
+	a, err := s.status(ctx)
 	s.healed, s.due = time.Now(), a.Heads
 	return err
 }
@@ -229,7 +244,7 @@ func (s *betsStage) caughtUp(ctx context.Context, heads []int64) error {
 	var problem error
 	err := s.await(ctx, "the history to catch up", func() bool {
 		var a betReply
-		if a, problem = s.client.must(ctx, &betOp{Do: doStatus}); problem != nil {
+		if a, problem = s.status(ctx); problem != nil {
 			return true
 		}
 		for n, head := range heads {
@@ -254,7 +269,7 @@ func (s *betsStage) concludeBets(ctx context.Context, row *BetsRow) error {
 	if err := s.bets.halt(); err != nil {
 		return err
 	}
-	a, err := s.client.must(ctx, &betOp{Do: doStatus})
+	a, err := s.status(ctx)
 	if err != nil {
 		return err
 	}
@@ -268,7 +283,9 @@ func (s *betsStage) concludeBets(ctx context.Context, row *BetsRow) error {
 	if err := s.stopWriters(); err != nil {
 		return err
 	}
-	err = row.prove(ctx, s.config(), s.history, s.bets, shown)
+	books := s.config()
+	books.InternalListen = "" // nobody shares them any more
+	err = row.prove(ctx, books, s.history, s.bets, shown)
 	row.Problem = row.problem()
 	return err
 }
