@@ -116,3 +116,33 @@ func TestWhoWasReplacedIsFenced(t *testing.T) {
 		t.Errorf("Load = %d, %v, want 2", seq, err)
 	}
 }
+
+// TestACommitWhoseAnswerWasLostIsNotAnotherWriters commits what is committed, as a sink does whose server died
+// after it had committed, and could not be asked until it was back.
+func TestACommitWhoseAnswerWasLostIsNotAnotherWriters(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	ctx, at := t.Context(), time.Date(2018, 6, 4, 0, 0, 0, 0, time.UTC)
+	m := model{}
+	next := []stream.Batch{{First: 3, Last: 3, At: at, Records: []stream.Record{m.place(3, at, betKey{"plr_1", "bet_2"}, 100)}}}
+	other := openMySQL(p.first.cluster, p.first.clock, p.first.parts[0].projector, len(p.first.parts))
+	other.database = p.first.database
+	if _, _, err := other.Load(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := p.first.Commit(ctx, 2, next); err != nil {
+			t.Fatalf("Commit = %v, want that it was committed", err)
+		}
+		for _, part := range p.first.parts {
+			part.at = 2
+		}
+	}
+	if err := other.Commit(ctx, 2, next); !errors.Is(err, stream.ErrFenced) {
+		t.Errorf("another writer's first Commit = %v, want %v", err, stream.ErrFenced)
+	}
+	var bets int
+	if err := scanOne(ctx, p.first, &bets, "SELECT COUNT(*) FROM bet"); err != nil || bets != 2 {
+		t.Errorf("%d bets, %v, want 2", bets, err)
+	}
+}

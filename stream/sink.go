@@ -78,7 +78,7 @@ func NewSink(c SinkConfig, t Transport, source Log, d Deps) (*Sink, error) {
 		return nil, err
 	}
 	if c.Store == nil && c.DB != nil && c.Apply != nil {
-		c.Store = &sqlStore{row: PositionRow{c.Name, c.Shard}, db: c.DB, apply: c.Apply}
+		c.Store = &sqlStore{row: PositionRow{Name: c.Name, Shard: c.Shard}, db: c.DB, apply: c.Apply}
 	}
 	if c.Name == "" || c.Store == nil || t == nil || source == nil {
 		return nil, errors.New("stream: a sink needs a name, a database with a projection or a store, a transport and a log")

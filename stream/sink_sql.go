@@ -39,7 +39,13 @@ type Conn interface {
 type PositionRow struct {
 	Name  string // of the sink; it is the row's key
 	Shard int
+
+	tried int64 // where Move was last to go: the answer to that commit may have been lost
 }
+
+// errElsewhere means that the row is not where Move expected it, after an attempt whose commit may have succeeded
+// unheard. [PositionRow.Verdict] tells the two apart.
+var errElsewhere = errors.New("the position has moved, perhaps by the attempt before")
 
 const createPositions = `
 	CREATE TABLE IF NOT EXISTS sink_position (
@@ -50,7 +56,7 @@ const createPositions = `
 	) STRICT`
 
 // Create makes the table and the row in a SQLite file where they are missing.
-func (r PositionRow) Create(ctx context.Context, on Conn) error {
+func (r *PositionRow) Create(ctx context.Context, on Conn) error {
 	const insert = `
 		INSERT INTO sink_position (name, shard, seq, at_us)
 		VALUES (?, ?, 0, 0)
@@ -63,7 +69,7 @@ func (r PositionRow) Create(ctx context.Context, on Conn) error {
 }
 
 // Read returns the position. A row of another shard is an error: the file is not the sink's.
-func (r PositionRow) Read(ctx context.Context, on Conn) (seq int64, at time.Time, err error) {
+func (r *PositionRow) Read(ctx context.Context, on Conn) (seq int64, at time.Time, err error) {
 	const q = `
 		SELECT shard, seq, at_us
 		FROM sink_position
@@ -83,18 +89,24 @@ func (r PositionRow) Read(ctx context.Context, on Conn) (seq int64, at time.Time
 }
 
 // Move moves the position behind the batch last, inside the DBTx of the data. ErrFenced means that it
-// was not at from.
-func (r PositionRow) Move(ctx context.Context, on Conn, from int64, last *Batch) error {
+// was not at from. An error of the DBTx belongs before [PositionRow.Verdict], at once or, when the database
+// cannot be asked, after the same move was tried again: a server that dies may have committed the first.
+func (r *PositionRow) Move(ctx context.Context, on Conn, from int64, last *Batch) error {
 	const q = `
 		UPDATE sink_position
 		SET seq = ?, at_us = ?
 		WHERE name = ? AND shard = ? AND seq = ?`
+	missed := ErrFenced
+	if r.tried == last.Last {
+		missed = errElsewhere
+	}
+	r.tried = last.Last
 	result, err := on.ExecContext(ctx, q, last.Last, last.At.UnixMicro(), r.Name, r.Shard, from)
 	if err != nil {
 		return sqldb.Wrap("move sink_position", err)
 	}
 	if n, err := result.RowsAffected(); err != nil || n != 1 {
-		return errors.Join(ErrFenced, err)
+		return errors.Join(missed, err)
 	}
 	return nil
 }
@@ -102,7 +114,7 @@ func (r PositionRow) Move(ctx context.Context, on Conn, from int64, last *Batch)
 // Verdict finds out what became of a commit that was to move the position from one sequence to another
 // and answered with an error: an error on the way back from the disk, or from the server, may hide a
 // success.
-func (r PositionRow) Verdict(ctx context.Context, on Conn, cause error, from, to int64) error {
+func (r *PositionRow) Verdict(ctx context.Context, on Conn, cause error, from, to int64) error {
 	seq, _, err := r.Read(ctx, on)
 	switch {
 	case err != nil:
