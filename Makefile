@@ -9,11 +9,8 @@ LDFLAGS := -X main.version=$(VERSION)
 OUT     ?= out/sunday
 # Tests of packages that start databases and brokers share two cores: more at once only queue.
 TESTFLAGS ?= -p 2
-# The race detector watches our code and every library but SQLite's: that is C written as Go, single-threaded for
-# each connection, its memory none of Go's. Watched as well it takes nine tenths of the time and finds nothing.
-RACEFLAGS := -race -gcflags='modernc.org/...=-race=false -d=checkptr=0'
 
-.PHONY: help build up test test-clients check race race-full bench sunday gen verify fmt lint vet arch setup fuzz clean
+.PHONY: help build up test test-clients check race race-full purego bench sunday gen verify fmt lint vet arch setup fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -27,7 +24,7 @@ up: build ## run the whole product, embedded, in the folder matchday-data
 sunday: build ## play a game day of the built-in slate, or SLATE=season.csv WEEK=n, into OUT
 	bin/matchday sunday $(if $(SLATE),--slate $(SLATE)) $(if $(WEEK),--week $(WEEK)) --out $(OUT)
 
-test: setup verify check ## everything CI runs, on a new machine too
+test: setup verify check purego ## everything CI runs, on a new machine too
 	$(GO) test $(TESTFLAGS) -timeout 50m ./...
 
 check: fmt vet lint arch race ## the fast gate: format, vet, lint, house rules, race tests
@@ -35,10 +32,13 @@ check: fmt vet lint arch race ## the fast gate: format, vet, lint, house rules, 
 # With -short a test that starts a server, a browser, processes or a whole platform, that measures, or that takes
 # more than about two seconds here says why it is left out. `make test` runs every one of them.
 race: ## quick tests (-short) under the race detector; the house rules run nothing at once
-	$(GO) test $(TESTFLAGS) $(RACEFLAGS) -short -timeout 20m $$($(GO) list ./... | grep -v '/internal/arch$$')
+	$(GO) test $(TESTFLAGS) -race -short -timeout 20m $$($(GO) list ./... | grep -v '/internal/arch$$')
 
 race-full: ## every test under the race detector: no part of CI, for changes of what runs at once
-	$(GO) test $(TESTFLAGS) $(RACEFLAGS) -timeout 60m ./...
+	$(GO) test $(TESTFLAGS) -race -timeout 60m ./...
+
+purego: ## quick tests of the stores on the SQLite that a build without a C compiler has
+	CGO_ENABLED=0 $(GO) test $(TESTFLAGS) -short -timeout 20m ./internal/sqldb ./ledger ./history ./stream ./sportsbook
 
 test-clients: ## optional: a client that a generator makes of the OpenAPI document; the streams on a real Apache Kafka broker, fetched from Maven Central (needs java, mvn)
 	@GO=$(GO) scripts/openapi-client.sh out/openapi-client

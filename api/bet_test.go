@@ -191,7 +191,7 @@ func TestAVoidedMarketGivesTheStakeBack(t *testing.T) {
 	bet := into[Receipt](s.do("POST", "/v1/bets", token, single("game", "USD"), s.key()).want(http.StatusCreated))
 	s.do("POST", "/v1/operator/markets/game:moneyline/void", s.trader(), VoidRequest{Reason: "palpable error"}).want(http.StatusAccepted)
 	s.poll("the void", func() bool {
-		b := into[Bet](s.do("GET", "/v1/bets/"+bet.ID, token, nil))
+		b := into[Bet](s.do("GET", "/v1/bets/"+bet.ID, token, nil, header("Matchday-Position", bet.Position)))
 		return b.Status == "void" && b.Payout != nil && b.Payout.Amount == "10.00"
 	})
 	e := into[Event](s.do("GET", "/v1/events/game", token, nil).want(http.StatusOK))

@@ -83,7 +83,7 @@ func TestABetsWholeHistoryIsShown(t *testing.T) {
 		s.do("POST", "/v1/operator/events/game/result", trader, ResultRequest{HomeScore: home, AwayScore: away, ResultVersion: &before}).want(http.StatusAccepted)
 		var life BetLife
 		s.poll("the settlement", func() bool {
-			life = into[BetLife](s.do("GET", "/v1/bets/"+bet.ID, token, nil).want(http.StatusOK))
+			life = into[BetLife](s.do("GET", "/v1/bets/"+bet.ID, token, nil, header("Matchday-Position", bet.Position)).want(http.StatusOK))
 			return life.Version == version
 		})
 		return life

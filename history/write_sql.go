@@ -13,6 +13,7 @@ import (
 type sqliteWriter struct {
 	slips, bets *sqldb.Inserter
 	settlement  *sqldb.Statement
+	changes     *sqldb.Statement
 }
 
 // newSQLiteWriter prepares them.
@@ -31,8 +32,9 @@ func newSQLiteWriter(ctx context.Context, c driver.Conn) (*sqliteWriter, error) 
 		  AND jurisdiction = ?9
 		  AND version < ?3
 		  AND seq < ?1`
+	const changes = `SELECT total_changes()`
 	p := sqldb.NewPreparer(ctx, c)
-	w := &sqliteWriter{slips: p.Inserter(slips, 8), bets: p.Inserter(bets, 10), settlement: p.Statement(settle)}
+	w := &sqliteWriter{slips: p.Inserter(slips, 8), bets: p.Inserter(bets, 10), settlement: p.Statement(settle), changes: p.Statement(changes)}
 	if err := p.Err(); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
@@ -40,7 +42,7 @@ func newSQLiteWriter(ctx context.Context, c driver.Conn) (*sqliteWriter, error) 
 }
 
 func (w *sqliteWriter) close() error {
-	return errors.Join(w.slips.Close(), w.bets.Close(), w.settlement.Close())
+	return errors.Join(w.slips.Close(), w.bets.Close(), w.settlement.Close(), w.changes.Close())
 }
 
 // insert adds bets that come in log order: the slips in that order, at the end of their tree, and the
@@ -89,19 +91,25 @@ func (w *sqliteWriter) insert(ctx context.Context, list []*change) error {
 // keeps them in a table of its own and finds them again, at twice the cost.
 func (w *sqliteWriter) settle(ctx context.Context, list []*change) (changed int64, err error) {
 	sortByKey(list)
+	before, err := w.changes.Number(ctx)
+	if err != nil {
+		return 0, sqldb.Wrap("count changes", err)
+	}
 	for _, c := range list {
 		s := &c.settlement
-		n, err := w.settlement.Run(ctx, s.seq, int64(s.state), int64(s.version), s.settledUS, s.payout, s.outcomes,
-			string(c.player), string(c.bet), string(c.jurisdiction))
+		values := []any{s.seq, int64(s.state), int64(s.version), s.settledUS, s.payout, s.outcomes,
+			string(c.player), string(c.bet), string(c.jurisdiction)}
+		if !c.late {
+			err = w.settlement.Do(ctx, values...)
+		} else if n, late := w.settlement.Run(ctx, values...); n == 0 { // dropped, or newer: there is nothing to look into
+			changed, err = changed+1, late
+		}
 		if err != nil {
 			return 0, sqldb.Wrap("settle bet", err)
 		}
-		if n == 0 && c.late { // dropped, or newer: there is nothing to look into
-			n = 1
-		}
-		changed += n
 	}
-	return changed, nil
+	after, err := w.changes.Number(ctx)
+	return changed + after - before, sqldb.Wrap("count changes", err)
 }
 
 // sortByKey sorts as the tree of bets is sorted.

@@ -2,13 +2,13 @@ package ledger
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"matchday/id"
+	"matchday/internal/sqldb"
 )
 
 // books fills a ledger of one shard with every kind of row and stops it.
@@ -126,14 +126,13 @@ func TestAuditNamesTheBrokenRow(t *testing.T) {
 // tamper runs statements on the first shard's file behind the ledger's back.
 func tamper(t *testing.T, w *world, edit string) {
 	t.Helper()
-	db, err := sql.Open("sqlite", shardFile(w.config.Dir, 0))
+	db, err := sqldb.Open(shardFile(w.config.Dir, 0), sqldb.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	db.SetMaxOpenConns(1)
 	defer func() { _ = db.Close() }()
-	for _, q := range strings.Split(edit, "; ") {
-		if _, err := db.Exec(q); err != nil {
+	for _, q := range strings.Split("PRAGMA foreign_keys = OFF; "+edit, "; ") {
+		if _, err := db.Write.Exec(q); err != nil {
 			t.Fatalf("%s: %v", q, err)
 		}
 	}

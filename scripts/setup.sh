@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need beyond Go, from Debian's packages: Chromium for the browser tests, MariaDB
-# for those of the ledger on database clusters, and a C compiler, which Go's race detector links with. The
+# for those of the ledger on database clusters, and a C compiler, for SQLite and for Go's race detector. The
 # server's core package starts no service. Does nothing where all are there already. Elsewhere than on Debian it says what to install.
 set -euo pipefail
 

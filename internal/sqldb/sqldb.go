@@ -8,13 +8,11 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
-
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 
 	"matchday/errs"
 	"matchday/internal/mysqldb"
@@ -57,48 +55,49 @@ func Open(path string, o Options) (*DB, error) {
 	if o.Readers == 0 {
 		o.Readers = 4
 	}
-	separateCaches()
-	write, err := openTimed(path, dsn(path, o, false))
-	if err != nil {
-		return nil, Wrap("open "+filepath.Base(path), err)
-	}
+	write := openTimed(path, o, false)
 	write.SetMaxOpenConns(1)
 	write.SetMaxIdleConns(1)
 	if err := write.Ping(); err != nil {
 		_ = write.Close()
 		return nil, Wrap("open "+filepath.Base(path), err)
 	}
-	read, err := openTimed(path, dsn(path, o, true))
-	if err != nil {
-		_ = write.Close()
-		return nil, Wrap("open "+filepath.Base(path), err)
-	}
+	read := openTimed(path, o, true)
 	read.SetMaxOpenConns(o.Readers)
 	read.SetMaxIdleConns(o.Readers)
 	return &DB{Write: write, Read: read, path: path}, nil
 }
 
 // openTimed opens a pool whose statements are timed, under the name of the file without its number.
-func openTimed(path, dsn string) (*sql.DB, error) {
-	bare, err := sql.Open("sqlite", dsn) // the registered driver is to be had only so; nothing is opened yet
-	if err != nil {
-		return nil, err
-	}
+func openTimed(path string, o Options, reader bool) *sql.DB {
 	kind := strings.TrimRight(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), "-0123456789")
-	return sql.OpenDB(sqltime.Process().Connector(connector{bare.Driver(), dsn}, kind)), bare.Close()
+	c := &connector{uri: uri(path, reader || o.ReadOnly), setup: pragmas(o, reader)}
+	return sql.OpenDB(sqltime.Process().Connector(c, kind))
 }
 
 // connector opens connections of one file.
-type connector struct {
-	driver driver.Driver
-	dsn    string
-}
+type connector struct{ uri, setup string }
 
 // Connect implements driver.Connector.
-func (c connector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := engine.Open(c.uri)
+	if err != nil {
+		return nil, err
+	}
+	exec, ok := conn.(driver.ExecerContext)
+	if !ok {
+		err = errs.New(errs.CodeInternal, "driver connection %T cannot execute", conn)
+	} else {
+		_, err = exec.ExecContext(context.WithoutCancel(ctx), c.setup, nil)
+	}
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
+}
 
 // Driver implements driver.Connector.
-func (c connector) Driver() driver.Driver { return c.driver }
+func (c *connector) Driver() driver.Driver { return engine }
 
 // Path returns the file's path.
 func (d *DB) Path() string { return d.path }
@@ -106,10 +105,20 @@ func (d *DB) Path() string { return d.path }
 // Close closes all connections. It may be called twice.
 func (d *DB) Close() error { return errors.Join(d.Read.Close(), d.Write.Close()) }
 
-// dsn builds the driver's connection string. Pragmas run on each new connection.
-func dsn(path string, o Options, reader bool) string {
+// uri names the file for the driver. A writer's DBTx takes the write lock when it begins.
+func uri(path string, reader bool) string {
 	q := url.Values{}
-	pragma := func(name string, value any) { q.Add("_pragma", fmt.Sprintf("%s(%v)", name, value)) }
+	maps.Copy(q, engineOptions)
+	if !reader {
+		q.Set("_txlock", "immediate")
+	}
+	return "file:" + path + "?" + q.Encode()
+}
+
+// pragmas returns the settings of each new connection.
+func pragmas(o Options, reader bool) string {
+	var b strings.Builder
+	pragma := func(name string, value any) { fmt.Fprintf(&b, "PRAGMA %s = %v;", name, value) }
 	busy := 10 * time.Second
 	if o.BusyTimeout > 0 {
 		busy = o.BusyTimeout
@@ -142,13 +151,12 @@ func dsn(path string, o Options, reader bool) string {
 		}
 		pragma("cache_size", -cache)
 		pragma("wal_autocheckpoint", max(o.WALPages, 4000))
-		q.Set("_txlock", "immediate")
 	}
 	if o.MaxPages > 0 {
 		pragma("max_page_count", o.MaxPages)
 	}
 	pragma("temp_store", "MEMORY")
-	return "file:" + path + "?" + q.Encode()
+	return b.String()
 }
 
 // InTx runs fn in one transaction of the writing connection: committed if fn returns nil, rolled
@@ -181,12 +189,11 @@ func Wrap(op string, err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return errs.Wrap(err, errs.CodeNotFound, "%s", op)
 	}
-	if coded, ok := errors.AsType[*sqlite.Error](err); ok {
-		switch coded.Code() & 0xff {
-		case sqlite3.SQLITE_CONSTRAINT:
+	if code, ok := resultCode(err); ok {
+		switch code & 0xff {
+		case codeConstraint:
 			return errs.Wrap(err, errs.CodeConflict, "%s", op)
-		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY,
-			sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_INTERRUPT:
+		case codeBusy, codeLocked, codeFull, codeReadOnly, codeIOErr, codeCantOpen, codeInterrupt:
 			return errs.Wrap(err, errs.CodeUnavailable, "%s", op)
 		}
 	}
@@ -195,6 +202,20 @@ func Wrap(op string, err error) error {
 
 // IsUnique reports whether err is a violated unique or primary key.
 func IsUnique(err error) bool {
-	coded, ok := errors.AsType[*sqlite.Error](err)
-	return ok && (coded.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || coded.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+	code, ok := resultCode(err)
+	return ok && (code == codeUnique || code == codePrimaryKey)
 }
+
+// SQLite's result codes, as sqlite.org/rescode.html has them.
+const (
+	codeBusy       = 5
+	codeLocked     = 6
+	codeReadOnly   = 8
+	codeInterrupt  = 9
+	codeIOErr      = 10
+	codeFull       = 13
+	codeCantOpen   = 14
+	codeConstraint = 19
+	codePrimaryKey = codeConstraint | 6<<8
+	codeUnique     = codeConstraint | 8<<8
+)

@@ -2,11 +2,11 @@ package faults
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"path/filepath"
+	"time"
 
-	_ "modernc.org/sqlite" // the driver
+	"matchday/internal/sqldb"
 )
 
 // unlocked reports whether no process holds the write lock of a shard's file, or of the directory's: a
@@ -27,12 +27,12 @@ func (s *stage) unlocked(ctx context.Context) (bool, error) {
 
 // writable takes the write lock of one file for a moment.
 func writable(ctx context.Context, file string) (free bool, err error) {
-	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(0)")
+	db, err := sqldb.Open(file, sqldb.Options{BusyTimeout: time.Nanosecond})
 	if err != nil {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	conn, err := db.Conn(ctx)
+	conn, err := db.Write.Conn(ctx)
 	if err != nil {
 		return false, err
 	}

@@ -3,12 +3,10 @@ package faults
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"time"
 
 	"matchday/ledger"
@@ -118,7 +116,7 @@ func callMoves(ctx context.Context, addr, method string, in, out any) error {
 
 // shardOf returns a shard that the process writes, by the directory.
 func (s *stage) shardOf(ctx context.Context, p *process) (int, error) {
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.books, "directory.db")+"?mode=ro&_pragma=busy_timeout(1000)")
+	db, err := s.directory()
 	if err != nil {
 		return 0, err
 	}
@@ -129,13 +127,13 @@ func (s *stage) shardOf(ctx context.Context, p *process) (int, error) {
 		JOIN process p ON p.process = s.owner
 		WHERE p.pid = ?`
 	var n int
-	err = db.QueryRowContext(ctx, q, p.cmd.Process.Pid).Scan(&n)
+	err = db.Read.QueryRowContext(ctx, q, p.cmd.Process.Pid).Scan(&n)
 	return n, err
 }
 
 // bucketsOf returns the buckets of a shard, by the directory.
 func (s *stage) bucketsOf(ctx context.Context, shard int) ([]int, error) {
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.books, "directory.db")+"?mode=ro&_pragma=busy_timeout(1000)")
+	db, err := s.directory()
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +143,7 @@ func (s *stage) bucketsOf(ctx context.Context, shard int) ([]int, error) {
 		FROM bucket
 		WHERE shard = ?
 		ORDER BY bucket`
-	rows, err := db.QueryContext(ctx, q, shard)
+	rows, err := db.Read.QueryContext(ctx, q, shard)
 	if err != nil {
 		return nil, err
 	}

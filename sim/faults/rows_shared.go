@@ -2,11 +2,12 @@ package faults
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"path/filepath"
 	"syscall"
+	"time"
 
+	"matchday/internal/sqldb"
 	"matchday/sim/serial"
 )
 
@@ -70,9 +71,14 @@ func (s *stage) ask(ctx context.Context, t target, o *serial.Op) bool {
 	return !answer.Unknown
 }
 
+// directory opens the directory's file to read it.
+func (s *stage) directory() (*sqldb.DB, error) {
+	return sqldb.Open(filepath.Join(s.books, "directory.db"), sqldb.Options{ReadOnly: true, Readers: 1, BusyTimeout: time.Second})
+}
+
 // owners returns how many processes write shards, by the directory.
 func (s *stage) owners(ctx context.Context) int {
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.books, "directory.db")+"?mode=ro&_pragma=busy_timeout(1000)")
+	db, err := s.directory()
 	if err != nil {
 		return 0
 	}
@@ -82,7 +88,7 @@ func (s *stage) owners(ctx context.Context) int {
 		FROM shard
 		WHERE owner <> ''`
 	var n int
-	if err := db.QueryRowContext(ctx, q).Scan(&n); err != nil {
+	if err := db.Read.QueryRowContext(ctx, q).Scan(&n); err != nil {
 		return 0 // asked again
 	}
 	return n
