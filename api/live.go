@@ -131,10 +131,8 @@ func (h *hub) recordsApplied(b stream.Batch) {
 
 // pays reports whether a settlement's record moves money to the player.
 func pays(data []byte) bool {
-	var settled struct {
-		PayoutMinor int64 `json:"payout_minor"`
-	}
-	return json.Unmarshal(data, &settled) == nil && settled.PayoutMinor > 0
+	settled, err := stream.ParseBetSettled(data)
+	return err == nil && settled.PayoutMinor > 0
 }
 
 // note remembers that a record concerns the client.

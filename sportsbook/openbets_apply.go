@@ -38,17 +38,9 @@ type applied struct {
 	markets []string // numbered in it
 }
 
-// settlement is what the projection keeps of a BetSettled record.
-type settlement struct {
-	BetID       id.Bet `json:"bet_id"`
-	Version     int    `json:"version"`
-	Outcome     string `json:"outcome"`
-	PayoutMinor int64  `json:"payout_minor"`
-}
-
 // settledRow is the last settlement of a bet among the records of a DBTx.
 type settledRow struct {
-	settlement
+	stream.BetSettled
 	jurisdiction id.Jurisdiction
 	at           time.Time
 	seq          int64
@@ -154,10 +146,11 @@ func (o *openBets) marketNumber(ctx context.Context, tx *sql.Tx, marketID string
 
 // addSettled notes a settlement, unless a later version of the bet is known.
 func (o *openBets) addSettled(ctx context.Context, tx *sql.Tx, r *stream.Record, rows map[id.Bet]*settledRow, order []id.Bet) ([]id.Bet, error) {
-	next := settledRow{jurisdiction: r.Jurisdiction, at: r.Time, seq: r.Position.Seq, wasOpen: true}
-	if err := json.Unmarshal(r.Data, &next.settlement); err != nil {
+	p, err := stream.ParseBetSettled(r.Data)
+	if err != nil {
 		return nil, err
 	}
+	next := settledRow{BetSettled: p, jurisdiction: r.Jurisdiction, at: r.Time, seq: r.Position.Seq, wasOpen: true}
 	if last, ok := rows[next.BetID]; ok {
 		if next.Version > last.Version {
 			next.wasOpen = last.wasOpen
@@ -266,6 +259,7 @@ type preparedInsert struct {
 
 // insert writes args, width values a row, with as few statements as possible.
 func (o *openBets) insert(ctx context.Context, tx *sql.Tx, statement insertStatement, width int, args []any) error {
+	ctx = context.WithoutCancel(ctx) // under one that can end the driver starts a goroutine for each statement
 	for _, n := range insertRows {
 		if len(args) < n*width {
 			continue
