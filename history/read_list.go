@@ -165,7 +165,7 @@ func (l *lister) isFull() bool {
 // step looks at the newest bets of the span, and reports whether there are older ones in it.
 func (l *lister) step(ctx context.Context, span betSpan, rows int) (more bool, err error) {
 	low := span.low
-	if span.bets > 0 && span.bets <= rows {
+	if span.bets > 0 && span.bets <= l.budget {
 		l.budget -= span.bets + spanPrice
 	} else if l.q.isFiltered() {
 		seen, last, err := l.edge(ctx, span, rows)
@@ -180,7 +180,8 @@ func (l *lister) step(ctx context.Context, span betSpan, rows int) (more bool, e
 			low = last
 		}
 	}
-	bets, err := l.fitting(ctx, low, span.high)
+	need := l.limit + 1 - len(l.found)
+	bets, err := l.fitting(ctx, low, span.high, need)
 	if err != nil {
 		return false, err
 	}
@@ -189,8 +190,8 @@ func (l *lister) step(ctx context.Context, span betSpan, rows int) (more bool, e
 			l.found = append(l.found, bets[i])
 		}
 	}
-	switch need := l.limit + 1; {
-	case len(l.found) < need && len(bets) == need: // names that stand elsewhere in the legs: go on behind them
+	switch {
+	case len(l.found) <= l.limit && len(bets) == need: // names that stand elsewhere in the legs: go on behind them
 		l.before, more = bets[need-1].ID, true
 	case more:
 		l.before = low
@@ -233,8 +234,8 @@ func (l *lister) edge(ctx context.Context, span betSpan, rows int) (seen int, la
 	return seen, last, sqldb.Wrap("count bets", found.Err())
 }
 
-// fitting returns the newest bets of the range that fit, one more than the page holds.
-func (l *lister) fitting(ctx context.Context, from, upTo id.Bet) ([]Bet, error) {
+// fitting returns the newest bets of the range that fit, so many at most.
+func (l *lister) fitting(ctx context.Context, from, upTo id.Bet, need int) ([]Bet, error) {
 	const q = `
 		WHERE b.player_id = ?
 		  AND b.bet_id < ?
@@ -258,7 +259,7 @@ func (l *lister) fitting(ctx context.Context, from, upTo id.Bet) ([]Bet, error) 
 	currency := string(l.q.Currency)
 	rows, err := l.on.store.QueryContext(ctx, l.on.bets(q), string(l.q.Player), l.below(upTo), string(from),
 		string(l.on.kept.floor(l.q.Jurisdiction)), string(l.q.Jurisdiction), int(low), int(high), since, until, least, most, currency, currency, l.q.Product, l.q.Product,
-		inLegs(l.q.Event), inLegs(l.q.Sport), inLegs(l.q.Competition), l.limit+1)
+		inLegs(l.q.Event), inLegs(l.q.Sport), inLegs(l.q.Competition), need)
 	if err != nil {
 		return nil, sqldb.Wrap("list bets", err)
 	}

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -9,8 +10,8 @@ import (
 	"matchday/internal/sqldb"
 )
 
-// maxSpans bounds the rows that a list takes from a digest at a time. Where there are more, the bets of the
-// oldest are looked at one by one.
+// maxSpans bounds the rows that a list takes from a digest at a time. Where there are more, all bets are looked at
+// one by one.
 const maxSpans = 4000
 
 // newest returns the range to look at first, and whether there are older bets, which are in a digest.
@@ -22,12 +23,58 @@ func (l *lister) newest(ctx context.Context) (spans []betSpan, isDigested bool, 
 	if !l.q.isFiltered() {
 		return []betSpan{all}, false, nil
 	}
-	last, err := markOf(ctx, l.on.store, l.q.Player)
-	if err != nil || last == "" {
-		return []betSpan{all}, false, err
+	last, newer, err := l.sinceDigest(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	if newer < newestMost {
+		all.bets = newer
+	}
+	if last == "" {
+		return []betSpan{all}, false, nil
+	}
+	if newer == 0 {
+		return nil, true, nil
 	}
 	all.low = justBehind(last)
 	return []betSpan{all}, true, nil
+}
+
+// newestMost bounds how many bets that are in no digest are counted beforehand: as many as a digest leaves out, or a
+// few more.
+const newestMost = digestChunk + digestKeep
+
+// sinceDigest returns where the digest ends, "" where there is none, and how many bets there are behind, newestMost
+// at most.
+func (l *lister) sinceDigest(ctx context.Context) (last id.Bet, newer int, err error) {
+	const q = `
+		SELECT COALESCE(MAX(bet_id), ''), (
+			SELECT COUNT(*)
+			FROM (
+				SELECT bet_id
+				FROM bet
+				WHERE player_id = ?
+				  AND bet_id < ?
+				  AND bet_id > COALESCE((
+					SELECT bet_id
+					FROM digested
+					WHERE player_id = ?), '')
+				LIMIT ?
+			) AS newer)
+		FROM digested
+		WHERE player_id = ?`
+	player := string(l.q.Player)
+	rows, err := l.on.store.QueryContext(ctx, q, player, string(l.before), player, newestMost, player)
+	if err != nil {
+		return "", 0, sqldb.Wrap("read digest", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(&last, &newer); err != nil {
+			return "", 0, sqldb.Wrap("read digest", err)
+		}
+	}
+	return last, newer, sqldb.Wrap("read digest", rows.Err())
 }
 
 // markOf is mark for readers.
@@ -48,7 +95,7 @@ func (l *lister) months(ctx context.Context) ([]betSpan, error) {
 		return nil, err
 	}
 	if len(rows) == maxSpans {
-		rows[maxSpans-1].low, rows[maxSpans-1].from = "", 0
+		rows[0].low, rows[0].from = "", 0
 	}
 	return joined(rows, 0), nil
 }
@@ -61,7 +108,7 @@ func (l *lister) days(ctx context.Context, months betSpan) ([]betSpan, error) {
 		return nil, err
 	}
 	if len(rows) == maxSpans {
-		rows[maxSpans-1].low, rows[maxSpans-1].bets = months.low, 0
+		rows[0].low, rows[0].bets = months.low, 0
 	}
 	rows = slices.DeleteFunc(rows, func(d betSpan) bool { return d.high < months.low || d.low > months.high }) // of the same months elsewhere
 	return joined(rows, 1), nil                                                                                // looking at neighbours at once is cheaper than another query
@@ -85,7 +132,8 @@ func joined(rows []betSpan, apart int) (out []betSpan) {
 	return out
 }
 
-// spans returns the rows of the digest that may have bets that fit.
+// spans returns the rows of the digest that may have bets that fit, newest first. The database gives them in the
+// order of its key: MariaDB would read each row twice to sort them.
 func (l *lister) spans(ctx context.Context, grain, from, upTo int) ([]betSpan, error) {
 	const q = `
 		SELECT period, first_bet, last_bet, bets_open + bets_won + bets_lost + bets_push + bets_void
@@ -101,7 +149,7 @@ func (l *lister) spans(ctx context.Context, grain, from, upTo int) ([]betSpan, e
 		  AND least_minor <= ?
 		  AND bets_open * ? + bets_won * ? + bets_lost * ? + bets_push * ? + bets_void * ? > 0
 		  AND (tags = '*' OR INSTR(tags, ?) > 0 AND INSTR(tags, ?) > 0 AND INSTR(tags, ?) > 0)
-		ORDER BY last_bet DESC
+		ORDER BY period DESC
 		LIMIT ?`
 	least, most := l.q.stakes()
 	low, high, _ := l.q.Status.span()
@@ -126,6 +174,7 @@ func (l *lister) spans(ctx context.Context, grain, from, upTo int) ([]betSpan, e
 		one.to = one.from
 		out = append(out, one)
 	}
+	slices.SortFunc(out, func(a, b betSpan) int { return cmp.Compare(b.high, a.high) })
 	return out, sqldb.Wrap("read digest", rows.Err())
 }
 
