@@ -28,7 +28,7 @@ func (r tableReads) sealed(ctx context.Context, after int64, maxRows int) ([]sea
 
 // names implements readerStore.
 func (r tableReads) names(ctx context.Context, ids []int64) (map[int64]Address, error) {
-	return readNames(ctx, r.on, ids)
+	return addressesOn(ctx, r.on, ids)
 }
 
 // readSealAt returns the newest batch that ends at or before seq, without its rows.
@@ -182,23 +182,4 @@ func readSealedHolds(ctx context.Context, on querier, _ int64, list []sealedBatc
 		return nil
 	})
 	return sqldb.Wrap("read holds", err)
-}
-
-// readNames returns the addresses of account ids.
-func readNames(ctx context.Context, on querier, ids []int64) (map[int64]Address, error) {
-	const q = `
-		SELECT id, address
-		FROM account
-		WHERE id IN `
-	out := make(map[int64]Address, len(ids))
-	err := eachChunk(ids, func(args []any) error {
-		return eachRow(on.QueryContext(ctx, q+placeholders(len(args)), args...))(func(found *sql.Rows) error {
-			var number int64
-			var address Address
-			err := found.Scan(&number, &address)
-			out[number] = address
-			return err
-		})
-	})
-	return out, sqldb.Wrap("read addresses", err)
 }

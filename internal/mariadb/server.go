@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +16,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"matchday/internal/freeport"
 )
 
 // Options of Start; the zero value is a server with the settings that production needs.
@@ -85,7 +85,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	s.admin.SetMaxOpenConns(4)
 	s.admin.SetConnMaxIdleTime(time.Minute)
 	for attempt := 0; ; attempt++ {
-		if s.port, err = freePort(ctx); err != nil {
+		if s.port, err = freeport.Find(ctx); err != nil {
 			return nil, err
 		}
 		if err = s.launch(ctx); err == nil {
@@ -138,20 +138,6 @@ func settings(dir string, o Options) []string {
 			"--innodb-flush-log-at-trx-commit=1", "--gtid-strict-mode=ON")
 	}
 	return append(out, o.Args...)
-}
-
-// freePort finds a port below those that outgoing connections get.
-func freePort(ctx context.Context) (int, error) {
-	var l net.ListenConfig
-	var err error
-	for range 100 {
-		port := 10_000 + rand.IntN(20_000) // #nosec: any free one will do
-		var taken net.Listener
-		if taken, err = l.Listen(ctx, "tcp4", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			return port, taken.Close()
-		}
-	}
-	return 0, fmt.Errorf("find a free port: %w", err)
 }
 
 // launch starts the process and waits until it answers. The goroutine that starts it keeps its

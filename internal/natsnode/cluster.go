@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +15,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"matchday/internal/freeport"
 )
 
 // Options of a cluster; the zero value is three nodes that let everybody in.
@@ -64,7 +64,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		var ports [2]int
 		for i := range ports {
 			var err error
-			if ports[i], err = freePort(ctx); err != nil {
+			if ports[i], err = freeport.Find(ctx); err != nil {
 				return nil, err
 			}
 		}
@@ -291,18 +291,4 @@ func pause(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// freePort finds a port below those that outgoing connections get.
-func freePort(ctx context.Context) (int, error) {
-	var l net.ListenConfig
-	var err error
-	for range 100 {
-		port := 10_000 + rand.IntN(20_000) // #nosec: any free one will do
-		var taken net.Listener
-		if taken, err = l.Listen(ctx, "tcp4", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			return port, taken.Close()
-		}
-	}
-	return 0, fmt.Errorf("no free port: %w", err)
 }
