@@ -62,22 +62,37 @@ func auditDigests(ctx context.Context, at *snapshot, d *digests) error {
 	if err := d.load(ctx, at.on); err != nil {
 		return err
 	}
-	const q = `
-		SELECT COUNT(*)
-		FROM digest
-		WHERE NOT EXISTS (
-			SELECT bet_id
-			FROM digested
-			WHERE digested.player_id = digest.player_id)`
-	var stray int
-	if err := at.on.QueryRowContext(ctx, q).Scan(&stray); err != nil {
-		return sqldb.Wrap("audit digests", err)
-	}
-	if stray > 0 {
-		return errs.New(errs.CodeInternal, "%d rows of digests are of players who have none", stray)
+	const (
+		sums = `
+			SELECT COUNT(*)
+			FROM digest
+			WHERE NOT EXISTS (
+				SELECT bet_id
+				FROM digested
+				WHERE digested.player_id = digest.player_id)`
+		outlines = `
+			SELECT COUNT(*)
+			FROM outline
+			WHERE NOT EXISTS (
+				SELECT bet_id
+				FROM digested
+				WHERE digested.player_id = outline.player_id
+				  AND digested.bet_id >= outline.last_bet)`
+	)
+	for _, q := range []string{sums, outlines} {
+		var stray int
+		if err := at.on.QueryRowContext(ctx, q).Scan(&stray); err != nil {
+			return sqldb.Wrap("audit digests", err)
+		}
+		if stray > 0 {
+			return errs.New(errs.CodeInternal, "%d rows of digests are of players who have none", stray)
+		}
 	}
 	for player, last := range d.marks {
 		if err := auditDigest(ctx, at, d, betKey{player, last}); err != nil {
+			return err
+		}
+		if err := auditOutlines(ctx, at, d, player); err != nil {
 			return err
 		}
 	}
@@ -163,4 +178,50 @@ func (d *sum) equals(other *sum) bool {
 	return d.first == other.first && d.last == other.last && d.states == other.states && d.staked == other.staked && d.atStake == other.atStake &&
 		d.returned == other.returned && d.least == other.least && d.most == other.most &&
 		(d.tags[anyTag] || maps.Equal(d.tags, other.tags))
+}
+
+// auditOutlines makes each outline of a player again. Some may lack: readers look at the bets then.
+func auditOutlines(ctx context.Context, at *snapshot, d *digests, player id.Player) error {
+	const (
+		q = `
+			SELECT after_bet, last_bet, bets
+			FROM outline
+			WHERE player_id = ?
+			  AND last_bet > ?
+			ORDER BY last_bet
+			LIMIT ?`
+		where = `
+			WHERE b.player_id = ?
+			  AND b.bet_id > ?
+			  AND b.bet_id <= ?
+			ORDER BY b.bet_id
+			LIMIT ?`
+	)
+	for last := id.Bet(""); ; {
+		rows, err := at.on.QueryContext(ctx, q, string(player), string(last), maxOutlines)
+		if err != nil {
+			return sqldb.Wrap("audit outlines", err)
+		}
+		list, err := scanOutlines(rows)
+		if err != nil {
+			return err
+		}
+		for _, o := range list {
+			last = o.last
+			rows, err := at.on.QueryContext(ctx, columns+at.sameBet+where, string(player), string(o.after), string(o.last), forEachPage)
+			if err != nil {
+				return sqldb.Wrap("audit outlines", err)
+			}
+			bets, err := scanBets(rows)
+			if err != nil {
+				return fmt.Errorf("audit outline of %s: %w", player, err)
+			}
+			if len(bets) == 0 || d.outlineOf(o.after, bets) != o {
+				return errs.New(errs.CodeInternal, "the outline of %s up to %s is not that of the bets", player, o.last)
+			}
+		}
+		if len(list) < maxOutlines {
+			return nil
+		}
+	}
 }

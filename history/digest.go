@@ -147,6 +147,9 @@ func (d *digests) extend(ctx context.Context, on tables, player id.Player) (more
 			return false, err
 		}
 	}
+	if err := writeOutline(ctx, on, player, d.outlineOf(last, bets)); err != nil {
+		return false, err
+	}
 	return true, d.move(ctx, on, betKey{player, bets[d.chunk-1].ID})
 }
 
@@ -241,17 +244,18 @@ func forgetDigest(ctx context.Context, on tables, player id.Player) error {
 			return sqldb.Wrap("delete digest", err)
 		}
 	}
-	return nil
+	return forgetOutlines(ctx, on, player)
 }
 
 // forgetDigests deletes all digests of a shard.
 func forgetDigests(ctx context.Context, on stream.Conn) error {
 	const (
-		sums  = `DELETE FROM digest`
-		notes = `DELETE FROM digested`
-		zones = `DELETE FROM digest_zone`
+		sums     = `DELETE FROM digest`
+		outlines = `DELETE FROM outline`
+		notes    = `DELETE FROM digested`
+		zones    = `DELETE FROM digest_zone`
 	)
-	for _, q := range []string{sums, notes, zones} {
+	for _, q := range []string{sums, outlines, notes, zones} {
 		if _, err := on.ExecContext(ctx, q); err != nil {
 			return sqldb.Wrap("delete digests", err)
 		}

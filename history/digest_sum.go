@@ -94,10 +94,14 @@ func (d *sum) add(b *Bet) {
 	}
 	d.returned += b.Payout.Minor()
 	for i := range b.Legs {
-		l := &b.Legs[i]
-		for _, tag := range []string{eventTag(l.EventID), sportTag(l.Sport), competitionTag(l.Competition)} {
-			d.tags[tag] = true
-		}
+		b.Legs[i].tag(d.tags)
+	}
+}
+
+// tag adds the tags of a leg.
+func (l *Leg) tag(tags map[string]bool) {
+	for _, one := range []string{eventTag(l.EventID), sportTag(l.Sport), competitionTag(l.Competition)} {
+		tags[one] = true
 	}
 }
 

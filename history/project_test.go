@@ -99,7 +99,7 @@ var fresh = map[string]func(t *testing.T) func() *Service{
 		s := newOnServer(t)
 		store := s.shards[0].store.(*mysqlStore)
 		return func() *Service {
-			const empty = "DELETE FROM slip; DELETE FROM bet; DELETE FROM bet_change; DELETE FROM digest; DELETE FROM digested; DELETE FROM digest_zone; UPDATE sink_position SET seq = 0, at_us = 0"
+			const empty = "DELETE FROM slip; DELETE FROM bet; DELETE FROM bet_change; DELETE FROM digest; DELETE FROM digested; DELETE FROM digest_zone; DELETE FROM outline; UPDATE sink_position SET seq = 0, at_us = 0"
 			err := store.on(context.Background(), func(conn *sql.Conn) error {
 				_, err := conn.ExecContext(context.Background(), empty)
 				return err

@@ -3,6 +3,7 @@ package history
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,37 +105,111 @@ func TestListFindsWhatFits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := on(t)()
 			all := variedBets(t, s, 400)
-			rapid.Check(t, func(rt *rapid.T) {
-				q := Query{Player: "plr_1", Jurisdiction: "CA-ON", Limit: rapid.IntRange(1, MaxLimit).Draw(rt, "limit"),
-					Status:      rapid.SampledFrom([]Status{"", "", StatusOpen, StatusSettled, StatusWon, StatusPush}).Draw(rt, "status"),
-					Product:     rapid.SampledFrom([]string{"", "", "sportsbook", "pools", "casino"}).Draw(rt, "product"),
-					Sport:       rapid.SampledFrom([]string{"", "", "", `Track & "field"`, "American football", "Chess", "foot"}).Draw(rt, "sport"),
-					Competition: rapid.SampledFrom([]string{"", "", "", "NFL", "Open d'été"}).Draw(rt, "competition"),
-					Event:       rapid.SampledFrom([]string{"", "", "", "game_3", "game_9", "game"}).Draw(rt, "event"),
-				}
-				if rapid.Bool().Draw(rt, "amount") {
-					q.Currency = rapid.SampledFrom([]money.Currency{"CAD", "USD"}).Draw(rt, "currency")
-					q.Least = int64(rapid.IntRange(0, 900).Draw(rt, "least"))
-					q.Most = q.Least + int64(rapid.IntRange(1, 500).Draw(rt, "most"))
-				}
-				if rapid.Bool().Draw(rt, "dates") {
-					q.From = all[rapid.IntRange(0, 390).Draw(rt, "from")].PlacedAt
-					q.To = q.From.Add(time.Duration(rapid.IntRange(1, 400).Draw(rt, "hours")) * time.Hour)
-				}
-				if rapid.IntRange(0, 9).Draw(rt, "one") == 0 {
-					q.Bet = all[rapid.IntRange(0, 399).Draw(rt, "bet")].ID
-				}
-				if err := q.Validate(); err != nil {
-					rt.Fatal(err)
-				}
-				if got, _ := s.pages(t, q); !slices.Equal(got, expect(q, all)) {
-					rt.Fatalf("%+v found %v, want %v", q, got, expect(q, all))
-				}
-			})
+			check := func(t *testing.T) {
+				rapid.Check(t, func(rt *rapid.T) {
+					q := drawQuery(rt, all)
+					if got, _ := s.pages(t, q); !slices.Equal(got, expect(q, all)) {
+						rt.Fatalf("%+v found %v, want %v", q, got, expect(q, all))
+					}
+				})
+			}
+			t.Run("bet by bet", check)
+			d := s.digestsOf(time.UTC)
+			d.chunk, d.keep = 10, 25
+			s.digest(t, "plr_1")
+			t.Run("with outlines", check)
+			s.exec(t, "DELETE FROM outline WHERE last_bet LIKE 'bet_001%' OR last_bet LIKE '%5_'")
+			t.Run("with gaps between outlines", check)
 			if got, _ := s.pages(t, Query{Player: "plr_1", Jurisdiction: "US-NJ", Limit: 20}); len(got) != 0 {
 				t.Errorf("in another jurisdiction: %v", got)
 			}
 		})
+	}
+}
+
+// drawQuery returns any query for variedBets.
+func drawQuery(rt *rapid.T, all []Bet) Query {
+	q := Query{Player: "plr_1", Jurisdiction: "CA-ON", Limit: rapid.IntRange(1, MaxLimit).Draw(rt, "limit"),
+		Status:      rapid.SampledFrom([]Status{"", "", StatusOpen, StatusSettled, StatusWon, StatusPush}).Draw(rt, "status"),
+		Product:     rapid.SampledFrom([]string{"", "", "sportsbook", "pools", "casino"}).Draw(rt, "product"),
+		Sport:       rapid.SampledFrom([]string{"", "", "", `Track & "field"`, "American football", "Chess", "foot"}).Draw(rt, "sport"),
+		Competition: rapid.SampledFrom([]string{"", "", "", "NFL", "Open d'été"}).Draw(rt, "competition"),
+		Event:       rapid.SampledFrom([]string{"", "", "", "game_3", "game_9", "game"}).Draw(rt, "event"),
+	}
+	if rapid.Bool().Draw(rt, "amount") {
+		q.Currency = rapid.SampledFrom([]money.Currency{"CAD", "USD"}).Draw(rt, "currency")
+		q.Least = int64(rapid.IntRange(0, 900).Draw(rt, "least"))
+		q.Most = q.Least + int64(rapid.IntRange(1, 500).Draw(rt, "most"))
+	}
+	if rapid.Bool().Draw(rt, "dates") {
+		q.From = all[rapid.IntRange(0, 390).Draw(rt, "from")].PlacedAt
+		q.To = q.From.Add(time.Duration(rapid.IntRange(1, 400).Draw(rt, "hours")) * time.Hour)
+	}
+	if rapid.IntRange(0, 9).Draw(rt, "one") == 0 {
+		q.Bet = all[rapid.IntRange(0, 399).Draw(rt, "bet")].ID
+	}
+	if err := q.Validate(); err != nil {
+		rt.Fatal(err)
+	}
+	return q
+}
+
+// TestADifferentOutlineIsFound: the audit makes outlines again from the bets.
+func TestADifferentOutlineIsFound(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, change, want string }{
+		{"nothing", "", ""},
+		{"some are gone", "DELETE FROM outline WHERE after_bet <> ''", ""},
+		{"another stake", "UPDATE outline SET bets = REPLACE(bets, 'bet_00003 211', 'bet_00003 212')", "outline of plr_1"},
+		{"a bet lacks", "UPDATE outline SET after_bet = 'bet_00000' WHERE after_bet = ''", "outline of plr_1"},
+		{"of no bets", "INSERT INTO outline (player_id, last_bet, after_bet, bets) VALUES ('plr_1', 'bet_000001', 'bet_00000', '')", "outline of plr_1"},
+		{"of nobody", "INSERT INTO outline (player_id, last_bet, after_bet, bets) VALUES ('plr_2', 'bet_1', 'bet_0', '')", "have none"},
+		{"beyond the digest", "INSERT INTO outline (player_id, last_bet, after_bet, bets) VALUES ('plr_1', 'bet_1', 'bet_0', '')", "have none"},
+	}
+	for name, on := range fresh {
+		t.Run(name, func(t *testing.T) {
+			again := on(t)
+			for _, tt := range tests {
+				s := again()
+				variedBets(t, s, 40)
+				d := s.digestsOf(time.UTC)
+				s.digest(t, "plr_1")
+				if tt.change != "" {
+					s.exec(t, tt.change)
+				}
+				at, err := s.shards[0].store.snapshot(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = auditDigests(t.Context(), at, newDigests(d.zone, nil))
+				if closed := at.close(); closed != nil {
+					t.Fatal(closed)
+				}
+				if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+				}
+			}
+		})
+	}
+}
+
+// digest takes all of a player's bets into the digest but the newest.
+func (s *Service) digest(t testing.TB, player id.Player) {
+	t.Helper()
+	if err := s.makeDigest(t.Context(), digestAsk{s.shards[0], player}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// exec runs a statement on the only shard.
+func (s *Service) exec(t testing.TB, q string) {
+	t.Helper()
+	err := s.shards[0].store.inOwnDBTx(t.Context(), func(on stream.Conn) error {
+		_, err := on.ExecContext(t.Context(), q)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

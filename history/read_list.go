@@ -77,6 +77,7 @@ type lister struct {
 	limit  int
 	before id.Bet // all from here on are looked at
 	budget int    // how many bets may still be looked at
+	mark   id.Bet // where the digest ends
 	rows   int    // how many the next step looks at
 
 	found       []Bet
@@ -95,9 +96,15 @@ func (l *lister) read(ctx context.Context) error {
 	if done, err := l.look(ctx, spans); done || err != nil || !isDigested {
 		return err
 	}
+	if done, err := l.lookBehind(ctx); done || err != nil {
+		return err
+	}
 	months, err := l.months(ctx)
 	if err != nil {
 		return err
+	}
+	if _, ok := l.q.outlineFilter(); ok {
+		months = paired(months)
 	}
 	for _, m := range months {
 		if l.before <= m.low {
@@ -110,7 +117,7 @@ func (l *lister) read(ctx context.Context) error {
 			return err
 		}
 		l.budget -= spanPrice
-		if done, err := l.look(ctx, spans); done || err != nil {
+		if done, err := l.lookInDigest(ctx, spans); done || err != nil {
 			return err
 		}
 		l.before = min(l.before, m.low)
@@ -180,16 +187,12 @@ func (l *lister) step(ctx context.Context, span betSpan, rows int) (more bool, e
 			low = last
 		}
 	}
-	need := l.limit + 1 - len(l.found)
+	need := l.need()
 	bets, err := l.fitting(ctx, low, span.high, need)
 	if err != nil {
 		return false, err
 	}
-	for i := range bets {
-		if l.q.fits(&bets[i]) {
-			l.found = append(l.found, bets[i])
-		}
-	}
+	l.take(bets)
 	switch {
 	case len(l.found) <= l.limit && len(bets) == need: // names that stand elsewhere in the legs: go on behind them
 		l.before, more = bets[need-1].ID, true
@@ -197,6 +200,18 @@ func (l *lister) step(ctx context.Context, span betSpan, rows int) (more bool, e
 		l.before = low
 	}
 	return more, nil
+}
+
+// need returns how many bets the page lacks, with the one that says that there is another page.
+func (l *lister) need() int { return l.limit + 1 - len(l.found) }
+
+// take adds those of the bets that fit to the page.
+func (l *lister) take(bets []Bet) {
+	for i := range bets {
+		if l.q.fits(&bets[i]) {
+			l.found = append(l.found, bets[i])
+		}
+	}
 }
 
 // below returns the bound below which the bets up to high are that are yet to be looked at. A query has one
@@ -239,7 +254,13 @@ func (l *lister) fitting(ctx context.Context, from, upTo id.Bet, need int) ([]Be
 	const q = `
 		WHERE b.player_id = ?
 		  AND b.bet_id < ?
-		  AND b.bet_id >= ?
+		  AND b.bet_id >= ?`
+	return l.fittingOf(ctx, q, need, string(l.q.Player), l.below(upTo), string(from))
+}
+
+// fittingOf returns the newest of some bets that fit.
+func (l *lister) fittingOf(ctx context.Context, which string, need int, args ...any) ([]Bet, error) {
+	const q = `
 		  AND (b.bet_id >= ? OR b.status = 1)
 		  AND b.jurisdiction = ?
 		  AND b.status BETWEEN ? AND ?
@@ -257,9 +278,9 @@ func (l *lister) fitting(ctx context.Context, from, upTo id.Bet, need int) ([]Be
 	since, until := period(l.q.From, l.q.To)
 	least, most := l.q.stakes()
 	currency := string(l.q.Currency)
-	rows, err := l.on.store.QueryContext(ctx, l.on.bets(q), string(l.q.Player), l.below(upTo), string(from),
+	rows, err := l.on.store.QueryContext(ctx, l.on.bets(which+q), append(args,
 		string(l.on.kept.floor(l.q.Jurisdiction)), string(l.q.Jurisdiction), int(low), int(high), since, until, least, most, currency, currency, l.q.Product, l.q.Product,
-		inLegs(l.q.Event), inLegs(l.q.Sport), inLegs(l.q.Competition), need)
+		inLegs(l.q.Event), inLegs(l.q.Sport), inLegs(l.q.Competition), need)...)
 	if err != nil {
 		return nil, sqldb.Wrap("list bets", err)
 	}

@@ -23,30 +23,25 @@ func (l *lister) newest(ctx context.Context) (spans []betSpan, isDigested bool, 
 	if !l.q.isFiltered() {
 		return []betSpan{all}, false, nil
 	}
-	last, newer, err := l.sinceDigest(ctx)
+	last, isLong, err := l.sinceDigest(ctx)
 	if err != nil {
 		return nil, false, err
 	}
-	if newer < newestMost {
-		all.bets = newer
+	if !isLong {
+		all.bets = newestMost
 	}
-	if last == "" {
-		return []betSpan{all}, false, nil
+	if last != "" {
+		l.mark, all.low = last, justBehind(last)
 	}
-	if newer == 0 {
-		return nil, true, nil
-	}
-	all.low = justBehind(last)
-	return []betSpan{all}, true, nil
+	return []betSpan{all}, last != "", nil
 }
 
-// newestMost bounds how many bets that are in no digest are counted beforehand: as many as a digest leaves out, or a
-// few more.
+// newestMost is more than the bets that are in no digest usually are: then they are looked at all at once.
 const newestMost = digestChunk + digestKeep
 
-// sinceDigest returns where the digest ends, "" where there is none, and how many bets there are behind, newestMost
-// at most.
-func (l *lister) sinceDigest(ctx context.Context) (last id.Bet, newer int, err error) {
+// sinceDigest returns where the digest ends, "" where there is none, and whether there are more than newestMost bets
+// behind.
+func (l *lister) sinceDigest(ctx context.Context) (last id.Bet, isLong bool, err error) {
 	const q = `
 		SELECT COALESCE(MAX(bet_id), ''), (
 			SELECT COUNT(*)
@@ -59,22 +54,22 @@ func (l *lister) sinceDigest(ctx context.Context) (last id.Bet, newer int, err e
 					SELECT bet_id
 					FROM digested
 					WHERE player_id = ?), '')
-				LIMIT ?
-			) AS newer)
+				LIMIT 1 OFFSET ?
+			) AS beyond)
 		FROM digested
 		WHERE player_id = ?`
 	player := string(l.q.Player)
 	rows, err := l.on.store.QueryContext(ctx, q, player, string(l.before), player, newestMost, player)
 	if err != nil {
-		return "", 0, sqldb.Wrap("read digest", err)
+		return "", false, sqldb.Wrap("read digest", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		if err := rows.Scan(&last, &newer); err != nil {
-			return "", 0, sqldb.Wrap("read digest", err)
+		if err := rows.Scan(&last, &isLong); err != nil {
+			return "", false, sqldb.Wrap("read digest", err)
 		}
 	}
-	return last, newer, sqldb.Wrap("read digest", rows.Err())
+	return last, isLong, sqldb.Wrap("read digest", rows.Err())
 }
 
 // markOf is mark for readers.
@@ -128,6 +123,20 @@ func joined(rows []betSpan, apart int) (out []betSpan) {
 		} else {
 			out = append(out, row)
 		}
+	}
+	return out
+}
+
+// paired joins each two months that follow each other: a list that reads outlines gets far with one query of each kind.
+func paired(months []betSpan) (out []betSpan) {
+	for _, m := range months {
+		if len(out) > 0 {
+			if newer := &out[len(out)-1]; m.to+1 == newer.from && newer.to == newer.from && m.from == m.to {
+				newer.low, newer.from = min(newer.low, m.low), m.from
+				continue
+			}
+		}
+		out = append(out, m)
 	}
 	return out
 }
