@@ -132,6 +132,33 @@ func TestProcessesShareTheShards(t *testing.T) {
 	wantSound(t, c.Dir)
 }
 
+// TestTheEndOfADistantLogHasAnAge: who writes a shard knows its end, another process what it last read of it.
+func TestTheEndOfADistantLogHasAnAge(t *testing.T) {
+	t.Parallel()
+	c := Config{Dir: t.TempDir(), Shards: 2, SweepEvery: time.Hour}
+	first := startMember(t, c)
+	wantSpread(t, 2, first)
+	second := startMember(t, c)
+	wantSpread(t, 2, first, second)
+	there, here := first.owned()[0], second.owned()[0]
+	if _, age, known := second.HeadAge(here); age != 0 || !known {
+		t.Errorf("the end of a log of one's own is %s old, known: %t", age, known)
+	}
+	if _, _, known := second.HeadAge(7); known {
+		t.Error("the end of a shard that is not there is known")
+	}
+	r, err := first.Commit(context.Background(), LaneInteractive, deposit("d", playersOn(t, first.Service, 2)[there], 100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end in the other process", func() bool {
+		seq, age, known := second.HeadAge(there)
+		return known && age > 0 && seq == r.Position.Seq
+	})
+	before := second.shards[there].looked.Load()
+	eventually(t, "another look", func() bool { return second.shards[there].looked.Load() > before })
+}
+
 // wantSound audits the books.
 func wantSound(t testing.TB, dir string) {
 	t.Helper()

@@ -190,6 +190,24 @@ func (s *Service) Head(shard int) int64 {
 	return one.head.Load()
 }
 
+// HeadAge implements [stream.SharedLog]. The end of a log that another process writes is read at each poll
+// after it was first asked for.
+func (s *Service) HeadAge(shard int) (seq int64, age time.Duration, known bool) {
+	one, err := s.shard(shard)
+	if err != nil {
+		return 0, 0, false
+	}
+	if !one.isElsewhere() {
+		return one.head.Load(), 0, true
+	}
+	one.watched.Store(true)
+	looked := one.looked.Load()
+	if looked == 0 {
+		return one.head.Load(), 0, false
+	}
+	return one.head.Load(), max(s.clock.Now().Sub(time.UnixMicro(looked)), time.Microsecond), true
+}
+
 // ReadLog implements [stream.Log]. Recent batches come from memory, older ones from the file. The
 // records are shared: do not change them.
 func (s *Service) ReadLog(ctx context.Context, shard int, after int64, maxRecords int) ([]stream.Batch, error) {

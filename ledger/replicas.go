@@ -137,9 +137,10 @@ func (s *shard) probe(ctx context.Context, r *replica, maxLag time.Duration) {
 	wanted := s.epoch.Load()
 	if err == nil && s.isElsewhere() {
 		var head mark
+		asked := s.clock.Now()
 		if head, err = s.store.standing(asking); err == nil {
 			wanted = head.epoch
-			s.advance(head.seq)
+			s.advance(head.seq, asked)
 		}
 	}
 	isOurs := true

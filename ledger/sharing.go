@@ -115,22 +115,34 @@ func (s *shard) lookAhead(ctx context.Context) (<-chan time.Time, error) {
 	if !s.isElsewhere() {
 		return nil, nil
 	}
-	head, err := headOf(ctx, s.store)
-	if err != nil {
+	if err := s.readHead(ctx); err != nil {
 		return nil, err
 	}
-	s.advance(head)
 	return time.After(lookApart), nil
 }
 
-// advance notes where the log stands, as read from the database of a shard written elsewhere.
-func (s *shard) advance(head int64) {
+// readHead finds out where the log stands, in the database of a shard written elsewhere.
+func (s *shard) readHead(ctx context.Context) error {
+	at := s.clock.Now()
+	head, err := headOf(ctx, s.store)
+	if err == nil {
+		s.advance(head, at)
+	}
+	return err
+}
+
+// advance notes where the log of a shard written elsewhere stood at a moment, or later.
+func (s *shard) advance(head int64, at time.Time) {
 	s.mu.RLock() // the shard cannot be taken over in between
 	defer s.mu.RUnlock()
-	if s.stopped != nil && s.head.Load() < head {
+	if s.stopped == nil {
+		return
+	}
+	if s.head.Load() < head {
 		s.ring.reset(head)
 		s.head.Store(head)
 	}
+	s.looked.Store(at.UnixMicro()) // after the head: whoever reads it first has a head of then or later
 }
 
 // lost is what a writer adds to the error of jobs that it could not commit because another writer has
@@ -210,11 +222,7 @@ func (s *Service) refreshHeads(ctx context.Context) {
 		if !one.watched.Load() || one.isOpen() {
 			continue
 		}
-		head, err := headOf(ctx, one.store)
-		if err != nil {
-			continue // the next poll looks again
-		}
-		one.advance(head)
+		_ = one.readHead(ctx) // the next poll looks again, and until then what is known grows old
 	}
 }
 

@@ -115,8 +115,9 @@ type shard struct {
 	pace    pace
 	steps   *stopwatch
 
-	shared  bool        // with other processes
-	watched atomic.Bool // somebody asked where the log of this shard, written elsewhere, stands
+	shared  bool         // with other processes
+	watched atomic.Bool  // somebody asked where the log of this shard, written elsewhere, stands
+	looked  atomic.Int64 // when that was read last, in microseconds; 0: never
 
 	acked   atomic.Pointer[mark]   // how far callers of this process were answered; nil: it never wrote the shard
 	noted   mark                   // what of it the directory has; the noting goroutine's

@@ -57,6 +57,14 @@ type Log interface {
 	Changed(shard int) <-chan struct{}
 }
 
+// SharedLog is a Log that other processes write too, so that this one may know its end from a while ago.
+type SharedLog interface {
+	Log
+	// HeadAge returns Head and how long ago that was the end, 0 for now. Known is false before the end was
+	// looked for.
+	HeadAge(shard int) (seq int64, age time.Duration, known bool)
+}
+
 // SourceLog is a Log that reads something with places of its own, and so can be told where a relay
 // goes on.
 type SourceLog interface {

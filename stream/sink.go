@@ -104,15 +104,20 @@ func (s *Sink) Position() int64 {
 }
 
 // Lag returns how far the sink is behind: 0 when it shows the whole log, else the time since the
-// last moment of which everything is shown.
+// last moment of which everything is shown. Where another process writes the log, and its end is known from a
+// while ago, that is such a moment.
 func (s *Sink) Lag() time.Duration {
 	now := s.clock.Now()
-	head := s.source.Head(s.config.Shard)
+	head, age, known := s.head()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.position >= head {
+	switch at := now.Add(-age); {
+	case s.position < head || !known:
+	case age == 0:
 		s.shown = now
 		return 0
+	case at.After(s.shown):
+		s.shown = at
 	}
 	if s.shown.IsZero() { // never measured: behind for as long as we know
 		s.shown = now
@@ -120,7 +125,16 @@ func (s *Sink) Lag() time.Duration {
 	return max(now.Sub(s.shown), 0)
 }
 
-// ShownAt returns the moment of which everything is shown: now when the sink shows the whole log.
+// head returns the end of the log and how long ago it was that.
+func (s *Sink) head() (seq int64, age time.Duration, known bool) {
+	if log, ok := s.source.(SharedLog); ok {
+		return log.HeadAge(s.config.Shard)
+	}
+	return s.source.Head(s.config.Shard), 0, true
+}
+
+// ShownAt returns the moment of which everything is shown: now when the sink shows the whole log, and the log
+// is written here.
 func (s *Sink) ShownAt() time.Time { return s.clock.Now().Add(-s.Lag()) }
 
 // Load reads the position, so that Position and Lag are right before Run. Run does it when nobody did.

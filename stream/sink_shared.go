@@ -172,10 +172,11 @@ func (s *Sink) look(ctx context.Context) {
 	}
 	s.shared.failed = false
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.shared.tenures == tenures && s.position != seq {
 		s.moveTo(seq, at)
 	}
+	s.mu.Unlock()
+	s.Lag() // notes how fresh that is, and that the log's end is to be looked for
 }
 
 // awaiting counts who waits for a shared sink's position and wakes follow. The returned function ends that.
