@@ -24,8 +24,8 @@ import (
 )
 
 // Deps are what the edge needs. All but Gatherer, Ready, Statements and Tracer are required; a process that has the
-// ledger only leaves Audit, Players, Payments, Sportsbook, History and Webhooks out, all of them, and serves
-// /v1/ledger alone.
+// books only leaves Audit, Players, Payments, Sportsbook and Webhooks out, all of them, and History too if it has
+// none. It serves services: /v1/ledger and, with a history, what there is to read of it.
 type Deps struct {
 	Clock         clock.Clock
 	Log           *slog.Logger
@@ -48,14 +48,14 @@ type Deps struct {
 	Tracer trace.TracerProvider
 }
 
-// isLedgerOnly reports whether only the ledger is here.
-func (d Deps) isLedgerOnly() bool {
-	return d.Audit == nil && d.Players == nil && d.Payments == nil && d.Sportsbook == nil && d.History == nil && d.Webhooks == nil
+// isBooksOnly reports whether only the ledger is here, perhaps with a history.
+func (d Deps) isBooksOnly() bool {
+	return d.Audit == nil && d.Players == nil && d.Payments == nil && d.Sportsbook == nil && d.Webhooks == nil
 }
 
 // validate names the dependencies that are missing.
 func (d Deps) validate() error {
-	only := d.isLedgerOnly()
+	only := d.isBooksOnly()
 	var missing []error
 	for _, dep := range []struct {
 		name string
@@ -144,7 +144,7 @@ func (a *API) Run(ctx context.Context) error {
 		return fmt.Errorf("api: Run is called twice")
 	}
 	var wg sync.WaitGroup
-	if !a.deps.isLedgerOnly() {
+	if !a.deps.isBooksOnly() {
 		wg.Go(func() { a.live.run(ctx) })
 		wg.Go(func() { a.audit.run(ctx) })
 	}

@@ -41,6 +41,7 @@ type serviceKey struct {
 	sum           [sha256.Size]byte
 	jurisdictions []id.Jurisdiction
 	profiles      bool
+	bets          bool
 	limits        bool
 	creditLines   bool
 }
@@ -49,7 +50,8 @@ func newServiceKeys(configured []ServiceKey) []serviceKey {
 	keys := make([]serviceKey, len(configured))
 	for i, k := range configured {
 		keys[i] = serviceKey{
-			name: k.Name, jurisdictions: k.Jurisdictions, profiles: k.Profiles, limits: k.Limits, creditLines: k.CreditLines,
+			name: k.Name, jurisdictions: k.Jurisdictions, profiles: k.Profiles, bets: k.Bets, limits: k.Limits,
+			creditLines: k.CreditLines,
 		}
 		_, _ = hex.Decode(keys[i].sum[:], []byte(k.SHA256)) // Validate has read it
 	}
@@ -92,8 +94,14 @@ const (
 // authorise finds out who is calling and whether the route is for them.
 func (a *API) authorise(ctx context.Context, r *http.Request, rt *route) (caller, error) {
 	header := r.Header.Get("Authorization")
-	if rt.who == whoService {
-		return a.authoriseService(header)
+	if rt.who == whoService || rt.bets && header != "" {
+		c, err := a.authoriseService(header)
+		if err == nil && rt.bets {
+			err = needs(c.service.bets, "bets", "")
+		}
+		if c.service != nil || rt.who == whoService { // otherwise it may be a session
+			return c, err
+		}
 	}
 	token, fromCookie, err := sessionToken(r, header, rt.who)
 	if err != nil {

@@ -188,7 +188,9 @@ func TestAVoidedMarketGivesTheStakeBack(t *testing.T) {
 	s.game("game")
 	_, token := s.signUp(nj)
 	s.fund(token, "100.00", "USD")
-	bet := into[Receipt](s.do("POST", "/v1/bets", token, single("game", "USD"), s.key()).want(http.StatusCreated))
+	placed := s.do("POST", "/v1/bets", token, single("game", "USD"), s.key()).want(http.StatusCreated)
+	bet := into[Receipt](placed)
+	s.shown(placed) // before that there is no such bet
 	s.do("POST", "/v1/operator/markets/game:moneyline/void", s.trader(), VoidRequest{Reason: "palpable error"}).want(http.StatusAccepted)
 	s.poll("the void", func() bool {
 		b := into[Bet](s.do("GET", "/v1/bets/"+bet.ID, token, nil, header("Matchday-Position", bet.Position)))

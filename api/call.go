@@ -298,7 +298,7 @@ func (c *call) limit() (int, error) {
 }
 
 // jurisdiction returns where the caller reads: a player's own, else the query's, which must be one
-// of the staff account's if there is one. Naming another one than one's own is forbidden, not
+// of the staff account's or of the service's key if there is one. Naming another one than one's own is forbidden, not
 // ignored: a silent answer from elsewhere would be worse.
 func (c *call) jurisdiction() (id.Jurisdiction, error) {
 	asked := id.Jurisdiction(c.query.Get("jurisdiction"))
@@ -317,8 +317,11 @@ func (c *call) jurisdiction() (id.Jurisdiction, error) {
 	if _, err := c.a.deps.Jurisdictions.Find(asked); err != nil {
 		return "", invalidField("query.jurisdiction", "is not served here")
 	}
-	if s.IsStaff() {
+	switch {
+	case s.IsStaff():
 		return asked, c.mayActIn(asked)
+	case c.caller.service != nil:
+		return asked, c.reaches(asked)
 	}
 	return asked, nil
 }

@@ -32,6 +32,7 @@ type ServiceKey struct {
 	SHA256        string            `yaml:"sha256"`        // hex
 	Jurisdictions []id.Jurisdiction `yaml:"jurisdictions"` // where it may act; empty is everywhere
 	Profiles      bool              `yaml:"profiles"`      // may it take profiles of the process
+	Bets          bool              `yaml:"bets"`          // may it read players' bets, and how far the history is
 	Limits        bool              `yaml:"limits"`        // may it set limits of players' accounts, a freeze too
 	CreditLines   bool              `yaml:"credit_lines"`  // may it let them go below zero; needs limits
 }

@@ -77,13 +77,15 @@ func describe(schemas map[string]*huma.Schema) {
 
 // operation documents one route.
 func (rt *route) operation(registry huma.Registry, problem *huma.Schema) *huma.Operation {
-	op := &huma.Operation{Method: rt.method, Path: rt.path, OperationID: rt.id, Summary: rt.summary, Description: rt.detail,
+	op := &huma.Operation{Method: rt.method, Path: rt.path, OperationID: rt.id, Summary: rt.summary, Description: rt.about(),
 		Tags: []string{rt.tag}, Parameters: rt.parameters(), Responses: map[string]*huma.Response{
 			"default": {Description: "Problem", Content: map[string]*huma.MediaType{"application/problem+json": {Schema: problem}}},
 		}}
 	switch {
 	case rt.who != whoPublic:
-		op.Security = []map[string][]string{{rt.who.String(): {}}}
+		for _, w := range rt.callers() {
+			op.Security = append(op.Security, map[string][]string{w.String(): {}})
+		}
 	case !rt.limited:
 		op.Security = []map[string][]string{{}, {whoPlayer.String(): {}}}
 	default:
@@ -119,6 +121,22 @@ func (rt *route) operation(registry huma.Registry, problem *huma.Schema) *huma.O
 		op.Responses[strconv.Itoa(http.StatusAccepted)] = answer
 	}
 	return op
+}
+
+// callers are who may call a route that is not for everybody.
+func (rt *route) callers() []who {
+	if rt.bets && rt.who == whoStaff {
+		return []who{whoStaff, whoService}
+	}
+	return []who{rt.who}
+}
+
+// about is the description of the route.
+func (rt *route) about() string {
+	if !rt.bets {
+		return rt.detail
+	}
+	return strings.TrimSpace(rt.detail + " A service needs a key with the right `bets`.")
 }
 
 // headers documents the headers of a success.
@@ -292,7 +310,11 @@ func (a *API) renderDocs(doc *huma.OpenAPI) ([]byte, error) {
 
 // docs is one route as the page shows it.
 func (rt *route) docs(schemas huma.Registry) docsRoute {
-	out := docsRoute{ID: rt.id, Method: rt.method, Path: rt.path, Summary: rt.summary, Detail: rt.detail, Who: rt.who.String(),
+	var callers []string
+	for _, w := range rt.callers() {
+		callers = append(callers, w.String())
+	}
+	out := docsRoute{ID: rt.id, Method: rt.method, Path: rt.path, Summary: rt.summary, Detail: rt.about(), Who: strings.Join(callers, ", "),
 		Status: rt.status, Params: rt.parameters()}
 	if rt.end.in != nil {
 		out.BodyType = rt.end.contentType

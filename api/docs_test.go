@@ -55,7 +55,14 @@ func TestTheDocumentCoversEveryRoute(t *testing.T) {
 		if (rt.end.in != nil) != (op.RequestBody != nil) {
 			t.Errorf("%s has a body: %t, documents one: %t", op.OperationID, rt.end.in != nil, op.RequestBody != nil)
 		}
-		if rt.who != whoPublic && (len(op.Security) != 1 || op.Security[0][rt.who.String()] == nil) {
+		wanted := 1
+		if rt.bets {
+			wanted = 2
+			if len(op.Security) == 2 && op.Security[1]["service"] == nil {
+				t.Errorf("%s does not document that services with a key may call it", op.OperationID)
+			}
+		}
+		if rt.who != whoPublic && (len(op.Security) != wanted || op.Security[0][rt.who.String()] == nil) {
 			t.Errorf("%s needs %s, documents %v", op.OperationID, rt.who, op.Security)
 		}
 		for _, name := range pathParam.FindAllStringSubmatch(rt.path, -1) {

@@ -75,7 +75,9 @@ func TestABetsWholeHistoryIsShown(t *testing.T) {
 	s.fund(token, "100.00", "USD")
 	ask := single("game", "USD")
 	ask.Stake.Amount = "10.00"
-	bet := into[Receipt](s.do("POST", "/v1/bets", token, ask, s.key()).want(http.StatusCreated))
+	placed := s.do("POST", "/v1/bets", token, ask, s.key()).want(http.StatusCreated)
+	bet := into[Receipt](placed)
+	s.shown(placed) // before that there is no such bet
 	trader := s.trader()
 	few, many := 3, 30
 	result := func(version int, home, away *int) BetLife {

@@ -77,11 +77,7 @@ func (a *API) profile(ctx context.Context, c *call) error {
 	if !profiling.CompareAndSwap(false, true) {
 		return errs.New(errs.CodeConflict, "another profile is being taken")
 	}
-	by := c.caller.session.Staff
-	if c.caller.service != nil {
-		by = "service " + c.caller.service.name
-	}
-	a.log.InfoContext(ctx, "profile taken", "kind", kind, "watch", watch, "by", by, "request_id", c.requestID)
+	a.log.InfoContext(ctx, "profile taken", "kind", kind, "watch", watch, "by", c.reader(), "request_id", c.requestID)
 	writer := http.NewResponseController(c.w)
 	_ = writer.SetWriteDeadline(a.deps.Clock.Now().Add(watch + exportStall)) // the server's is for ordinary answers
 	body, err := func() ([]byte, error) {

@@ -53,6 +53,7 @@ type route struct {
 	writes  bool        // answers Matchday-Position
 	reads   bool        // accepts Matchday-Position
 	history bool        // answers Matchday-History
+	bets    bool        // for staff, and for services whose key has the right bets
 	endless bool        // no time limit
 	streams string      // content type of an answer without a time limit that the handler writes; "" is none
 	limited bool        // counts against the sign-in limit
@@ -145,7 +146,7 @@ func outType[Out any]() reflect.Type {
 
 // table returns every route of /v1.
 func (a *API) table() []*route {
-	ledgerOnly := a.deps.isLedgerOnly()
+	booksOnly := a.deps.isBooksOnly()
 	var all []*route
 	for _, part := range [][]route{
 		a.playerRoutes(), a.paymentRoutes(), a.betRoutes(), a.historyRoutes(), a.offerRoutes(),
@@ -153,7 +154,10 @@ func (a *API) table() []*route {
 		a.ledgerReadRoutes(), a.ledgerFeatureRoutes(), a.reportRoutes(), a.webhookRoutes(), a.moveRoutes(), a.profileRoutes(), a.secondRoutes(),
 	} {
 		for i := range part {
-			if ledgerOnly && part[i].who != whoService { // services talk to the ledger, all others to other rooms too
+			if booksOnly && part[i].bets && a.deps.History != nil {
+				part[i].who = whoService // nobody could sign in
+			}
+			if booksOnly && part[i].who != whoService { // services talk to the books, all others to other rooms too
 				continue
 			}
 			all = append(all, &part[i])

@@ -51,6 +51,10 @@ var callers = map[string]who{
 	"GET /v1/ledger/accounts/{address}": whoService, "GET /v1/ledger/accounts/{address}/postings": whoService,
 }
 
+// forBetsKeys are the routes of staff that are open to services whose key has the right bets too.
+var forBetsKeys = []string{"GET /v1/operator/players/{id}/bets", "GET /v1/operator/players/{id}/bets/{bet}", "GET /v1/operator/players/{id}/bets/summary",
+	"GET /v1/operator/players/{id}/bets/export", "GET /v1/operator/players/{id}/bets/export.csv", "GET /v1/operator/lag"}
+
 // samplePath fills a route's path with ids that could exist.
 func samplePath(rt *route) string {
 	player := "plr_01jb2m7k3v9q8w5x4y6z7a0b1c"
@@ -66,6 +70,9 @@ func TestEveryRouteSaysWhoMayCallIt(t *testing.T) {
 		seen[name] = true
 		if want, listed := callers[name]; !listed || rt.who != want {
 			t.Errorf("%s is for %s, the table here says %s", name, rt.who, want)
+		}
+		if rt.bets != slices.Contains(forBetsKeys, name) {
+			t.Errorf("%s is open to keys with the right bets: %t, the list here says %t", name, rt.bets, !rt.bets)
 		}
 		if mutation := rt.method != http.MethodGet; mutation && rt.who == whoStaff && rt.role < player.RoleOperator && rt.id != "staff-sign-out" {
 			t.Errorf("%s changes something and is open to role %s", name, rt.role)
@@ -110,7 +117,7 @@ func TestRoutesRefuseEverybodyElse(t *testing.T) {
 				continue
 			}
 			want := "unauthenticated"
-			if rt.who != whoService && (name == "a player" || name == "a viewer") {
+			if rt.who != whoService && (name == "a player" || name == "a viewer") || rt.bets && name == "a service" { // whose key has no such right
 				want = "forbidden"
 			}
 			a := s.do(rt.method, samplePath(rt), token, "{}", s.key())

@@ -293,6 +293,23 @@ func (s *server) do(method, path, token string, body any, options ...option) ans
 	return answer{t: s.t, status: resp.StatusCode, header: resp.Header, body: raw}
 }
 
+// shown waits until the history shows what the answer to a write names, and returns the position as an option. A read
+// would wait for two seconds only.
+func (s *server) shown(write answer) option {
+	s.t.Helper()
+	text := write.header.Get("Matchday-Position")
+	at, err := stream.ParsePosition(text)
+	if err != nil {
+		s.t.Fatalf("position %q: %v", text, err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	if err := s.history.WaitFor(ctx, at); err != nil {
+		s.t.Fatal(err)
+	}
+	return header("Matchday-Position", text)
+}
+
 // key is an option with a fresh idempotency key.
 func (s *server) key() option {
 	s.keys++

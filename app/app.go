@@ -332,7 +332,7 @@ func (a *App) openHTTP(ctx context.Context) (err error) {
 // localKey is the generated API key.
 func localKey(key string) api.ServiceKey {
 	sum := sha256.Sum256([]byte(key))
-	return api.ServiceKey{Name: "local", SHA256: hex.EncodeToString(sum[:]), Profiles: true, Limits: true}
+	return api.ServiceKey{Name: "local", SHA256: hex.EncodeToString(sum[:]), Profiles: true, Bets: true, Limits: true}
 }
 
 // handler joins pages and API under one port.
@@ -427,11 +427,12 @@ func (a *App) apiDeps(log *slog.Logger, metrics prometheus.Registerer) api.Deps 
 		Ledger: a.Ledger, Jurisdictions: a.Jurisdictions,
 		Ready: a.isReady, Tracer: a.tracer, Statements: sqltime.Process(),
 	}
-	if a.Players == nil { // the ledger's routes alone, also beside a history: nobody could sign in
+	d.History = a.History // nil in a process without
+	if a.Players == nil { // services' routes alone: nobody could sign in
 		return d
 	}
 	d.Audit, d.Players, d.Payments = a.audit, a.Players, a.Payments
-	d.Sportsbook, d.History, d.Webhooks = a.Sportsbook, a.History, a.Webhooks
+	d.Sportsbook, d.Webhooks = a.Sportsbook, a.Webhooks
 	return d
 }
 

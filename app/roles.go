@@ -23,7 +23,7 @@ const (
 	moduleHistory    module = "history"     // bet history
 	moduleWebhooks   module = "webhooks"    // deliveries to other systems
 	moduleHTTP       module = "http"        // REST API, live stream, pages
-	moduleLedgerHTTP module = "ledger-http" // REST API of the ledger alone
+	moduleLedgerHTTP module = "ledger-http" // REST API of the ledger, and of a history beside it, for services
 )
 
 // needs says which modules must run, in this process, before each one. Remote twins of rooms, which
@@ -53,7 +53,7 @@ var roles = []struct {
 	{RoleAll, []module{moduleStreams, moduleLedger, moduleRelays, modulePlayers, modulePayments, moduleSportsbook, moduleHistory, moduleWebhooks, moduleHTTP}, "the whole platform in one process"},
 	{"ledger", []module{moduleStreams, moduleLedger, moduleRelays}, "the books and their streams, nothing that takes requests"},
 	{"ledger-api", []module{moduleStreams, moduleLedger, moduleRelays, moduleLedgerHTTP}, "the books, their streams and the ledger's API; several processes can share the shards"},
-	{"books", []module{moduleStreams, moduleLedger, moduleRelays, moduleHistory}, "the books and the bet history, to catch up or to be audited"},
+	{"books", []module{moduleStreams, moduleLedger, moduleRelays, moduleHistory}, "the books and the bet history, to catch up or to be audited; with `ledger-api` services read it, in several processes too"},
 }
 
 // modulesOf returns the modules of the named roles in start order. Unknown roles are errors, as is

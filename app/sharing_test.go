@@ -52,6 +52,23 @@ func startLedgerAPI(t *testing.T, dir string, set ...func(*Config)) (a *App, sto
 	return a, stop
 }
 
+// withSharedHistory gives processes a history on one database server.
+func withSharedHistory(t *testing.T) func(*Config) {
+	t.Helper()
+	server := mariadb.Shared(t)
+	database := server.Database(t)
+	secret := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(secret, []byte(mariadb.Password), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return func(c *Config) {
+		c.Roles = []string{"ledger-api", "books"}
+		c.History.ReadWait = time.Minute
+		c.History.Clusters = []ledger.Cluster{{Name: "test", Shards: "0-3", Config: mysqldb.Config{
+			Nodes: []string{server.Addr()}, Database: database, User: mariadb.User, PasswordFile: secret}}}
+	}
+}
+
 // postDeposit sends a deposit over the API.
 func postDeposit(t *testing.T, a *App, key, player string) {
 	t.Helper()
@@ -133,18 +150,7 @@ func TestProcessesShareTheHistory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short mode: starts a database server")
 	}
-	server := mariadb.Shared(t)
-	database := server.Database(t)
-	secret := filepath.Join(t.TempDir(), "password")
-	if err := os.WriteFile(secret, []byte(mariadb.Password), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	shared := func(c *Config) {
-		c.Roles = []string{"ledger-api", "books"}
-		c.History.ReadWait = time.Minute
-		c.History.Clusters = []ledger.Cluster{{Name: "test", Shards: "0-3", Config: mysqldb.Config{
-			Nodes: []string{server.Addr()}, Database: database, User: mariadb.User, PasswordFile: secret}}}
-	}
+	shared := withSharedHistory(t)
 	dir := filepath.Join(t.TempDir(), "books")
 	first, stopFirst := startLedgerAPI(t, dir, shared)
 	second, stopSecond := startLedgerAPI(t, dir, shared)
