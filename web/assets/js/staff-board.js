@@ -4,6 +4,7 @@ import { $, $$, apiAmountText, el, parseAmount, toast } from './dom.js';
 import { call, explain } from './api.js';
 import { drawChart } from './chart.js';
 import { refresh } from './regions.js';
+import { appliedText } from './staff-shards.js';
 
 const number = new Intl.NumberFormat('en');
 
@@ -119,7 +120,8 @@ async function shards() {
     return el('tr', {},
       el('td', {}, String(shard.shard)), el('td', { class: 'num' }, number.format(shard.position)),
       el('td', { class: 'num' }, number.format(shard.queued_interactive + shard.queued_bulk)),
-      el('td', { class: 'num' }, lag ? `${behind > 0 ? `${number.format(behind)} · ` : ''}${lagText(lag.lag_seconds)}` : '–'));
+      el('td', { class: 'num' }, lag ? `${behind > 0 ? `${number.format(behind)} · ` : ''}${lagText(lag.lag_seconds)}` : '–',
+        lag && !lag.here ? el('div', { class: 'muted small' }, appliedText(lag)) : null));
   }));
 }
 

@@ -12,6 +12,9 @@ function sizeText(bytes) {
   return mebibytes < 1024 ? `${mebibytes.toFixed(1)} MiB` : `${(mebibytes / 1024).toFixed(1)} GiB`;
 }
 
+// appliedText says which process applies the log of a shard to the bet history.
+export const appliedText = (lag) => (lag.here ? 'applied here' : 'applied by another process');
+
 const count = (value) => el('td', { class: 'num' }, value === null ? '–' : number.format(value));
 
 function row(shard, lag) {
@@ -23,7 +26,8 @@ function row(shard, lag) {
     el('td', {}, shard.engine), count(shard.buckets), count(shard.epoch), count(shard.position), count(shard.transfers_last_minute),
     count(shard.queued_interactive + shard.queued_bulk),
     count(shard.stream_position === null ? null : Math.max(0, shard.position - shard.stream_position)),
-    count(lag ? Math.max(0, lag.head - lag.position) : null),
+    el('td', { class: 'num' }, lag ? number.format(Math.max(0, lag.head - lag.position)) : '–',
+      lag ? el('div', { class: 'muted small' }, appliedText(lag)) : null),
     el('td', { class: 'num' }, sizeText(shard.bytes)),
     el('td', { class: 'muted small' }, shard.last_commit ? new Date(shard.last_commit).toLocaleString() : '–'));
 }

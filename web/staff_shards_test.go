@@ -1,0 +1,69 @@
+package web
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+)
+
+// The shards of a process that applies the first one's log to the bet history, as the API answers.
+const (
+	twoShards = `{"items":[` +
+		`{"shard":0,"position":100,"epoch":3,"queued_interactive":0,"queued_bulk":0,"committed":7,"transfers_last_minute":7,"last_commit":null,"stream_position":100,"state":"writing","owner":"one","engine":"east","bytes":0,"buckets":512},` +
+		`{"shard":1,"position":90,"epoch":2,"queued_interactive":0,"queued_bulk":0,"committed":0,"transfers_last_minute":0,"last_commit":null,"stream_position":null,"state":"elsewhere","owner":"two","engine":"east","bytes":0,"buckets":512}]}`
+	twoLags = `{"items":[{"shard":0,"position":100,"head":100,"lag_seconds":0,"here":true},{"shard":1,"position":88,"head":90,"lag_seconds":1.5,"here":false}]}`
+)
+
+// TestStaffSeeWhoAppliesTheHistory opens the pages that show the shards, before answers as several processes give them.
+func TestStaffSeeWhoAppliesTheHistory(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("short mode: starts a browser")
+	}
+	_, w := newStage(t)
+	mux := http.NewServeMux()
+	mux.Handle("/", w.Handler())
+	for path, body := range map[string]string{"/v1/operator/shards": twoShards, "/v1/operator/lag": twoLags} {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, body)
+		})
+	}
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	ctx := browser(t)
+	signIn := chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, network.SetCookie, network.SetCookieParams{Name: staffCookie, Value: staffToken, URL: server.URL})
+		return err
+	})
+	if err := chromedp.Do(ctx, signIn); err != nil {
+		t.Fatal(err)
+	}
+	for path, rows := range map[string][2]string{
+		"/staff/shards": {"applied here", "applied by another process"},
+		"/staff":        {"", "applied by another process"}, // which has room for what is out of the ordinary
+	} {
+		if err := chromedp.Do(ctx, chromedp.Navigate(server.URL+path)); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(2 * time.Minute); ; <-time.After(20 * time.Millisecond) {
+			texts, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](`[...document.querySelectorAll('#shards tr')].map((row) => row.textContent)`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(texts) == 2 && strings.Contains(texts[0], rows[0]) && strings.Contains(texts[1], rows[1]) && !strings.Contains(texts[0], "another") {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s shows the shards as %q, want %q", path, texts, rows)
+			}
+		}
+	}
+}
