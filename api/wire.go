@@ -446,6 +446,7 @@ type Lag struct {
 	Head       int64   `json:"head" doc:"The ledger's last position"`
 	LagSeconds float64 `json:"lag_seconds"`
 	Here       bool    `json:"here" doc:"This process applies the log; of several, the one that writes the shard does"`
+	Trouble    string  `json:"trouble,omitempty" example:"another process has claimed it under a higher epoch" doc:"Why this process does not apply the log although it writes the shard; nobody else will"`
 }
 
 // Rates are counts per second over the last minutes, oldest first; all series are of one length.

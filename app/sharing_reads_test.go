@@ -87,7 +87,7 @@ func TestBetsAreReadInEveryProcessThatSharesTheHistory(t *testing.T) {
 		t.Skip("short mode: starts a database server")
 	}
 	const noRight = "a key that may not read bets"
-	shared := withSharedHistory(t)
+	shared, claim := withSharedHistory(t)
 	withKey := func(c *Config) {
 		shared(c)
 		sum := sha256.Sum256([]byte(noRight))
@@ -121,6 +121,17 @@ func TestBetsAreReadInEveryProcessThatSharesTheHistory(t *testing.T) {
 			t.Fatal("not every shard is applied by the process that is left")
 		}
 	}
+	claim(0, 1_000_000) // as books do that are ahead of these
+	playOne(t, second, players[0])
+	for deadline := time.Now().Add(2 * time.Minute); ; <-time.After(10 * time.Millisecond) {
+		l := lagsOf(t, second)[0]
+		if !l.Here && strings.Contains(l.Trouble, "higher epoch") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the process does not say that its claim is refused: %+v", l)
+		}
+	}
 }
 
 // playersOfAllShards returns a player of each shard.
@@ -134,16 +145,21 @@ func playersOfAllShards(a *App) []id.Player {
 	return out
 }
 
-// appliedHere returns how many shards the process says it applies, as an operator reads it.
-func appliedHere(t *testing.T, a *App) int {
+// lagsOf returns what an operator reads of each shard.
+func lagsOf(t *testing.T, a *App) []api.Lag {
 	t.Helper()
 	status, body, _ := ask(t, a, "/v1/operator/lag", a.Secrets.ServiceKey, stream.Position{})
 	var lags api.List[api.Lag]
 	if err := json.Unmarshal([]byte(body), &lags); status != http.StatusOK || err != nil || len(lags.Items) != 4 {
 		t.Fatalf("lag: %d %s (%v)", status, body, err)
 	}
-	n := 0
-	for _, l := range lags.Items {
+	return lags.Items
+}
+
+// appliedHere returns how many shards the process says it applies.
+func appliedHere(t *testing.T, a *App) (n int) {
+	t.Helper()
+	for _, l := range lagsOf(t, a) {
 		if l.Here {
 			n++
 		}

@@ -52,8 +52,8 @@ func startLedgerAPI(t *testing.T, dir string, set ...func(*Config)) (a *App, sto
 	return a, stop
 }
 
-// withSharedHistory gives processes a history on one database server.
-func withSharedHistory(t *testing.T) func(*Config) {
+// withSharedHistory gives processes a history on one database server. Claim makes an epoch the one of a shard's history.
+func withSharedHistory(t *testing.T) (set func(*Config), claim func(shard int, epoch int64)) {
 	t.Helper()
 	server := mariadb.Shared(t)
 	database := server.Database(t)
@@ -61,12 +61,18 @@ func withSharedHistory(t *testing.T) func(*Config) {
 	if err := os.WriteFile(secret, []byte(mariadb.Password), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	claim = func(shard int, epoch int64) {
+		t.Helper()
+		if _, err := server.Admin().ExecContext(t.Context(), fmt.Sprintf("UPDATE %s_%d.tenure SET epoch = %d", database, shard, epoch)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return func(c *Config) {
 		c.Roles = []string{"ledger-api", "books"}
 		c.History.ReadWait = time.Minute
 		c.History.Clusters = []ledger.Cluster{{Name: "test", Shards: "0-3", Config: mysqldb.Config{
 			Nodes: []string{server.Addr()}, Database: database, User: mariadb.User, PasswordFile: secret}}}
-	}
+	}, claim
 }
 
 // postDeposit sends a deposit over the API.
@@ -150,7 +156,7 @@ func TestProcessesShareTheHistory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short mode: starts a database server")
 	}
-	shared := withSharedHistory(t)
+	shared, _ := withSharedHistory(t)
 	dir := filepath.Join(t.TempDir(), "books")
 	first, stopFirst := startLedgerAPI(t, dir, shared)
 	second, stopSecond := startLedgerAPI(t, dir, shared)

@@ -369,13 +369,14 @@ type ShardLag struct {
 	Position int64
 	Lag      time.Duration // 0 when the whole log is shown
 	Held     bool          // this process applies the log; else it reads what another one applies
+	Trouble  string        // why it does not although it is its turn, in words; "" is none
 }
 
 // Lag reports every shard, in order.
 func (s *Service) Lag() []ShardLag {
 	out := make([]ShardLag, len(s.shards))
 	for i, h := range s.shards {
-		out[i] = ShardLag{Shard: h.number, Position: h.sink.Position(), Lag: h.sink.Lag(), Held: h.sink.IsHeld()}
+		out[i] = ShardLag{Shard: h.number, Position: h.sink.Position(), Lag: h.sink.Lag(), Held: h.sink.IsHeld(), Trouble: h.sink.Trouble()}
 	}
 	return out
 }

@@ -70,6 +70,7 @@ type sharing struct {
 	*world
 	services [2]*history.Service
 	turns    [2]*turns
+	measures [2]*prometheus.Registry
 }
 
 func newSharing(t *testing.T) *sharing {
@@ -81,8 +82,8 @@ func newSharing(t *testing.T) *sharing {
 	w.stop() // the world's own is alone
 	w.config.ReadWait = time.Minute
 	for n := range w.services {
-		w.turns[n] = newTurns()
-		s, err := history.Open(t.Context(), w.config, history.Deps{Clock: w.clock, Log: quiet(), Metrics: prometheus.NewRegistry(),
+		w.turns[n], w.measures[n] = newTurns(), prometheus.NewRegistry()
+		s, err := history.Open(t.Context(), w.config, history.Deps{Clock: w.clock, Log: quiet(), Metrics: w.measures[n],
 			Transport: w.emb.Transport(), Source: w.log, ShardOf: w.shardOf, Hold: w.turns[n].hold})
 		if err != nil {
 			t.Fatalf("Open: %v", err)
@@ -196,6 +197,53 @@ func TestWhoWasReplacedWritesNothing(t *testing.T) {
 	if got := w.holders(); got != "true false" {
 		t.Errorf("held by %s after the last turn", got)
 	}
+}
+
+// barred returns what a process says of itself where it does not apply although it is its turn.
+func (w *sharing) barred(n int) string {
+	w.t.Helper()
+	families, err := w.measures[n].Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "matchday_stream_barred_sinks_count" {
+			return fmt.Sprint(f.GetMetric()[0].GetGauge().GetValue(), " ", w.services[n].Lag()[0].Trouble)
+		}
+	}
+	w.t.Fatal("there is no such metric")
+	return ""
+}
+
+// TestAClaimThatIsRefusedIsSeen: a lower epoch than the one that has claimed, and an account that may not claim, stay visible
+// until the turn ends or the claim succeeds.
+func TestAClaimThatIsRefusedIsSeen(t *testing.T) {
+	t.Parallel()
+	w := newSharing(t)
+	const none, fenced, refused = "0 ", "1 another process has claimed it under a higher epoch", "1 its database refuses this process; the log says why"
+	is := func(what string, n int, want string) {
+		t.Helper()
+		eventually(t, what, func() bool { return w.barred(n) == want })
+	}
+	w.turns[0].give(5)
+	w.place(0, 20)
+	w.bothShow(20)
+	is("nothing wrong with the first", 0, none)
+	is("nothing wrong with the second, which only reads", 1, none)
+	w.turns[0].give(0)
+	w.turns[1].give(4) // books that were put back: their epochs begin again
+	is("a claim under an epoch that has gone", 1, fenced)
+	w.turns[1].give(0)
+	is("the end of its turn", 1, none)
+	c := w.config.Clusters[0]
+	right := fmt.Sprintf("UPDATE ON %s.tenure %%s '%s'@'127.0.0.1'", c.DatabaseOf(0), c.User)
+	w.admin("REVOKE " + fmt.Sprintf(right, "FROM"))
+	w.turns[1].give(6)
+	is("a claim without the right", 1, refused)
+	w.place(20, 40)
+	w.admin("GRANT " + fmt.Sprintf(right, "TO"))
+	w.bothShow(40)
+	is("a claim with the right", 1, none)
 }
 
 // TestSharingNeedsDatabases refuses a shared history in files, and one beside a second.

@@ -71,6 +71,7 @@ type sinkMetrics struct {
 	backfills prometheus.Counter
 	lag       prometheus.Observer
 	held      prometheus.Gauge
+	barred    prometheus.Gauge
 }
 
 func newSinkMetrics(r prometheus.Registerer, name string, shard int, lag func() time.Duration) sinkMetrics {
@@ -91,6 +92,10 @@ func newSinkMetrics(r prometheus.Registerer, name string, shard int, lag func() 
 		Name: "matchday_stream_held_sinks_count",
 		Help: "1 while this process is the one that applies the shard's log to the sink, else 0.",
 	}, labels))
+	barred := register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "matchday_stream_barred_sinks_count",
+		Help: "1 while it is this process's turn to apply the shard's log to the sink and it cannot, else 0: another has claimed it under a higher epoch, or its database refuses.",
+	}, labels))
 	now := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name:        "matchday_stream_sink_lag_seconds",
 		Help:        "How far the sink is behind its log now; 0 when it shows all of it.",
@@ -106,16 +111,22 @@ func newSinkMetrics(r prometheus.Registerer, name string, shard int, lag func() 
 		backfills: counter("matchday_stream_sink_backfills_total", "Times the sink read the log itself, because the stream had lost something."),
 		lag:       applied.WithLabelValues(values...),
 		held:      held.WithLabelValues(values...),
+		barred:    barred.WithLabelValues(values...),
 	}
 }
 
 // holds notes whether this process applies.
-func (m sinkMetrics) holds(held bool) {
-	if held {
-		m.held.Set(1)
-		return
+func (m sinkMetrics) holds(held bool) { m.held.Set(oneIf(held)) }
+
+// bars notes whether this process cannot apply although it is its turn.
+func (m sinkMetrics) bars(barred bool) { m.barred.Set(oneIf(barred)) }
+
+// oneIf is what a gauge shows of something that is so or is not.
+func oneIf(so bool) float64 {
+	if so {
+		return 1
 	}
-	m.held.Set(0)
+	return 0
 }
 
 // applied notes one commit.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"matchday/errs"
 )
 
 // SharedStore is a store that several processes have open, one of which writes it at a time.
@@ -45,8 +47,9 @@ type shared struct {
 
 	// Guarded by the sink's mutex.
 	waiting int
-	held    bool // this process applies
-	tenures int  // how often it has begun or ended to
+	held    bool   // this process applies
+	tenures int    // how often it has begun or ended to
+	trouble string // why it does not, although it is its turn
 }
 
 // share makes the sink a shared one.
@@ -69,6 +72,39 @@ func (s *Sink) IsHeld() bool {
 	return s.shared == nil || s.shared.held
 }
 
+// Trouble returns why this process does not apply although it is its turn, in words for staff; "" if it does, or if
+// it is another one's turn.
+func (s *Sink) Trouble() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shared == nil {
+		return ""
+	}
+	return s.shared.trouble
+}
+
+// barred notes why this process does not apply although it is its turn; nil ends that.
+func (s *Sink) barred(err error) {
+	text := ""
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrFenced):
+		text = "another process has claimed it under a higher epoch"
+	case errors.Is(err, ErrAhead):
+		text = "it has more than the log"
+	case errors.Is(err, ErrRewound):
+		text = "its database lost what was applied"
+	case errs.Is(err, errs.CodeUnavailable):
+		text = "its database does not answer or takes no writes"
+	default:
+		text = "its database refuses this process; the log says why"
+	}
+	s.mu.Lock()
+	s.shared.trouble = text
+	s.mu.Unlock()
+	s.metrics.bars(text != "")
+}
+
 // runShared is Run of a shared sink: it applies while it may, and otherwise follows whoever does.
 func (s *Sink) runShared(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
@@ -80,11 +116,13 @@ func (s *Sink) runShared(ctx context.Context) error {
 // hold applies until ctx is done. Whatever happens it claims again under its epoch: another process with a
 // higher one keeps it from that, and a position that is ahead of the log stands still until someone decides.
 func (s *Sink) hold(ctx context.Context, epoch int64) error {
+	defer s.barred(nil)
 	for wait := (backoff{}); ; {
 		err := s.tenure(ctx, epoch)
 		if ctx.Err() != nil {
 			return nil
 		}
+		s.barred(err)
 		s.metrics.errors.Inc()
 		s.log.Error("sink claims its database again", "epoch", epoch, "position", s.Position(), "err", err)
 		if !wait.wait(ctx) {
@@ -111,6 +149,7 @@ func (s *Sink) tenure(ctx context.Context, epoch int64) error {
 		return ErrAhead
 	}
 	s.hand(true, seq, at)
+	s.barred(nil)
 	defer func() { s.hand(false, s.Position(), time.Time{}) }()
 	s.log.Info("sink applies here", "epoch", epoch, "position", seq)
 	g, ctx := errgroup.WithContext(ctx)

@@ -12,8 +12,11 @@ function sizeText(bytes) {
   return mebibytes < 1024 ? `${mebibytes.toFixed(1)} MiB` : `${(mebibytes / 1024).toFixed(1)} GiB`;
 }
 
-// appliedText says which process applies the log of a shard to the bet history.
-export const appliedText = (lag) => (lag.here ? 'applied here' : 'applied by another process');
+// applied says which process applies the log of a shard to the bet history, or why the one that should does not.
+export function applied(lag) {
+  if (lag.trouble) return el('div', { class: 'down small' }, `not applied here: ${lag.trouble}`);
+  return el('div', { class: 'muted small' }, lag.here ? 'applied here' : 'applied by another process');
+}
 
 const count = (value) => el('td', { class: 'num' }, value === null ? '–' : number.format(value));
 
@@ -27,7 +30,7 @@ function row(shard, lag) {
     count(shard.queued_interactive + shard.queued_bulk),
     count(shard.stream_position === null ? null : Math.max(0, shard.position - shard.stream_position)),
     el('td', { class: 'num' }, lag ? number.format(Math.max(0, lag.head - lag.position)) : '–',
-      lag ? el('div', { class: 'muted small' }, appliedText(lag)) : null),
+      lag ? applied(lag) : null),
     el('td', { class: 'num' }, sizeText(shard.bytes)),
     el('td', { class: 'muted small' }, shard.last_commit ? new Date(shard.last_commit).toLocaleString() : '–'));
 }
@@ -37,7 +40,9 @@ async function load() {
   const behind = new Map(lags.items.map((lag) => [lag.shard, lag]));
   $('#shards').replaceChildren(...shards.items.map((shard) => row(shard, behind.get(shard.shard))));
   const wrong = shards.items.filter((shard) => shard.trouble).length;
-  $('#shards-state').textContent = `${wrong > 0 ? `${wrong} of ${shards.items.length} in trouble` : 'All can be written'}, ${new Date().toLocaleTimeString()}`;
+  const barred = lags.items.filter((lag) => lag.trouble).length;
+  const written = wrong > 0 ? `${wrong} of ${shards.items.length} in trouble` : 'All can be written';
+  $('#shards-state').textContent = `${written}${barred > 0 ? `, bets of ${barred} not shown further` : ''}, ${new Date().toLocaleTimeString()}`;
 }
 
 export function startShards() {
