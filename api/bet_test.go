@@ -177,7 +177,10 @@ func TestAPositionThatNeverComesIsUnavailable(t *testing.T) {
 	p, token := s.signUp(nj)
 	s.do("GET", "/v1/me/balance", token, nil, header("Matchday-Position", "0-999999999")).want(http.StatusServiceUnavailable).wantCode("unavailable")
 	mine := s.ledger.ShardOf(id.Player(p.ID))
-	s.do("GET", "/v1/me/bets", token, nil, header("Matchday-Position", stream.Position{Shard: mine, Seq: 999999999}.String())).wantCode("unavailable")
+	late := s.do("GET", "/v1/me/bets", token, nil, header("Matchday-Position", stream.Position{Shard: mine, Seq: 999999999}.String()))
+	if late.wantCode("unavailable"); late.header.Get("Matchday-History") != "first" {
+		t.Errorf("the history that is late is %q, want first", late.header.Get("Matchday-History"))
+	}
 	s.do("GET", "/v1/me/balance", token, nil, header("Matchday-Position", "99-1")).wantCode("invalid")
 	s.do("GET", "/v1/me/bets", token, nil, header("Matchday-Position", "soon")).wantCode("invalid")
 }

@@ -242,8 +242,11 @@ func (c *call) setPosition(p stream.Position) string {
 	return text
 }
 
-// setHistory tells the caller which bet history answered.
+// setHistory tells the caller which bet history answered, also that it has no answer; nothing where none was asked.
 func (c *call) setHistory(f history.Freshness) {
+	if f.History == "" {
+		return
+	}
 	c.w.Header()["Matchday-History"] = []string{string(f.History)}
 }
 

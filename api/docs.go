@@ -111,7 +111,11 @@ func (rt *route) operation(registry huma.Registry, problem *huma.Schema) *huma.O
 	for status, about := range rt.refusals() {
 		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: about,
 			Content: map[string]*huma.MediaType{"application/problem+json": {Schema: problem}}}
+		if status != http.StatusUnauthorized && status != http.StatusForbidden {
+			op.Responses[strconv.Itoa(status)].Headers = rt.problemHeaders()
+		}
 	}
+	op.Responses["default"].Headers = rt.problemHeaders()
 	answer.Headers = rt.headers()
 	op.Responses[strconv.Itoa(status)] = answer
 	if slices.ContainsFunc(rt.params, func(p param) bool { return p.name == paramDryRun.name }) {
@@ -146,10 +150,22 @@ func (rt *route) headers() map[string]*huma.Header {
 		return map[string]*huma.Header{"Matchday-Position": {Description: "Position at which the write is visible",
 			Schema: &huma.Schema{Type: huma.TypeString}}}
 	case rt.history:
-		return map[string]*huma.Header{"Matchday-History": {Description: "Which bet history answered: second only where one is being taken into use beside the first",
-			Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{string(history.ShownFirst), string(history.ShownSecond)}}}}
+		return historyHeader("Which bet history answered: second only where one is being taken into use beside the first")
 	}
 	return nil
+}
+
+// problemHeaders documents the headers of a problem.
+func (rt *route) problemHeaders() map[string]*huma.Header {
+	if !rt.history {
+		return nil
+	}
+	return historyHeader("Which bet history was asked; absent where the request came to no history")
+}
+
+func historyHeader(about string) map[string]*huma.Header {
+	return map[string]*huma.Header{"Matchday-History": {Description: about,
+		Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{string(history.ShownFirst), string(history.ShownSecond)}}}}
 }
 
 // refusals are the statuses that a caller of the route should expect besides success.

@@ -141,10 +141,10 @@ func (a *API) findBet(ctx context.Context, c *call) (BetLife, error) {
 	ctx, cancel := context.WithTimeout(ctx, positionWait)
 	defer cancel()
 	b, err := a.deps.History.Follow(ctx, of.player, of.home.Code, id.Bet(which), of.at)
+	c.setHistory(b.Freshness)
 	if err != nil {
 		return BetLife{}, fmt.Errorf("find bet %s: %w", which, err)
 	}
-	c.setHistory(b.Freshness)
 	return BetLife{Bet: betOf(b.Bet), PlacedPosition: b.Placed.String(), Settlements: settlementsOf(b.Settlements),
 		Position: b.Position.String(), FreshAt: b.FreshAt}, nil
 }
@@ -161,10 +161,10 @@ func (a *API) listBets(ctx context.Context, c *call) (Bets, error) {
 	ctx, cancel := context.WithTimeout(ctx, positionWait)
 	defer cancel()
 	page, err := a.deps.History.List(ctx, q)
+	c.setHistory(page.Freshness)
 	if err != nil {
 		return Bets{}, fmt.Errorf("list bets of player %s: %w", of.player, inQuery(err))
 	}
-	c.setHistory(page.Freshness)
 	out := Bets{Items: make([]Bet, len(page.Bets)), Next: string(page.Next), Position: page.Position.String(), FreshAt: page.FreshAt}
 	for i, b := range page.Bets {
 		out.Items[i] = betOf(b)

@@ -142,7 +142,7 @@ func (a *API) exportAs(f betFile) func(ctx context.Context, c *call) error {
 		}
 		defer done()
 		w := &lateWriter{w: c.w, rc: http.NewResponseController(c.w), now: a.deps.Clock.Now}
-		err = a.writeBets(ctx, of, f, func(from history.Freshness, line []byte) error {
+		asked, err := a.writeBets(ctx, of, f, func(from history.Freshness, line []byte) error {
 			if !w.began {
 				c.setHistory(from)
 				h := c.w.Header()
@@ -159,6 +159,7 @@ func (a *API) exportAs(f betFile) func(ctx context.Context, c *call) error {
 			_ = w.rc.SetWriteDeadline(a.deps.Clock.Now().Add(-time.Second)) // so that it does not end as if it were whole
 			return nil
 		case err != nil:
+			c.setHistory(asked)
 			return fmt.Errorf("export bets of player %s: %w", of.player, err)
 		}
 		_ = w.rc.SetWriteDeadline(time.Time{}) // the connection lives on
@@ -167,11 +168,11 @@ func (a *API) exportAs(f betFile) func(ctx context.Context, c *call) error {
 }
 
 // writeBets hands over a file piece by piece. The first comes with the first bet, so that what fails before it
-// is an answer of its own.
-func (a *API) writeBets(ctx context.Context, of owner, f betFile, write func(history.Freshness, []byte) error) error {
+// is an answer of its own. It returns which history it asked.
+func (a *API) writeBets(ctx context.Context, of owner, f betFile, write func(history.Freshness, []byte) error) (history.Freshness, error) {
 	head, err := f.head()
 	if err != nil {
-		return err
+		return history.Freshness{}, err
 	}
 	piece := func(from history.Freshness, line []byte, err error) error {
 		if err != nil {
@@ -187,9 +188,9 @@ func (a *API) writeBets(ctx context.Context, of owner, f betFile, write func(his
 		return piece(b.Freshness, line, err)
 	})
 	if err != nil {
-		return err
+		return fresh, err
 	}
 	end.Trailer.Position, end.Trailer.FreshAt = fresh.Position.String(), fresh.FreshAt
 	line, err := f.end(end)
-	return piece(fresh, line, err)
+	return fresh, piece(fresh, line, err)
 }

@@ -28,10 +28,10 @@ func (a *API) summariseBets(ctx context.Context, c *call) (BetSummary, error) {
 	defer cancel()
 	s, err := a.deps.History.Summarise(ctx, history.SummaryQuery{Player: of.player, Jurisdiction: of.home.Code, At: of.at, Limit: limit,
 		By: orElse(history.Grain(c.query.Get("by")), history.GrainMonth), From: c.query.Get("from"), To: c.query.Get("to"), Before: c.query.Get("cursor")})
+	c.setHistory(s.Freshness)
 	if err != nil {
 		return BetSummary{}, fmt.Errorf("summarise bets of player %s: %w", of.player, inQuery(err))
 	}
-	c.setHistory(s.Freshness)
 	out := BetSummary{Lines: make([]BetSummaryLine, len(s.Lines)), Next: s.Next, Zone: s.Zone, Position: s.Position.String(), FreshAt: s.FreshAt}
 	for i, l := range s.Lines {
 		out.Lines[i] = BetSummaryLine{Period: l.Period, Product: l.Product, Bets: l.Bets, Open: l.Open, Staked: amount(l.Staked),

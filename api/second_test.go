@@ -4,9 +4,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"matchday/history"
+	"matchday/id"
 	"matchday/player"
+	"matchday/stream"
 )
 
 // badOfSecond is what no step of a second history may take.
@@ -167,6 +170,43 @@ func (b bettor) wantHistory(want string) {
 	}
 	b.wantFrom(want, "/v1/bets/"+b.bet, b.token)
 	b.wantFrom(want, player+"/bets/"+b.bet+"?jurisdiction=US-NJ", b.staff)
+	b.wantProblemsFrom(want)
+}
+
+// wantProblemsFrom asks for what there is not, in every way there is, and for what no history is asked.
+func (b bettor) wantProblemsFrom(want string) {
+	b.s.t.Helper()
+	player, bet := "/v1/operator/players/"+b.id+"/bets", string(id.NewSource(time.Now).NewBet())
+	old := string(id.NewSource(func() time.Time { return time.Date(2001, 9, 9, 0, 0, 0, 0, time.UTC) }).NewBet())
+	elsewhere := header("Matchday-Position", stream.Position{Shard: (b.s.ledger.ShardOf(id.Player(b.id)) + 1) % b.s.ledger.Shards(), Seq: 1}.String())
+	for _, tt := range []struct {
+		path, token, code, history string
+		with                       option
+	}{
+		{"/v1/bets/" + bet, b.token, "not_found", want, nil},
+		{player + "/" + bet + "?jurisdiction=US-NJ", b.staff, "not_found", want, nil},
+		{"/v1/bets/" + old, b.token, "gone", want, nil},
+		{player + "/" + old + "?jurisdiction=US-NJ", b.staff, "gone", want, nil},
+		{"/v1/bets/" + b.bet, b.token, "invalid", want, elsewhere},
+		{"/v1/me/bets", b.token, "invalid", want, elsewhere},
+		{"/v1/me/bets/summary", b.token, "invalid", want, elsewhere},
+		{"/v1/me/bets/export", b.token, "invalid", want, elsewhere},
+		{"/v1/me/bets/export.csv", b.token, "invalid", want, elsewhere},
+		{"/v1/me/bets?sport=%0A", b.token, "invalid", "", nil},
+		{"/v1/bets/none", b.token, "not_found", "", nil},
+		{"/v1/bets/" + b.bet, "", "unauthenticated", "", nil},
+		{player + "?jurisdiction=US-NJ", b.token, "forbidden", "", nil},
+	} {
+		var with []option
+		if tt.with != nil {
+			with = append(with, tt.with)
+		}
+		a := b.s.do("GET", tt.path, tt.token, nil, with...)
+		a.wantCode(tt.code)
+		if got := strings.Join(a.header.Values("Matchday-History"), " "); got != tt.history {
+			b.s.t.Errorf("%s of %s: Matchday-History %q, want %q", tt.code, tt.path, got, tt.history)
+		}
+	}
 }
 
 func (b bettor) wantFrom(want, path, token string) {

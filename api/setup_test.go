@@ -157,7 +157,7 @@ func (s *server) openRooms(ctx context.Context) {
 	s.closers = append(s.closers, s.book.Close)
 	s.run(ctx, "sportsbook", s.book.Run)
 	s.history = must(history.Open(ctx, history.Config{Dir: s.folder("history"), Shards: s.ledger.Shards(), Next: s.next}, history.Deps{Clock: s.clock,
-		Log: s.log, Metrics: s.metrics, Transport: s.streams.Transport(), Source: s.ledger, ShardOf: s.ledger.ShardOf}))(s.t)
+		Log: s.log, Metrics: s.metrics, Transport: s.streams.Transport(), Source: s.ledger, ShardOf: s.ledger.ShardOf, KeepYears: map[id.Jurisdiction]int{nj: 5}}))(s.t)
 	s.closers = append(s.closers, s.history.Close)
 	s.run(ctx, "history", s.history.Run)
 	s.webhooks = must(notify.Open(ctx, notify.Config{Dir: s.folder("webhooks"), Allow: []string{"127.0.0.0/8"}}, notify.Deps{Clock: s.clock,

@@ -17,7 +17,8 @@ const exportPage = 500
 
 // Export hands over every bet of a player, oldest first, until fn fails. Settlements has all settlements of
 // a bet that was settled more than once; of others it is empty, since the bet shows its only one. It returns
-// how fresh the oldest of what was handed over is.
+// how fresh the oldest of what was handed over is; with an error History of it says which history was asked, "" if
+// none was.
 //
 // Errors: unavailable when the position is not shown in time, or the player moved to another shard meanwhile.
 func (s *Service) Export(ctx context.Context, player id.Player, j id.Jurisdiction, at *stream.Position, fn func(BetLife) error) (Freshness, error) {
@@ -30,7 +31,7 @@ func (s *Service) Export(ctx context.Context, player id.Player, j id.Jurisdictio
 		LIMIT ?`
 	h, err := s.shardFor(ctx, player, at)
 	if err != nil {
-		return Freshness{}, fmt.Errorf("export bets: %w", err)
+		return h.asked(), fmt.Errorf("export bets: %w", err)
 	}
 	fresh := h.freshness()
 	last := id.Bet("")

@@ -75,7 +75,7 @@ func (s *Service) find(ctx context.Context, h *shard, player id.Player, j id.Jur
 	return bets[0], false, nil
 }
 
-// shardFor returns the player's shard once it shows the position.
+// shardFor returns the player's shard once it shows the position. With an error too, if it is known by then.
 func (s *Service) shardFor(ctx context.Context, player id.Player, at *stream.Position) (*shard, error) {
 	n := s.deps.ShardOf(player)
 	if n < 0 || n >= len(s.shards) {
@@ -91,7 +91,7 @@ func (s *Service) shardFor(ctx context.Context, player id.Player, at *stream.Pos
 	case at.Shard == n:
 		need.Seq = max(need.Seq, at.Seq)
 	case need.Seq == 0: // otherwise it is from before the player moved, and came along
-		return nil, errs.New(errs.CodeInvalid, "position %s is of another shard than the player", *at)
+		return h, errs.New(errs.CodeInvalid, "position %s is of another shard than the player", *at)
 	}
 	if h.sink.Position() >= need.Seq {
 		return h, nil
@@ -101,7 +101,7 @@ func (s *Service) shardFor(ctx context.Context, player id.Player, at *stream.Pos
 	if err := h.sink.WaitFor(ctx, need.Seq); err != nil {
 		late := errs.Wrap(err, errs.CodeUnavailable, "the history does not show position %s yet", need)
 		late.RetryAfter = time.Second
-		return nil, late
+		return h, late
 	}
 	return h, nil
 }

@@ -30,31 +30,34 @@ type BetLife struct {
 	Freshness
 }
 
-// Follow returns one bet of the player with every settlement it had.
+// Follow returns one bet of the player with every settlement it had. With an error Freshness.History says which
+// history was asked, "" if none was.
 //
 // Errors: as Find.
 func (s *Service) Follow(ctx context.Context, player id.Player, j id.Jurisdiction, bet id.Bet, at *stream.Position) (BetLife, error) {
+	var none BetLife
 	for range 2 { // a player who moves meanwhile is looked for again
 		h, err := s.shardFor(ctx, player, at)
+		none.Freshness = h.asked()
 		if err != nil {
-			return BetLife{}, fmt.Errorf("follow bet: %w", err)
+			return none, fmt.Errorf("follow bet: %w", err)
 		}
 		out := BetLife{Freshness: h.freshness()}
 		var left bool
 		if out.Bet, left, err = s.find(ctx, h, player, j, bet); err != nil {
-			return BetLife{}, err
+			return none, err
 		} else if left {
 			continue
 		}
 		whole, err := out.read(ctx, h)
 		if err != nil {
-			return BetLife{}, fmt.Errorf("follow bet %s: %w", bet, err)
+			return none, fmt.Errorf("follow bet %s: %w", bet, err)
 		}
 		if whole {
 			return out, nil
 		}
 	}
-	return BetLife{}, errs.New(errs.CodeUnavailable, "the bet is changing")
+	return none, errs.New(errs.CodeUnavailable, "the bet is changing")
 }
 
 // read reads the settlements: those kept beside the bet, or the only one, which is in it. False where the

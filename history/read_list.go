@@ -14,7 +14,8 @@ import (
 const lastBet = "\U0010FFFF"
 
 // List returns a page of the player's bets, newest first. With At it waits until the history
-// shows that position. However few bets fit, an answer looks at a bounded number: see Page.
+// shows that position. However few bets fit, an answer looks at a bounded number: see Page. With an error
+// Freshness.History of the page says which history was asked, "" if none was.
 //
 // Errors: invalid; unavailable when the position is not shown in time.
 func (s *Service) List(ctx context.Context, q Query) (Page, error) {
@@ -23,7 +24,7 @@ func (s *Service) List(ctx context.Context, q Query) (Page, error) {
 	}
 	h, err := s.shardFor(ctx, q.Player, q.At)
 	if err != nil {
-		return Page{}, fmt.Errorf("list bets: %w", err)
+		return Page{Freshness: h.asked()}, fmt.Errorf("list bets: %w", err)
 	}
 	page, err := s.list(ctx, h, q)
 	if err != nil || len(page.Bets) > 0 || page.Next != "" {
@@ -42,13 +43,21 @@ func (s *Service) list(ctx context.Context, h *shard, q Query) (Page, error) {
 	l := lister{on: h, q: q, zone: h.zone, limit: cmp.Or(q.Limit, DefaultLimit), before: cmp.Or(q.Before, lastBet), budget: listRows}
 	err := l.read(ctx)
 	if err != nil {
-		return Page{}, fmt.Errorf("list bets of %s: %w", q.Player, err)
+		return Page{Freshness: h.asked()}, fmt.Errorf("list bets of %s: %w", q.Player, err)
 	}
 	if l.lacksDigest {
 		s.askForDigest(h, q.Player)
 	}
 	page.Bets, page.Next = l.found, l.next
 	return page, nil
+}
+
+// asked is what an error tells of where it comes from; h is nil where none was asked.
+func (h *shard) asked() Freshness {
+	if h == nil {
+		return Freshness{}
+	}
+	return Freshness{History: h.which}
 }
 
 // freshness reads what the shard shows. It comes before the rows.

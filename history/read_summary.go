@@ -14,7 +14,8 @@ import (
 	"matchday/internal/sqldb"
 )
 
-// Summarise adds up a player's bets by period. With At it waits until the history shows that position.
+// Summarise adds up a player's bets by period. With At it waits until the history shows that position. With an
+// error Freshness.History says which history was asked, "" if none was.
 //
 // Errors: invalid; unavailable when the position is not shown in time.
 func (s *Service) Summarise(ctx context.Context, q SummaryQuery) (Summary, error) {
@@ -23,19 +24,19 @@ func (s *Service) Summarise(ctx context.Context, q SummaryQuery) (Summary, error
 	}
 	h, err := s.shardFor(ctx, q.Player, q.At)
 	if err != nil {
-		return Summary{}, fmt.Errorf("summarise bets: %w", err)
+		return Summary{Freshness: h.asked()}, fmt.Errorf("summarise bets: %w", err)
 	}
 	out := Summary{Freshness: h.freshness(), Zone: h.zone(q.Jurisdiction).String()}
 	a := adder{on: h, zone: h.zone, q: q}
 	if err := a.read(ctx); err != nil {
-		return Summary{}, fmt.Errorf("summarise bets of %s: %w", q.Player, err)
+		return Summary{Freshness: h.asked()}, fmt.Errorf("summarise bets of %s: %w", q.Player, err)
 	}
 	if a.looked >= digestChunk+digestKeep {
 		s.askForDigest(h, q.Player)
 	}
 	if len(a.sums) == 0 {
 		if again, err := s.hasLeft(ctx, h, q.Player); err != nil {
-			return Summary{}, err
+			return Summary{Freshness: h.asked()}, err
 		} else if again {
 			return s.Summarise(ctx, q)
 		}
