@@ -34,7 +34,7 @@ const (
 	shareStep = 256
 	// togetherFor is how far apart batches are begun while several interactive calls share them, and
 	// enoughRows ends the wait: a batch as large as that costs little more than its rows.
-	togetherFor = 4 * time.Millisecond
+	togetherFor = 3 * time.Millisecond
 	enoughRows  = 64
 	// maxRest bounds a rest: a machine that stood still says nothing of the next moment.
 	maxRest = 50 * time.Millisecond
