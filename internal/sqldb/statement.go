@@ -86,7 +86,9 @@ func (s *Statement) Run(ctx context.Context, values ...any) (int64, error) {
 }
 
 // Do executes a statement that writes, cheaper than Run by the count of rows.
-func (s *Statement) Do(ctx context.Context, values ...any) error { return run(ctx, s.query, s.set(values)) }
+func (s *Statement) Do(ctx context.Context, values ...any) error {
+	return run(ctx, s.query, s.set(values))
+}
 
 // Number executes a query for one number.
 func (s *Statement) Number(ctx context.Context) (n int64, err error) {
