@@ -21,7 +21,7 @@ import (
 
 // monthRSSMiB is the memory that a ledger of a million players may take while it writes a month, load
 // generator included. More is a failed run.
-const monthRSSMiB = 1_280
+const monthRSSMiB = 1_536
 
 // monthBatch is how many transfers of the month are under way at a time: what follows may depend on them.
 const monthBatch = ledger.MaxBatch
