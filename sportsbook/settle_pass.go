@@ -1,8 +1,11 @@
 package sportsbook
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"matchday/errs"
@@ -14,27 +17,10 @@ func (w *shardSettler) makePass(ctx context.Context, p *pass) error {
 	if err := w.begin(ctx, p); err != nil {
 		return err
 	}
-	stored := w.t.clock.Now()
+	w.stored = w.t.clock.Now()
 	for _, marketID := range w.passMarkets(p) {
-		var after int64
-		for {
-			var err error
-			if w.chunk, err = w.bets.inMarket(ctx, marketID, after, w.t.cfg.ChunkBets, w.chunk[:0]); err != nil {
-				return err
-			}
-			if err := w.settleChunk(ctx, p, w.chunk); err != nil {
-				return fmt.Errorf("market %s: %w", marketID, err)
-			}
-			if now := w.t.clock.Now(); now.Sub(stored) >= storeEvery {
-				stored = now
-				if err := w.t.storePass(ctx, p, 0); err != nil {
-					return err
-				}
-			}
-			if len(w.chunk) < w.t.cfg.ChunkBets {
-				break
-			}
-			after = w.chunk[len(w.chunk)-1].seq
+		if err := w.settleMarket(ctx, p, marketID); err != nil {
+			return fmt.Errorf("market %s: %w", marketID, err)
 		}
 	}
 	if err := w.await(ctx, 0, maxRedrives); err != nil {
@@ -42,6 +28,47 @@ func (w *shardSettler) makePass(ctx context.Context, p *pass) error {
 	}
 	w.settleStrays(ctx)
 	return w.t.finish(ctx, p)
+}
+
+// settleMarket settles the bets of one market, player by player within what is read at once. A player's
+// bets lie side by side in the ledger's postings and in the history: settled one after the other they are a
+// few pages to write, in the order they were placed each is a page of its own.
+func (w *shardSettler) settleMarket(ctx context.Context, p *pass, marketID string) error {
+	var after int64
+	for {
+		var err error
+		if w.chunk, err = w.bets.inMarket(ctx, marketID, after, w.t.cfg.ReadBets, w.chunk[:0]); err != nil {
+			return err
+		}
+		n := len(w.chunk)
+		if n > 0 {
+			after = w.chunk[n-1].seq
+		}
+		slices.SortFunc(w.chunk, func(a, b bet) int {
+			return cmp.Or(strings.Compare(string(a.player), string(b.player)), cmp.Compare(a.seq, b.seq))
+		})
+		for bets := range slices.Chunk(w.chunk, w.t.cfg.ChunkBets) {
+			if err := w.settleChunk(ctx, p, bets); err != nil {
+				return err
+			}
+			if err := w.storeProgress(ctx, p); err != nil {
+				return err
+			}
+		}
+		if n < w.t.cfg.ReadBets {
+			return nil
+		}
+	}
+}
+
+// storeProgress stores a running pass now and then.
+func (w *shardSettler) storeProgress(ctx context.Context, p *pass) error {
+	now := w.t.clock.Now()
+	if now.Sub(w.stored) < storeEvery {
+		return nil
+	}
+	w.stored = now
+	return w.t.storePass(ctx, p, 0)
 }
 
 // begin waits until the projection shows every bet that was in the log when the decision was known.

@@ -49,13 +49,14 @@ var errStalled = errors.New("payouts do not show in the log")
 // shardSettler settles the bets of one ledger shard. One goroutine makes the passes, one after the
 // other; the sink's goroutine reports what the log shows.
 type shardSettler struct {
-	t     *settler
-	shard int
-	bets  *openBets
-	sink  *stream.Sink
-	judge judge // of the passes' goroutine
-	chunk []bet
-	since int64 // settled_us from which a start judges settled bets again
+	t      *settler
+	shard  int
+	bets   *openBets
+	sink   *stream.Sink
+	judge  judge // of the passes' goroutine
+	chunk  []bet
+	stored time.Time // when the running pass was stored last
+	since  int64     // settled_us from which a start judges settled bets again
 
 	lateFails int       // in a row
 	lateAfter time.Time // when to try late bets again

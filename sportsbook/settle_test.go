@@ -367,6 +367,32 @@ func TestSinglesAreSettledByTheResult(t *testing.T) {
 	})
 }
 
+// Bets are read some at a time, put in the order of their players, and graded and sent fewer at a time.
+func TestManyBetsOfFewPlayersAreAllSettled(t *testing.T) {
+	t.Parallel()
+	const each = 9
+	b := openBook(t, func(c *SettlementConfig) { c.ReadBets, c.ChunkBets, c.MessageBets, c.WindowBets = 8, 3, 2, 4 })
+	players := []id.Player{b.player(100_00), b.player(100_00), b.player(100_00), b.player(100_00), b.player(100_00)}
+	var bets []id.Bet
+	for range each { // in turn, as customers come
+		for _, p := range players {
+			bets = append(bets, b.place(p, 10_00, "g1_x:moneyline:home").BetID)
+		}
+	}
+	b.wantExposure("g1_x", int64(len(bets)))
+
+	b.result("g1_x", 24, 21)
+
+	for _, bet := range bets {
+		b.wantState(bet, "won 2000 v1")
+	}
+	for _, p := range players {
+		b.wantBalance(ledger.PlayerCash(p, testNJ), 100_00+each*10_00)
+	}
+	b.wantExposure("g1_x", 0)
+	b.wantSound()
+}
+
 func TestParlaysWaitForTheirLegsUnlessOneIsLost(t *testing.T) {
 	t.Parallel()
 	b := openBook(t)
