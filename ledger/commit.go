@@ -204,7 +204,7 @@ func (s *Service) commitRound(ctx context.Context, lane Lane, list []Transfer, a
 			elsewhere.Go(func() { s.commitThere(ctx, n, lane, list, origin[n], results) })
 			continue
 		}
-		taken := min(len(jobs)*chunkRows, len(entries))
+		taken := transfersOf(jobs)
 		fail(results, origin[n][taken:], refused)
 		queued = append(queued, shardJobs{jobs, origin[n][:taken]})
 	}
@@ -228,8 +228,10 @@ type shardJobs struct {
 
 // collect waits for the jobs and moves their answers from written to results.
 func (q *shardJobs) collect(ctx context.Context, written, results []Result) {
+	origin := q.origin
 	for k, j := range q.jobs {
-		part := q.origin[k*chunkRows : k*chunkRows+len(j.entries)]
+		part := origin[:len(j.entries)]
+		origin = origin[len(j.entries):]
 		if err := wait(ctx, q.jobs[k:]...); err != nil {
 			fail(results, part, err)
 			continue
@@ -240,11 +242,23 @@ func (q *shardJobs) collect(ctx context.Context, written, results []Result) {
 	}
 }
 
-// submitAll queues the entries in jobs of chunkRows. It stops at the first that is turned away, with
+// transfersOf counts the transfers of the jobs.
+func transfersOf(jobs []*job) (n int) {
+	for _, j := range jobs {
+		n += len(j.entries)
+	}
+	return n
+}
+
+// submitAll queues the entries, some in each job. It stops at the first that is turned away, with
 // the reason: none after it may be taken either, so order is kept.
 func (s *shard) submitAll(lane Lane, entries []entry) ([]*job, error) {
 	var jobs []*job
-	for chunk := range slices.Chunk(entries, chunkRows) {
+	grain := jobRows
+	if lane == LaneBulk {
+		grain = chunkRows
+	}
+	for chunk := range slices.Chunk(entries, grain) {
 		j := &job{entries: chunk, done: make(chan struct{})}
 		for i := range chunk {
 			j.bytes += chunk[i].size

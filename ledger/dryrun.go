@@ -12,7 +12,7 @@ const (
 	// MaxDryRun bounds one DryRun.
 	MaxDryRun = 1000
 	// MaxDryRunOfPlayer bounds the transfers of one player in it: they are tried together, in one job.
-	MaxDryRunOfPlayer = chunkRows
+	MaxDryRunOfPlayer = 128
 )
 
 // DryRun answers what CommitBatch would answer now, and stores nothing: no sequence is used and no key
@@ -80,7 +80,7 @@ func tryChunks(list []Transfer, indexes []int, results []Result) (chunks [][]int
 			fail(results, own, errs.New(errs.CodeTooLarge, "%d transfers of one player in a dry run, at most %d", len(own), MaxDryRunOfPlayer))
 			continue
 		}
-		if len(chunk)+len(own) > chunkRows {
+		if len(chunk)+len(own) > MaxDryRunOfPlayer {
 			chunks, chunk = append(chunks, chunk), nil
 		}
 		chunk = append(chunk, own...)

@@ -81,8 +81,8 @@ func TestADryRunComesInShortJobsOfTheBulkLane(t *testing.T) {
 	sum := 0
 	for _, n := range sizes {
 		sum += n
-		if n > chunkRows {
-			t.Errorf("a job of %d transfers, at most %d", n, chunkRows)
+		if n > MaxDryRunOfPlayer {
+			t.Errorf("a job of %d transfers, at most %d", n, MaxDryRunOfPlayer)
 		}
 	}
 	if sum != MaxDryRun {
@@ -91,7 +91,7 @@ func TestADryRunComesInShortJobsOfTheBulkLane(t *testing.T) {
 	if before > 2 || result.Err != nil || result.Position.Seq != 1 {
 		t.Errorf("the debit waited for %d jobs of the dry run: %+v", before, result)
 	}
-	if rows := w.shards[0].pace.rows; rows == chunkRows {
+	if rows := w.shards[0].pace.rows; rows == MaxDryRunOfPlayer {
 		t.Error("the pace has learnt nothing from the dry run")
 	}
 }
@@ -127,9 +127,9 @@ func TestADryRunIsBounded(t *testing.T) {
 		t.Errorf("%d transfers: %v, want too_large", len(list), err)
 	}
 	if _, err := dryRunForPeer(t.Context(), w.Service, 0, func(v any) error {
-		v.(*commitCall).Transfers = list[:chunkRows+1] //nolint:forcetypeassert // ours
+		v.(*commitCall).Transfers = list[:MaxDryRunOfPlayer+1] //nolint:forcetypeassert // ours
 		return nil
 	}); !errs.Is(err, errs.CodeTooLarge) {
-		t.Errorf("a part of %d transfers: %v, want too_large", chunkRows+1, err)
+		t.Errorf("a part of %d transfers: %v, want too_large", MaxDryRunOfPlayer+1, err)
 	}
 }

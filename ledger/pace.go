@@ -8,7 +8,8 @@ import "time"
 // So, while interactive work is expected, batches with bulk work are short, and when debits still
 // wait too long, bulk work rests between its batches. The rest is for the processor as much as for
 // the writer: what bulk work costs elsewhere, in relays and projections, slows debits down as well.
-// Bulk work keeps at least three quarters of the writer's time and has all of it when nobody else asks.
+// Bulk work keeps at least three quarters of the writer's time, three tenths where calls come so
+// thick that they need most of the processor themselves, and has all of it when nobody else asks.
 type pace struct {
 	limit int       // rows of any batch
 	since int       // batches since the last one with interactive work
@@ -17,18 +18,28 @@ type pace struct {
 	from  time.Time // bulk work rests until then
 	calls int       // interactive calls of the last batch that had any
 	begun time.Time // when the last batch was begun
+	thick bool      // interactive calls come thick
+	came  int       // interactive calls since counted
+	count time.Time // since when they are counted
 }
 
 const (
 	// recentBatches is for how many bulk batches a shard expects interactive work after some came.
 	recentBatches = 50
-	// holdWriter is how long a batch with bulk work may take while interactive work is expected.
+	// holdWriter is how long a batch with bulk work may take while interactive work is expected, holdThick where
+	// calls come thick: each of them waits for half a batch and for its own.
 	holdWriter = 8 * time.Millisecond
+	holdThick  = 4 * time.Millisecond
 	// debitWait is how long an interactive call should wait at most, from the queue to its answer.
-	debitWait = 16 * time.Millisecond
+	debitWait = 8 * time.Millisecond
+
+	// Calls come thick when there were thickCalls in a time of countFor, that is a thousand a second.
+	thickCalls = 250
+	countFor   = 250 * time.Millisecond
 
 	wholeShare = 1000
 	leastShare = 750
+	thickShare = 300 // the least while calls come thick
 	// shareStep is the part of itself by which the share grows for each batch that was quick enough. It
 	// falls by a quarter for one that was not, so about one batch in eighty may be slow.
 	shareStep = 256
@@ -84,11 +95,11 @@ func (p *pace) waits(rows int, now time.Time) time.Duration {
 
 // batchTime is what pace learns from a batch.
 type batchTime struct {
-	took        time.Duration
-	waited      time.Duration // the longest wait in the interactive queue
-	rows        int
-	interactive bool // it had interactive work
-	bulk        bool // it had bulk work
+	took   time.Duration
+	waited time.Duration // the longest wait in the interactive queue
+	rows   int
+	calls  int  // interactive ones
+	bulk   bool // it had bulk work
 }
 
 // learn steers the size of the next batches and the rests between them.
@@ -97,21 +108,39 @@ type batchTime struct {
 // has a fixed cost (the disk, and SQLite's own), so a time per row would say that small batches are
 // slow and make them smaller still.
 func (p *pace) learn(b batchTime, now time.Time) {
+	p.countCalls(b.calls, now)
+	hold, least := holdWriter, leastShare
+	if p.thick {
+		hold, least = holdThick, thickShare
+	}
 	if b.rows >= p.rows-chunkRows { // one that is not full says nothing of a full one
-		if b.took > holdWriter {
+		if b.took > hold {
 			p.rows = max(chunkRows, p.rows*3/4)
 		} else {
-			p.rows = min(p.limit, p.rows+chunkRows/4)
+			p.rows = min(p.limit, p.rows+chunkRows)
 		}
 	}
-	if b.interactive {
+	if b.calls > 0 {
 		if b.waited+b.took > debitWait {
-			p.share = max(leastShare, p.share*3/4)
+			p.share = p.share * 3 / 4
 		} else {
-			p.share = min(wholeShare, p.share+p.share/shareStep+1)
+			p.share += p.share/shareStep + 1
 		}
 	}
+	p.share = min(max(p.share, least), wholeShare)
 	if b.bulk && p.expects() && p.share < wholeShare {
 		p.from = now.Add(min(maxRest, b.took*time.Duration(wholeShare-p.share)/time.Duration(p.share)))
 	}
+}
+
+// countCalls finds out whether interactive calls come thick.
+func (p *pace) countCalls(calls int, now time.Time) {
+	p.came += calls
+	took := now.Sub(p.count)
+	if took >= 0 && took < countFor {
+		return
+	}
+	took = min(took, time.Hour)                                                    // the first time it is since year 1
+	p.thick = took >= 0 && int64(p.came) >= thickCalls*int64(took)/int64(countFor) // else the clock stepped back
+	p.came, p.count = 0, now
 }

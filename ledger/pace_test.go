@@ -16,8 +16,8 @@ func after(p pace, n int, b batchTime) pace {
 
 func TestBulkWorkRestsWhileDebitsWaitTooLong(t *testing.T) {
 	t.Parallel()
-	quick := batchTime{took: 2 * time.Millisecond, rows: 200, interactive: true, bulk: true}
-	slow := batchTime{took: debitWait / 2, waited: debitWait, rows: 200, interactive: true, bulk: true}
+	quick := batchTime{took: 2 * time.Millisecond, rows: 200, calls: 1, bulk: true}
+	slow := batchTime{took: debitWait / 2, waited: debitWait, rows: 200, calls: 1, bulk: true}
 	rest := slow.took * (wholeShare - leastShare) / leastShare // what keeps bulk work at its least share
 	fresh := newPace(1024)
 	if p := after(fresh, 100, quick); p.share != wholeShare || p.rests(start) != 0 {
@@ -38,9 +38,35 @@ func TestBulkWorkRestsWhileDebitsWaitTooLong(t *testing.T) {
 	}
 }
 
+// TestBulkWorkLeavesMostOfTheWriterToCallsThatComeThick: a thousand calls a second and more.
+func TestBulkWorkLeavesMostOfTheWriterToCallsThatComeThick(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		every time.Duration // a batch of ten calls
+		least int
+		rows  int // what full batches of 6 ms come to
+	}{
+		"a thousand a second": {10 * time.Millisecond, thickShare, chunkRows},
+		"some hundreds":       {20 * time.Millisecond, leastShare, 1024},
+	} {
+		p, at := newPace(1024), start
+		for range 200 {
+			p.since, at = 0, at.Add(tt.every)
+			p.learn(batchTime{took: 6 * time.Millisecond, waited: debitWait, rows: 1024, calls: 10, bulk: true}, at)
+		}
+		if p.share != tt.least || p.room(0) != tt.rows {
+			t.Errorf("%s: share %d, room %d; want %d and %d", name, p.share, p.room(0), tt.least, tt.rows)
+		}
+		p.learn(batchTime{took: time.Millisecond, rows: 10, calls: 1}, at.Add(-time.Hour))
+		if p.thick {
+			t.Errorf("%s: the clock stepped back, and calls are said to come thick", name)
+		}
+	}
+}
+
 func TestBulkWorkDoesNotRestForNobody(t *testing.T) {
 	t.Parallel()
-	slow := batchTime{took: 20 * time.Millisecond, rows: 200, interactive: true, bulk: true}
+	slow := batchTime{took: 20 * time.Millisecond, rows: 200, calls: 1, bulk: true}
 	p := after(newPace(1024), 100, slow)
 	p.since = recentBatches
 	if left := p.rests(start); left != 0 || p.room(0) != 1024 {
@@ -50,7 +76,7 @@ func TestBulkWorkDoesNotRestForNobody(t *testing.T) {
 
 func TestARestIsBounded(t *testing.T) {
 	t.Parallel()
-	stall := batchTime{took: 10 * time.Second, rows: 200, interactive: true, bulk: true}
+	stall := batchTime{took: 10 * time.Second, rows: 200, calls: 1, bulk: true}
 	p := after(newPace(1024), 10, stall)
 	if left := p.rests(start); left != maxRest {
 		t.Errorf("after a stall: rest %s, want %s", left, maxRest)

@@ -43,8 +43,8 @@ func dryRunForPeer(ctx context.Context, s *Service, shard int, decode func(any) 
 	if err := decode(&call); err != nil {
 		return nil, err
 	}
-	if len(call.Transfers) > chunkRows {
-		return nil, errs.New(errs.CodeTooLarge, "%d transfers in one part of a dry run, at most %d", len(call.Transfers), chunkRows)
+	if len(call.Transfers) > MaxDryRunOfPlayer {
+		return nil, errs.New(errs.CodeTooLarge, "%d transfers in one part of a dry run, at most %d", len(call.Transfers), MaxDryRunOfPlayer)
 	}
 	results, err := s.tryHere(ctx, shard, call.Transfers)
 	return answerOf(results), err

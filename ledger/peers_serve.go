@@ -65,7 +65,7 @@ func (s *Service) commitHere(ctx context.Context, shard int, call commitCall) (*
 		origin = append(origin, i)
 	}
 	jobs, refused := s.shards[shard].submitAll(call.Lane, entries)
-	taken := min(len(jobs)*chunkRows, len(entries))
+	taken := transfersOf(jobs)
 	fail(results, origin[taken:], refused)
 	queued := shardJobs{jobs, origin[:taken]}
 	queued.collect(ctx, written, results)

@@ -345,8 +345,10 @@ func (s *shard) gather(interactive, bulk *job) []*job {
 
 const (
 	maxBatchBytes = 8 << 20
-	// chunkRows is the most transfers of one job: the grain in which lanes share the writer.
-	chunkRows = 128
+	// jobRows is the most transfers of one job in the interactive lane, chunkRows in the bulk lane: the grain in
+	// which bulk work gets what room a batch has left.
+	jobRows   = 128
+	chunkRows = 32
 	// checkedBatches is how many batches look every key up first after a key was met again: retries
 	// come in swarms, and a look-up is cheaper than a batch built twice.
 	checkedBatches = 32
@@ -409,7 +411,9 @@ func (s *shard) measure(jobs []*job, started time.Time) {
 	b := batchTime{took: took, waited: s.steps.took[StepQueueInteractive], rows: rows + s.builder.tried}
 	for _, j := range jobs {
 		b.bulk = b.bulk || j.lane == LaneBulk
-		b.interactive = b.interactive || j.lane == LaneInteractive && !j.queued.IsZero() // a sweep is nobody's
+		if j.lane == LaneInteractive && !j.queued.IsZero() { // a sweep is nobody's
+			b.calls++
+		}
 	}
 	s.pace.learn(b, s.steps.last)
 }

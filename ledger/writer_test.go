@@ -296,7 +296,7 @@ func TestACallerThatGivesUpInTheQueueWithdrawsItsTransfer(t *testing.T) {
 	if _, err := s.Commit(gone, LaneInteractive, deposit("d1", "p1", 1)); !errs.Is(err, errs.CodeUnavailable) || !errors.Is(err, ErrNotTaken) || !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want unavailable and not taken", err)
 	}
-	results, err := s.CommitBatch(gone, LaneInteractive, deposits("b", 3*chunkRows))
+	results, err := s.CommitBatch(gone, LaneInteractive, deposits("b", 3*jobRows))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -382,11 +382,11 @@ func TestABatchThatIsGivenUpLeavesABeginning(t *testing.T) {
 	s, run := openIdle(t)
 	slow := &slowStore{store: s.shards[0].store, begun: make(chan struct{}), goOn: make(chan struct{})}
 	s.shards[0].store, s.shards[0].builder.store = slow, slow
-	s.shards[0].config.BatchRows = chunkRows
+	s.shards[0].config.BatchRows = jobRows
 	ctx, giveUp := context.WithCancel(context.Background())
 	answer := make(chan []Result, 1)
 	go func() {
-		results, err := s.CommitBatch(ctx, LaneInteractive, deposits("b", 4*chunkRows))
+		results, err := s.CommitBatch(ctx, LaneInteractive, deposits("b", 4*jobRows))
 		if err != nil {
 			t.Error(err)
 		}
@@ -398,14 +398,14 @@ func TestABatchThatIsGivenUpLeavesABeginning(t *testing.T) {
 	results := <-answer
 	slow.goOn <- struct{}{}
 	for i := range results {
-		if err := results[i].Err; err == nil || errors.Is(err, ErrNotTaken) != (i >= chunkRows) {
+		if err := results[i].Err; err == nil || errors.Is(err, ErrNotTaken) != (i >= jobRows) {
 			t.Fatalf("transfer %d: got %v, want only those of the first job open", i, err)
 		}
 	}
 	if err := s.Barrier(context.Background(), 0); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.Head(0); got != chunkRows {
-		t.Errorf("head is %d, want %d: the job in hand and none after it", got, chunkRows)
+	if got := s.Head(0); got != jobRows {
+		t.Errorf("head is %d, want %d: the job in hand and none after it", got, jobRows)
 	}
 }
