@@ -61,10 +61,12 @@ func (r *BenchReport) measured(o BenchOptions, f func() error) (err error) {
 // bench runs measure o.Runs times, each in its own data folder, and prints the report.
 func bench(ctx context.Context, o BenchOptions, r *BenchReport, out io.Writer, measure func(ctx context.Context, dir string, run int) error) error {
 	for run := range o.Runs {
+		began := processorTicks()
 		err := inTempDir(o.Dir, func(dir string) error { return measure(ctx, dir, run) })
 		if err != nil {
 			return fmt.Errorf("bench %s, run %d: %w", r.Name, run+1, err)
 		}
+		r.addStolen("stolen_percent", began)
 	}
 	return r.write(out, o.JSON)
 }

@@ -95,16 +95,17 @@ func sendBatches(ctx context.Context, p *platform, source *workload.Ledger, comm
 // debits is an open loop of single stakes through the ledger API.
 type debits struct {
 	o       BenchOptions
-	p       *platform
+	addr    string // host:port
+	token   string
 	mu      sync.Mutex
 	source  *workload.Ledger
 	latency *latency
 	failed  firstError
 }
 
-// newDebits returns the debits with keys that start with prefix.
-func newDebits(o BenchOptions, p *platform, prefix string) *debits {
-	return &debits{o: o, p: p, latency: newLatency(), source: workload.NewLedger(prefix, o.Accounts, o.Seed+50)}
+// newDebits returns debits for the ledger API at addr, with keys that start with prefix.
+func newDebits(o BenchOptions, addr, token, prefix string) *debits {
+	return &debits{o: o, addr: addr, token: token, latency: newLatency(), source: workload.NewLedger(prefix, o.Accounts, o.Seed+50)}
 }
 
 // play sends the debits at the rate of the options for the length and waits for the last answer.
@@ -114,7 +115,7 @@ func (d *debits) play(ctx context.Context, length time.Duration) error {
 
 // playWhile is play that sends no more once sending is done; what is under way is still waited for.
 func (d *debits) playWhile(ctx, sending context.Context, length time.Duration) error {
-	pool := newPool(ctx, d.p.addr, openLoopConnections(d.o), requestTimeout)
+	pool := newPool(ctx, d.addr, openLoopConnections(d.o), requestTimeout)
 	p := pacer{start: time.Now(), pool: pool, tracks: []track{{curve: steady(d.o.Rate, length), run: d.one}}}
 	p.play(sending, length)
 	pool.close()
@@ -131,7 +132,7 @@ func (d *debits) one(ctx context.Context, w *worker, _ int, due time.Time) {
 	t := d.source.Debit()
 	d.mu.Unlock()
 	w.buf = workload.AppendTransfer(w.buf[:0], &t)
-	err := call(ctx, w.http, &wire.Request{Method: "POST", Path: "/v1/ledger/transfers", Token: d.p.Secrets.ServiceKey, Body: w.buf}, nil)
+	err := call(ctx, w.http, &wire.Request{Method: "POST", Path: "/v1/ledger/transfers", Token: d.token, Body: w.buf}, nil)
 	if ctx.Err() != nil {
 		return
 	}

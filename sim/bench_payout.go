@@ -115,7 +115,7 @@ func surge(ctx context.Context, o BenchOptions, r *BenchReport, p *platform, run
 	defer stop()
 	load, cancel := context.WithCancel(ctx)
 	defer cancel()
-	debits, ended := newDebits(o, p, fmt.Sprintf("debit%d-", run)), make(chan error, 1)
+	debits, ended := newDebits(o, p.addr, p.Secrets.ServiceKey, fmt.Sprintf("debit%d-", run)), make(chan error, 1)
 	go func() { ended <- debits.play(load, payoutLimit) }()
 	pause(ctx, beforeResult)
 	quiet := debits.latency.percentiles()

@@ -19,21 +19,26 @@ const (
 	surgeSubmitters = 4
 )
 
-// measureDebits measures single debits over HTTP at the rate of the options, first alone and then while
-// a bulk payout runs.
+// measureDebits measures single debits over HTTP at the rate of the options, against a bare handler, then
+// alone, then while a bulk payout runs.
 func measureDebits(ctx context.Context, o BenchOptions, r *BenchReport, p *platform, run int) error {
-	quiet := newDebits(o, p, fmt.Sprintf("debit%d-", run))
+	if err := measureBare(ctx, o, r); err != nil {
+		return err
+	}
+	quiet, began := newDebits(o, p.addr, p.Secrets.ServiceKey, fmt.Sprintf("debit%d-", run)), processorTicks()
 	if err := quiet.play(ctx, o.length()); err != nil {
 		return err
 	}
+	r.addStolen("debit_stolen_percent", began)
 	r.add("debit_p99_ms", quiet.latency.percentiles().P99)
 	r.add("debit_p50_ms", quiet.latency.percentiles().P50)
 	if o.Surge == 0 {
 		return nil
 	}
-	surge := newDebits(o, p, fmt.Sprintf("surge%d-", run))
+	surge := newDebits(o, p.addr, p.Secrets.ServiceKey, fmt.Sprintf("surge%d-", run))
 	sending, stop := context.WithCancel(ctx)
 	defer stop()
+	began = processorTicks()
 	start, paid := time.Now(), make(chan error, 1)
 	var took time.Duration
 	go func() {
@@ -47,6 +52,7 @@ func measureDebits(ctx context.Context, o BenchOptions, r *BenchReport, p *platf
 	if err := errors.Join(err, <-paid); err != nil {
 		return err
 	}
+	r.addStolen("debit_surge_stolen_percent", began)
 	r.add("debit_surge_p99_ms", surge.latency.percentiles().P99)
 	r.add("debit_surge_p50_ms", surge.latency.percentiles().P50)
 	r.add("surge_s", took.Seconds())

@@ -25,7 +25,7 @@ func TestBenchmarksPrintTheirFigures(t *testing.T) {
 		run     func(ctx context.Context, o BenchOptions, out io.Writer) error
 		figures []string
 	}{
-		{"ledger", BenchLedger, []string{"transfers_per_min", "batch_api_transfers_per_min", "debit_p99_ms", "debit_surge_p99_ms", "surge_s", "cpu_us_per_transfer"}},
+		{"ledger", BenchLedger, []string{"transfers_per_min", "batch_api_transfers_per_min", "bare_p99_ms", "debit_p99_ms", "debit_surge_p99_ms", "surge_s", "cpu_us_per_transfer"}},
 		{"bets", BenchBets, []string{"bets_per_min", "place_p99_ms"}},
 		{"payout", BenchPayout, []string{"paid_and_visible_s", "history_lag_p99_ms", "commit_to_visible_p50_ms", "commit_to_visible_p99_ms", "commit_to_visible_max_ms", "debit_p99_ms"}},
 		{"history", BenchHistory, []string{"updates_per_min", "sink_updates_per_min", "raw_upserts_per_min", "raw_upsert_ratio", "raw_upsert_cpu_ratio"}},

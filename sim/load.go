@@ -153,8 +153,9 @@ type track struct {
 	sent  int
 }
 
-// pacerTick is how often the pacer looks for due arrivals.
-const pacerTick = 2 * time.Millisecond
+// pacerTick is how often the pacer looks for due arrivals. Latencies count from when they were due, so up to
+// a tick of each is the generator's own, and what one tick sends comes as a burst.
+const pacerTick = 250 * time.Microsecond
 
 // play queues every arrival when it is due and returns after the last one, or when ctx is done.
 func (p *pacer) play(ctx context.Context, until time.Duration) {
