@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -98,6 +99,11 @@ func openFleet(ctx context.Context, list []Cluster, d mysqldb.Deps) (*fleet, err
 		}
 	}
 	return f, nil
+}
+
+// directoryClusters are the clusters of a tool that needs the directory only: the one that keeps it, if one does.
+func (c Config) directoryClusters() []Cluster {
+	return slices.DeleteFunc(slices.Clone(c.Clusters), func(one Cluster) bool { return one.Name != c.Directory.Cluster })
 }
 
 // named returns the cluster of that name, or nil.

@@ -35,12 +35,16 @@ func (s *Service) desk() *MoveDesk {
 // OpenMoveDesk opens the directory of books that another process may be running on. That process sees
 // what is asked for here within two seconds; without one, it is done when the next is started.
 //
-// Errors: not_found for books that have no directory yet: start a process on them once.
+// It needs the directory and no shard: with a cluster down that does not keep the directory, moves are shown, asked
+// for and stopped all the same.
+//
+// Errors: not_found for books that have no directory yet: start a process on them once; unavailable if the cluster
+// that keeps the directory does not answer.
 func OpenMoveDesk(ctx context.Context, c Config, clk clock.Clock) (*MoveDesk, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	f, err := openFleet(ctx, c.Clusters, mysqldb.Deps{Log: slog.New(slog.DiscardHandler)})
+	f, err := openFleet(ctx, c.directoryClusters(), mysqldb.Deps{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"sync"
 
 	"matchday/errs"
 	"matchday/internal/clock"
@@ -97,22 +98,29 @@ type ReplicaStatus struct {
 	IsPrimary bool
 	IsOff     bool  // an operator has taken it out of reads
 	Position  int64 // last sequence it shows
-	Behind    int64 // sequences that the primary has and it has not
+	Behind    int64 // sequences that the primary has and it has not; without a primary, that another node has
 	Err       error // why it did not answer
 }
 
 // SetReplica lets a node take reads of the shards, or takes it out of them. Running processes follow
 // within a second. A node that no configuration names is read with the cluster's reading account.
 //
+// A node can be taken out while no primary answers, not let in.
+//
 // Errors: invalid for the primary, which is no replica, and for a node that is none of the shards' when it
 // is taken out; unavailable for one that does not answer, and conflict for one with another log, when it is
 // let in.
 func SetReplica(ctx context.Context, c Config, clk clock.Clock, node string, on bool, shards []int) error {
-	d, f, err := openForReplicas(ctx, c, clk)
+	f, err := openForReplicas(ctx, c)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = errors.Join(d.close(), f.close()) }()
+	defer func() { _ = f.close() }()
+	d, err := openDirectoryAsIs(ctx, c, f, clk)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.close() }()
 	if len(shards) == 0 {
 		shards = slices.Sorted(maps.Keys(f.byShard))
 	}
@@ -138,7 +146,7 @@ func checkReplica(ctx context.Context, c *mysqldb.Cluster, shard int, node strin
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	from, primary, err := c.PrimaryReads(ctx)
-	if err != nil {
+	if err != nil && on {
 		return err
 	}
 	_, added := said[node]
@@ -169,66 +177,97 @@ func checkReplica(ctx context.Context, c *mysqldb.Cluster, shard int, node strin
 	return nil
 }
 
-// Replicas asks every node of every cluster how far each shard has come there.
+// Replicas asks every node of every cluster how far each shard has come there, also of a cluster without a
+// primary: it says which node has most. The error says what could not be found out; what could be is returned all
+// the same. Nodes that do not answer are given two seconds each, once.
 func Replicas(ctx context.Context, c Config, clk clock.Clock) ([]ReplicaStatus, error) {
-	d, f, err := openForReplicas(ctx, c, clk)
+	f, err := openForReplicas(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = errors.Join(d.close(), f.close()) }()
-	said, err := d.replicas(ctx)
+	var problems []error
+	said, err := saidOfReplicas(ctx, c, f, clk)
 	if err != nil {
-		return nil, err
+		problems = append(problems, fmt.Errorf("what operators added or took out is not known: %w", err))
 	}
 	var out []ReplicaStatus
 	for _, cluster := range openClusters(c.Clusters, f) {
 		_, primary, err := cluster.Cluster.PrimaryReads(ctx)
 		if err != nil {
-			return nil, err
+			problems = append(problems, fmt.Errorf("cluster %s: %w", cluster.Name, err))
 		}
-		for _, n := range cluster.Shards {
-			nodes := append([]string{primary}, slices.DeleteFunc(slices.Clone(cluster.Cluster.Nodes()), func(node string) bool { return node == primary })...)
-			for _, node := range slices.Sorted(maps.Keys(said[n])) {
-				if !slices.Contains(nodes, node) {
-					nodes = append(nodes, node)
-				}
-			}
-			out = append(out, askNodes(ctx, cluster.Cluster, n, nodes, said[n])...)
-		}
+		out = append(out, askShards(ctx, cluster, primary, said)...)
 	}
-	return out, nil
+	return out, errors.Join(append(problems, f.close())...)
 }
 
-// askNodes asks the nodes about one shard; the first is the primary.
-func askNodes(ctx context.Context, c *mysqldb.Cluster, shard int, nodes []string, said map[string]bool) []ReplicaStatus {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	out := make([]ReplicaStatus, len(nodes))
-	for i, node := range nodes {
-		on, known := said[node]
-		out[i] = ReplicaStatus{Shard: shard, Node: node, IsPrimary: i == 0, IsOff: known && !on}
-		var db *sql.DB
-		if db, out[i].Err = c.Reader(node); out[i].Err != nil {
-			continue
+// saidOfReplicas returns what operators said of nodes, by shard.
+func saidOfReplicas(ctx context.Context, c Config, f *fleet, clk clock.Clock) (map[int]map[string]bool, error) {
+	d, err := openDirectoryAsIs(ctx, c, f, clk)
+	if err != nil {
+		return nil, err
+	}
+	said, err := d.replicas(ctx)
+	return said, errors.Join(err, d.close())
+}
+
+// askShards asks all nodes of a cluster, at once, about one shard after the other.
+func askShards(ctx context.Context, c OpenCluster, primary string, said map[int]map[string]bool) []ReplicaStatus {
+	silent := map[string]error{}
+	var out []ReplicaStatus
+	for _, n := range c.Shards {
+		var list []ReplicaStatus
+		for _, node := range slices.Concat([]string{primary}, c.Cluster.Nodes(), slices.Sorted(maps.Keys(said[n]))) {
+			if node == "" || slices.ContainsFunc(list, func(r ReplicaStatus) bool { return r.Node == node }) {
+				continue
+			}
+			on, known := said[n][node]
+			list = append(list, ReplicaStatus{Shard: n, Node: node, IsPrimary: node == primary, IsOff: known && !on, Err: silent[node]})
 		}
-		out[i].Position, out[i].Err = newMySQLReads(db, c.Config().DatabaseOf(shard)).position(ctx)
-		out[i].Behind = max(out[0].Position-out[i].Position, 0)
+		askNodes(ctx, c.Cluster, list)
+		for i := range list {
+			if mysqldb.IsLost(list[i].Err) {
+				silent[list[i].Node] = list[i].Err
+			}
+		}
+		out = append(out, list...)
 	}
 	return out
 }
 
-// openForReplicas opens the directory and the clusters of books that exist, and makes nothing.
-func openForReplicas(ctx context.Context, c Config, clk clock.Clock) (*directory, *fleet, error) {
+// askNodes asks the nodes about one shard, but those that are known not to answer.
+func askNodes(ctx context.Context, c *mysqldb.Cluster, list []ReplicaStatus) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	var asking sync.WaitGroup
+	for i := range list {
+		if list[i].Err != nil {
+			continue
+		}
+		asking.Go(func() {
+			var db *sql.DB
+			if db, list[i].Err = c.Reader(list[i].Node); list[i].Err == nil {
+				list[i].Position, list[i].Err = newMySQLReads(db, c.Config().DatabaseOf(list[i].Shard)).position(ctx)
+			}
+		})
+	}
+	asking.Wait()
+	var most int64
+	for i := range list {
+		most = max(most, list[i].Position)
+	}
+	if list[0].IsPrimary && list[0].Err == nil {
+		most = list[0].Position
+	}
+	for i := range list {
+		list[i].Behind = max(most-list[i].Position, 0)
+	}
+}
+
+// openForReplicas opens the clusters of books that exist, which may be down, and makes nothing.
+func openForReplicas(ctx context.Context, c Config) (*fleet, error) {
 	if len(c.Clusters) == 0 {
-		return nil, nil, errs.New(errs.CodeInvalid, "no shard is on a cluster: SQLite shards have no replicas")
+		return nil, errs.New(errs.CodeInvalid, "no shard is on a cluster: SQLite shards have no replicas")
 	}
-	f, err := openFleet(ctx, c.Clusters, mysqldb.Deps{Log: slog.New(slog.DiscardHandler), Reading: true})
-	if err != nil {
-		return nil, nil, err
-	}
-	d, err := openDirectoryAsIs(ctx, c, f, clk)
-	if err != nil {
-		return nil, nil, errors.Join(err, f.close())
-	}
-	return d, f, nil
+	return openFleet(ctx, c.Clusters, mysqldb.Deps{Log: slog.New(slog.DiscardHandler), Reading: true, Absent: true})
 }
