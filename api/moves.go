@@ -19,12 +19,12 @@ func (a *API) moveRoutes() []route {
 		{method: "POST", path: "/v1/operator/moves", id: "start-move", tag: tag, who: whoStaff, role: player.RoleOperator, status: http.StatusAccepted,
 			summary: "Begin to move buckets of players to another shard", end: taking(a.startMove),
 			detail: "The log of the buckets is copied beside the load; then one bucket after the other changes sides, and its players wait " +
-				"for less than a second as a rule. " + cleared},
+				"for less than a second as a rule. Moves that share a shard are done one after the other, others at the same time. " + cleared},
 		{method: "GET", path: "/v1/operator/moves", id: "moves", tag: tag, who: whoStaff, params: paged,
 			summary: "Moves of buckets, newest first", detail: cleared, end: reading(a.listMoves)},
 		{method: "POST", path: "/v1/operator/moves/rebalance", id: "rebalance", tag: tag, who: whoStaff, role: player.RoleOperator, status: http.StatusAccepted,
 			summary: "Spread the buckets evenly over all shards", end: taking(a.rebalance),
-			detail: "Begins as many moves as it takes, done one after the other, with as few buckets as possible. `dry_run` only shows them: they have no id then. " + cleared},
+			detail: "Begins as many moves as it takes, with as few buckets as possible; those that share a shard are done one after the other. `dry_run` only shows them: they have no id then. " + cleared},
 		{method: "GET", path: "/v1/operator/moves/{id}", id: "move", tag: tag, who: whoStaff,
 			summary: "One move and how far it is", detail: cleared, end: reading(a.findMove)},
 		{method: "POST", path: "/v1/operator/moves/{id}/abort", id: "abort-move", tag: tag, who: whoStaff, role: player.RoleOperator, status: http.StatusAccepted,
@@ -57,6 +57,7 @@ type Move struct {
 	By             string     `json:"by" doc:"Who asked for it"`
 	Step           string     `json:"step" enum:"planned,copying,switching,done,aborting,aborted"`
 	Problem        string     `json:"problem,omitempty" doc:"What holds it up; it is tried again every second"`
+	WaitsFor       string     `json:"waits_for,omitempty" doc:"The move before it that shares a shard with it; absent once its turn has come"`
 	Count          int        `json:"count" doc:"Buckets in all"`
 	Switched       int        `json:"switched" doc:"Buckets that have changed sides"`
 	Position       int64      `json:"position" doc:"The source's log has been read up to here"`
@@ -70,7 +71,7 @@ type Move struct {
 
 func moveOf(m ledger.Move) Move {
 	out := Move{ID: m.ID, Buckets: ledger.FormatBuckets(m.Buckets), From: m.From, To: m.To, Rate: m.Rate, By: m.By, Step: m.Step,
-		Problem: m.Problem, Count: len(m.Buckets), Switched: m.Switched, Position: m.Copied, Head: m.Head, Transfers: m.Rows,
+		Problem: m.Problem, WaitsFor: m.WaitsFor, Count: len(m.Buckets), Switched: m.Switched, Position: m.Copied, Head: m.Head, Transfers: m.Rows,
 		LongestPauseMS: m.LongestPause.Milliseconds(), CreatedAt: optional(m.CreatedAt), UpdatedAt: optional(m.UpdatedAt)}
 	if left, known := m.Remaining(); known {
 		out.DoneAt = optional(m.UpdatedAt.Add(left))

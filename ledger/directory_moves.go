@@ -71,11 +71,11 @@ func (d *directory) movesBefore(ctx context.Context, m *Move, limit int) ([]Move
 	return d.readMoves(ctx, q, us, us, m.ID, limit)
 }
 
-// openMoves returns the moves that are not over, oldest first.
+// openMoves returns the moves that are not over, in the order in which they were asked for.
 func (d *directory) openMoves(ctx context.Context, limit int) ([]Move, error) {
 	const q = moveColumns + `
 		WHERE step NOT IN ('done', 'aborted')
-		ORDER BY created_us, id
+		ORDER BY id
 		LIMIT ?`
 	return d.readMoves(ctx, q, limit)
 }

@@ -30,6 +30,7 @@ type Move struct {
 	By        string
 	Step      string
 	Problem   string // what holds it up; tried again
+	WaitsFor  string // the move before it that shares a shard with it; "" if its turn has come
 	CreatedAt time.Time
 	UpdatedAt time.Time
 
@@ -54,8 +55,9 @@ type MoveRequest struct {
 const MaxMoveRate = 10_000_000
 
 // StartMove begins to move buckets to another shard. The process that writes From does it in the
-// background, moves one after the other; [Service.Moves] tells how far it is. It survives restarts, and if
-// that process dies or hangs whoever takes the shard over goes on.
+// background; [Service.Moves] tells how far it is. Moves that share no shard are done at once, those that do one
+// after the other, in the order in which they were asked for. A move survives restarts, and if that process
+// dies or hangs whoever takes the shard over goes on.
 //
 // Errors: invalid; conflict if a bucket does not live on From or is being moved already; unavailable if
 // this machine's clock is behind that of who began the last move.

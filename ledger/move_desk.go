@@ -87,6 +87,9 @@ func (d *MoveDesk) Start(ctx context.Context, r MoveRequest) (Move, error) {
 		return Move{}, err
 	}
 	d.raise()
+	if open, err := d.directory.openMoves(ctx, MaxMoves); err == nil { // otherwise the list of moves tells
+		m.WaitsFor = turns(open)[m.ID]
+	}
 	return m, nil
 }
 
@@ -121,18 +124,41 @@ const MaxMoves = 1000
 func (d *MoveDesk) Moves(ctx context.Context, before string, limit int) ([]Move, error) {
 	limit = min(limit, MaxMoves)
 	if before == "" {
-		return d.directory.moves(ctx, limit)
+		list, err := d.directory.moves(ctx, limit)
+		return d.withTurns(ctx, list, err)
 	}
 	last, err := d.directory.move(ctx, before)
 	if err != nil {
 		return nil, err
 	}
-	return d.directory.movesBefore(ctx, &last, limit)
+	list, err := d.directory.movesBefore(ctx, &last, limit)
+	return d.withTurns(ctx, list, err)
+}
+
+// withTurns says of each of the moves which one it waits for.
+func (d *MoveDesk) withTurns(ctx context.Context, list []Move, err error) ([]Move, error) {
+	if err != nil || !slices.ContainsFunc(list, func(m Move) bool { return !m.over() }) {
+		return list, err
+	}
+	open, err := d.directory.openMoves(ctx, MaxMoves)
+	if err != nil {
+		return nil, err
+	}
+	waits := turns(open)
+	for i := range list {
+		list[i].WaitsFor = waits[list[i].ID]
+	}
+	return list, nil
 }
 
 // Find is [Service.FindMove].
 func (d *MoveDesk) Find(ctx context.Context, moveID string) (Move, error) {
-	return d.directory.move(ctx, moveID)
+	m, err := d.directory.move(ctx, moveID)
+	list, err := d.withTurns(ctx, []Move{m}, err)
+	if err != nil {
+		return Move{}, err
+	}
+	return list[0], nil
 }
 
 // Abort is [Service.AbortMove].

@@ -1,12 +1,14 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"matchday/errs"
@@ -32,32 +34,39 @@ const (
 	saveEvery = 40
 )
 
-// runMoves does the moves of the directory, one after the other, until ctx is done. Of the processes that
-// share the shards the one that writes a move's source does it, and when the source goes to another
-// process the move goes with it.
+// movesAtOnce bounds the moves that a process does at a time.
+const movesAtOnce = 8
+
+// runMoves does the moves of the directory until ctx is done: those that share no shard at once, those that
+// do one after the other. Of the processes that share the shards the one that writes a move's source does it,
+// and when the source goes to another process the move goes with it.
 func (s *Service) runMoves(ctx context.Context) error {
+	var movers sync.WaitGroup
+	defer movers.Wait()
+	busy, ended := map[string]bool{}, make(chan string, movesAtOnce)
 	for ctx.Err() == nil {
 		asked, changed := s.asked.wait(), s.place.changes.wait()
-		wait := moveLook
-		did, err := s.runOldest(ctx)
-		if ctx.Err() != nil {
-			return nil
+		list, err := s.movesHere(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "moves of buckets held up", "error", err)
 		}
-		switch {
-		case err != nil:
-			s.log.WarnContext(ctx, "move of buckets held up", "error", err)
-			wait = moveRetry
-		case did:
-			continue
+		for _, m := range list { // those that nothing holds up first: the others must not take all places
+			if busy[m.ID] || len(busy) == movesAtOnce {
+				continue
+			}
+			busy[m.ID] = true
+			movers.Go(func() {
+				s.goOn(ctx, m)
+				ended <- m.ID
+			})
 		}
-		timer := time.NewTimer(wait)
+		timer := time.NewTimer(moveLook)
 		select {
+		case moveID := <-ended:
+			delete(busy, moveID)
 		case <-timer.C:
 		case <-asked:
 		case <-changed:
-			if err != nil { // the mover's own doing may be the change
-				_ = pause(ctx, moveRetry)
-			}
 		case <-ctx.Done():
 		}
 		timer.Stop()
@@ -65,28 +74,65 @@ func (s *Service) runMoves(ctx context.Context) error {
 	return nil
 }
 
-// runOldest goes on with the oldest move that is not over, if it is this process's to do. It reports
-// whether it was.
-func (s *Service) runOldest(ctx context.Context) (bool, error) {
-	list, err := s.directory.openMoves(ctx, 1)
-	if err != nil || len(list) == 0 {
-		return false, err
+// movesHere returns the moves whose turn it is and whose source this process writes, those that something held up
+// last. The error says which it cannot do; the others are returned all the same.
+func (s *Service) movesHere(ctx context.Context) ([]Move, error) {
+	open, err := s.directory.openMoves(ctx, MaxMoves)
+	if err != nil {
+		return nil, err
 	}
-	m := list[0]
-	if last := max(m.From, m.To); last >= len(s.shards) { // asked for with a newer configuration
-		return false, errs.New(errs.CodeUnavailable, "move %s: shard %d is not in this process's configuration", m.ID, last)
+	waits := turns(open)
+	var out []Move
+	var problems []error
+	for _, m := range open {
+		switch last := max(m.From, m.To); {
+		case waits[m.ID] != "":
+		case last >= len(s.shards): // asked for with a newer configuration
+			problems = append(problems, errs.New(errs.CodeUnavailable, "move %s: shard %d is not in this process's configuration", m.ID, last))
+		case !s.shards[m.From].isElsewhere():
+			out = append(out, m)
+		}
 	}
+	slices.SortStableFunc(out, func(x, y Move) int { return min(len(x.Problem), 1) - min(len(y.Problem), 1) })
+	return out, errors.Join(problems...)
+}
+
+// turns returns which move each of the open moves waits for, the oldest first: the first of those before it
+// that shares a shard with it. A move whose turn it is waits for none, and never will again: later ones have
+// higher ids. One that is to be stopped waits for none either, because that touches its own buckets only.
+func turns(open []Move) map[string]string {
+	first, waits := map[int]string{}, map[string]string{}
+	for i := range open {
+		m := &open[i]
+		before := cmp.Or(first[m.From], first[m.To])
+		if before != "" && m.Step != MoveAborting {
+			waits[m.ID] = before
+		}
+		for _, shard := range []int{m.From, m.To} {
+			if first[shard] == "" {
+				first[shard] = m.ID
+			}
+		}
+	}
+	return waits
+}
+
+// goOn goes on with a move whose turn it is, and rests a little if something holds it up.
+func (s *Service) goOn(ctx context.Context, m Move) {
+	err := s.refreshPlacement(ctx) // another process may have done the move before
 	from := s.shards[m.From]
-	if from.isElsewhere() {
-		return false, nil
+	switch {
+	case err != nil:
+	case s.keeper == nil:
+		err = s.runMove(ctx, m)
+	default:
+		err = s.untilLost(ctx, from, from.epoch.Load(), func(ctx context.Context) error { return s.runMove(ctx, m) })
 	}
-	if err := s.refreshPlacement(ctx); err != nil { // another process may have done the move before
-		return false, err
+	if err == nil || ctx.Err() != nil {
+		return
 	}
-	if s.keeper == nil {
-		return true, s.runMove(ctx, m)
-	}
-	return true, s.untilLost(ctx, from, from.epoch.Load(), func(ctx context.Context) error { return s.runMove(ctx, m) })
+	s.log.WarnContext(ctx, "move of buckets held up", "error", err)
+	_ = pause(ctx, moveRetry)
 }
 
 // errAborted ends a mover's work on a move that somebody stopped, errReplaced on one that another process

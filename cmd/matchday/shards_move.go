@@ -39,7 +39,8 @@ func moveCommand() *cobra.Command {
 		Long: "Asks, in the directory, for a move of buckets such as 0-99,120 from the shard where they live. The\n" +
 			"process that writes that shard begins within two seconds and goes on after a restart; `shards moves`\n" +
 			"shows how far it is. Players bet and are paid meanwhile; when a bucket changes sides, at the end, its\n" +
-			"players wait for less than a second as a rule.",
+			"players wait for less than a second as a rule. Moves that share a shard are done one after the other, in\n" +
+			"the order in which they were asked for; others at the same time.",
 		Example: "  matchday shards move 0-99 --from 0 --to 2\n  matchday shards move 7,19 --from 1 --to 0 --rate 5000",
 		Args:    oneArg("the buckets to move, such as 0-99"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -74,7 +75,8 @@ func movesCommand() *cobra.Command {
 		Use:   "moves [MOVE]",
 		Short: "How far moves of buckets are, newest first",
 		Long: "Shows each move with the buckets that have changed sides, the transfers copied, how long one bucket's\n" +
-			"players had to wait at most, and how long it will still take at this speed. Reads the directory only.",
+			"players had to wait at most, and how long it will still take at this speed; of one that waits for another,\n" +
+			"for which. Reads the directory only.",
 		Example: "  matchday shards moves\n  matchday shards moves mov_01kb0000000000000000000000",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -132,7 +134,8 @@ func rebalanceCommand() *cobra.Command {
 		Use:   "rebalance",
 		Short: "Spread the buckets evenly over all shards",
 		Long: "Asks for as many moves as it takes for every shard to have as many buckets as any other, give or take\n" +
-			"one, with as few buckets as possible. They are done one after the other; see `shards move`.",
+			"one, with as few buckets as possible. Those that share a shard are done one after the other; see\n" +
+			"`shards move`.",
 		Example: "  matchday shards rebalance --dry-run\n  matchday shards rebalance --rate 5000",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -190,13 +193,20 @@ func printMoves(out io.Writer, list []ledger.Move) error {
 		if left, known := m.Remaining(); known {
 			still = left.Round(time.Second).String()
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%d of %d\t%d\t%s\t%s\t%s\t%s\n", m.ID, m.From, m.To, m.Step, m.Switched, len(m.Buckets), m.Rows,
+		step := m.Step
+		if m.WaitsFor != "" {
+			step = "waiting"
+		}
+		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%d of %d\t%d\t%s\t%s\t%s\t%s\n", m.ID, m.From, m.To, step, m.Switched, len(m.Buckets), m.Rows,
 			m.LongestPause.Round(time.Millisecond), still, cmp.Or(m.By, "-"), ledger.FormatBuckets(m.Buckets))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	for i := range list {
+		if list[i].WaitsFor != "" {
+			fmt.Fprintf(out, "%s waits for %s: they share a shard\n", list[i].ID, list[i].WaitsFor)
+		}
 		if list[i].Problem != "" {
 			fmt.Fprintf(out, "%s is held up: %s\n", list[i].ID, list[i].Problem)
 		}
