@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -309,17 +310,16 @@ func moveWhileBroken(t *testing.T, cluster, hangs bool, step string) {
 // shardOfProcess returns a shard that the process writes.
 func shardOfProcess(t *testing.T, m *member, pid int) int {
 	t.Helper()
-	seen, err := m.directory.owners(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for n, s := range seen.shards {
-		if p, ok := seen.processes[s.owner]; ok && p.pid == pid {
-			return n
+	shard := -1
+	eventually(t, "the process writes a shard", func() bool { // it may be slow to beat, and get one again
+		seen, err := m.directory.owners(context.Background())
+		if err != nil {
+			return false
 		}
-	}
-	t.Fatalf("process %d writes no shard", pid)
-	return 0
+		shard = slices.IndexFunc(seen.shards, func(s tenancy) bool { return seen.processes[s.owner].pid == pid })
+		return shard >= 0
+	})
+	return shard
 }
 
 // address returns the owner name under which the process writes a shard; "" if it writes none.
