@@ -40,6 +40,7 @@ var faults = []fault{
 	{"killed", engineMySQL, "the writer process gets SIGKILL and is started again at once", "the kill", onOneServer(killed)},
 	{"owner killed", engineMySQL, "one of two processes that share the shards gets SIGKILL and stays away", "the kill", onOneServer(ownerKilled)},
 	{"owner hung", engineMySQL, "one of two processes that share the shards gets SIGSTOP, is replaced, and wakes up", "the stop", onOneServer(ownerHung)},
+	{"owner cut off", engineMySQL, "one of two processes that share the shards cannot reach databases and directory, is replaced, and reaches them again", "the cut", ownerCutOff},
 	{"shared buckets moved", engineMySQL, "half of a shard's buckets move to the shard of another process, and the one that moves them gets SIGKILL on the way", "the kill", onOneServer(ownedBucketsMoved)},
 	{"database cut off", engineMySQL, "writer and database cannot reach each other for three seconds", "the end of the cut", databaseCutOff},
 	{"database hung", engineMySQL, "the database server gets SIGSTOP for three seconds", "it runs on", databaseHung},

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"matchday/internal/mariadb"
 	"matchday/internal/sqldb"
 	"matchday/sim/serial"
 )
@@ -43,6 +44,49 @@ func ownerHung(ctx context.Context, s *stage) error {
 	if err := list[0].signal(syscall.SIGCONT); err != nil {
 		return err
 	}
+	return s.askReplaced(ctx, list)
+}
+
+// ownerCutOff cuts one of two processes off from the server that has the shards and the directory, until the
+// other has its shards. Then everything that the first had sent arrives, commits too, and it is asked for
+// operations of shards that it no longer writes.
+func ownerCutOff(ctx context.Context, s *stage) error {
+	server, err := s.server(ctx, mariadb.Options{})
+	if err != nil {
+		return err
+	}
+	link, err := newLink(server.Addr())
+	if err != nil {
+		return err
+	}
+	s.onEnd(link.close)
+	s.shared, s.directoryOn = true, server
+	for _, node := range []string{link.addr(), server.Addr()} {
+		if err := s.onCluster("none", node); err != nil {
+			return err
+		}
+		s.yaml += "directory: {cluster: east}\n"
+		if _, err := s.write(ctx); err != nil {
+			return err
+		}
+	}
+	list, err := s.loadBoth(ctx)
+	if err != nil {
+		return err
+	}
+	link.cut(true)
+	s.strike()
+	s.send(list[1].addr)
+	if err := s.settle(ctx); err != nil {
+		return err
+	}
+	link.cut(false)
+	return s.askReplaced(ctx, list)
+}
+
+// askReplaced asks the first of two processes, which the second has replaced, for operations of shards that it
+// wrote, and goes on with the load on both.
+func (s *stage) askReplaced(ctx context.Context, list []*process) error {
 	sentOn, refused := 0, 0
 	old := newRemote(func() string { return list[0].addr })
 	for n := range probes {
@@ -53,7 +97,7 @@ func ownerHung(ctx context.Context, s *stage) error {
 			refused++
 		}
 	}
-	s.note = fmt.Sprintf("of %d operations the woken process sent on %d and refused %d", probes, sentOn, refused)
+	s.note = fmt.Sprintf("of %d operations the replaced process sent on %d and refused %d", probes, sentOn, refused)
 	s.send(list[0].addr, list[1].addr)
 	return s.settle(ctx)
 }
@@ -77,7 +121,17 @@ func (s *stage) directory() (*sqldb.DB, error) {
 }
 
 // owners returns how many processes write shards, by the directory.
-func (s *stage) owners(ctx context.Context) int {
+func (s *stage) owners(ctx context.Context) (n int) {
+	if s.directoryOn != nil {
+		const q = `
+			SELECT COUNT(DISTINCT owner)
+			FROM ledger_directory.shard
+			WHERE owner <> ''`
+		if err := s.directoryOn.Admin().QueryRowContext(ctx, q).Scan(&n); err != nil {
+			return 0 // asked again
+		}
+		return n
+	}
 	db, err := s.directory()
 	if err != nil {
 		return 0
@@ -87,7 +141,6 @@ func (s *stage) owners(ctx context.Context) int {
 		SELECT COUNT(DISTINCT owner)
 		FROM shard
 		WHERE owner <> ''`
-	var n int
 	if err := db.Read.QueryRowContext(ctx, q).Scan(&n); err != nil {
 		return 0 // asked again
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"matchday/internal/mariadb"
 	"matchday/ledger"
 	"matchday/sim/serial"
 )
@@ -29,12 +30,13 @@ type stage struct {
 	yaml  string // of the ledger section; "" is SQLite in books
 	extra string // further sections of a writer's file
 
-	shared  bool                     // several writer processes share the shards
-	addrs   atomic.Pointer[[]string] // where clients send now
-	turn    atomic.Int64
-	writers []*process
-	undo    []func() error // in reverse order at the end
-	load    *load
+	shared      bool                     // several writer processes share the shards
+	directoryOn *mariadb.Server          // which has the directory too; nil: it is a file in books
+	addrs       atomic.Pointer[[]string] // where clients send now
+	turn        atomic.Int64
+	writers     []*process
+	undo        []func() error // in reverse order at the end
+	load        *load
 
 	struck, healed int64 // on the history's clock
 	note           string
@@ -80,6 +82,11 @@ func (s *stage) beginShared(ctx context.Context) ([]*process, error) {
 			return nil, err
 		}
 	}
+	return s.loadBoth(ctx)
+}
+
+// loadBoth begins the load on the two writer processes, and returns them as beginShared does.
+func (s *stage) loadBoth(ctx context.Context) ([]*process, error) {
 	s.send(s.writers[0].addr, s.writers[1].addr)
 	s.beginLoad(ctx, newRemote(s.next))
 	err := s.await(ctx, "both processes to write a shard", func() bool { return s.owners(ctx) == 2 })
