@@ -158,30 +158,63 @@ func TestAKilledServerThatComesBackIsReadOn(t *testing.T) {
 	r.same(tables)
 }
 
-func TestReadingGoesOnAtThePromotedReplica(t *testing.T) {
+// pair is a primary with a replica, and a relay that has the first 20 rows of the one shard there.
+type pair struct {
+	*world
+	first, second *mariadb.Server
+	r             *relay
+}
+
+func newPair(t *testing.T, semiSync bool) *pair {
+	t.Helper()
 	first, second := server(t), server(t)
 	tables := newTables(t, first, 1)
-	if err := second.Replicate(t.Context(), first, true); err != nil {
+	if err := second.Replicate(t.Context(), first, semiSync); err != nil {
 		t.Fatal(err)
 	}
-	w := tables.open(capture.Config{}, first.Addr(), second.Addr())
-	r := w.follow(0)
-	tables.commit(0, 20)
-	r.until(20)
-	if err := first.Kill(); err != nil {
+	p := &pair{tables.open(capture.Config{}, first.Addr(), second.Addr()), first, second, nil}
+	p.r = p.follow(0)
+	p.commit(0, 20)
+	p.r.until(20)
+	return p
+}
+
+// commitUnseen commits rows that the primary has alone and the writer was never told of. The binlog shows them;
+// the relay must not get them.
+func (p *pair) commitUnseen(rows int) {
+	p.t.Helper()
+	eventually(p.t, "the replica has the first batch", func() bool {
+		var seq int
+		err := p.second.Admin().QueryRow(`SELECT seq FROM ` + p.database(0) + `.shard`).Scan(&seq)
+		return err == nil && seq == 20
+	})
+	p.exec(p.second, `STOP SLAVE`)
+	p.show(false)
+	p.commit(0, rows)
+	for range 2 { // each waits for a second: the binlog has shown them, and they were held back
+		if err := p.r.next(); err != nil || p.r.last != 20 {
+			p.t.Fatalf("got up to %d, %v, want nothing beyond 20", p.r.last, err)
+		}
+	}
+}
+
+func TestReadingGoesOnAtThePromotedReplica(t *testing.T) {
+	w := newPair(t, true)
+	r := w.r
+	if err := w.first.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	w.cluster.Forget(first.Addr())
-	if err := second.Promote(t.Context()); err != nil {
+	w.cluster.Forget(w.first.Addr())
+	if err := w.second.Promote(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	tables.move(second)
-	reads := tables.tableReads()
+	w.move(w.second)
+	reads := w.tableReads()
 	for range 5 {
-		tables.commit(0, 20)
+		w.commit(0, 20)
 	}
 	r.until(120)
-	if n := tables.tableReads(); n != reads {
+	if n := w.tableReads(); n != reads {
 		t.Errorf("the tables were read %d times after the fail-over, want the binlog to go on", n-reads)
 	}
 	domain, source, _ := strings.Cut(r.source, "-")
@@ -189,84 +222,44 @@ func TestReadingGoesOnAtThePromotedReplica(t *testing.T) {
 	if _, err := fmt.Sscanf(source, "%d-%d", &number, &seq); err != nil || domain != "0" {
 		t.Errorf("source %q is no position of one domain: %v", r.source, err)
 	}
-	r.same(tables)
+	r.same(w.tables)
 }
 
 func TestCommitsLostWithAPrimaryAreForgotten(t *testing.T) {
-	first, second := server(t), server(t)
-	tables := newTables(t, first, 1)
-	if err := second.Replicate(t.Context(), first, false); err != nil {
+	w := newPair(t, false)
+	w.commitUnseen(30)
+	if err := w.first.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	w := tables.open(capture.Config{}, first.Addr(), second.Addr())
-	r := w.follow(0)
-	tables.commit(0, 20)
-	r.until(20)
-	eventually(t, "the replica has the first batch", func() bool {
-		var seq int
-		err := second.Admin().QueryRow(`SELECT seq FROM ` + tables.database(0) + `.shard`).Scan(&seq)
-		return err == nil && seq == 20
-	})
-	tables.exec(second, `STOP SLAVE`)
-	tables.show(false) // the writer was never told that these are committed
-	tables.commit(0, 30)
-	for range 2 { // each waits for a second: the binlog has shown them, and they were held back
-		if err := r.next(); err != nil || r.last != 20 {
-			t.Fatalf("got up to %d, %v, want nothing beyond 20", r.last, err)
-		}
-	}
-	if err := first.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	w.cluster.Forget(first.Addr())
-	tables.exec(second, `STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only = OFF`)
-	tables.move(second)
-	tables.show(true)
-	tables.commit(0, 7) // takes sequences that the lost commits had
-	tables.commit(0, 7)
-	r.until(34)
-	r.same(tables)
+	w.cluster.Forget(w.first.Addr())
+	w.exec(w.second, `STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only = OFF`)
+	w.move(w.second)
+	w.show(true)
+	w.commit(0, 7) // takes sequences that the lost commits had
+	w.commit(0, 7)
+	w.r.until(34)
+	w.r.same(w.tables)
 }
 
 // TestTheBinlogOfAnOldPrimaryIsNotBelieved: a primary that is cut off goes on showing its binlog, with a
 // batch that was never committed for good, while the writer commits another one at the same sequences
 // elsewhere. A relay must get the second.
 func TestTheBinlogOfAnOldPrimaryIsNotBelieved(t *testing.T) {
-	first, second := server(t), server(t)
-	tables := newTables(t, first, 1)
-	if err := second.Replicate(t.Context(), first, false); err != nil {
-		t.Fatal(err)
-	}
-	w := tables.open(capture.Config{}, first.Addr(), second.Addr())
-	r := w.follow(0)
-	tables.commit(0, 20)
-	r.until(20)
-	eventually(t, "the replica has the first batch", func() bool {
-		var seq int
-		err := second.Admin().QueryRow(`SELECT seq FROM ` + tables.database(0) + `.shard`).Scan(&seq)
-		return err == nil && seq == 20
-	})
-	tables.exec(second, `STOP SLAVE`)
-	tables.show(false)
-	tables.commit(0, 5)
-	for range 2 { // each waits for a second: the binlog has shown it, and it was held back
-		if err := r.next(); err != nil || r.last != 20 {
-			t.Fatalf("got up to %d, %v, want nothing beyond 20", r.last, err)
-		}
-	}
-	tables.exec(first, `SET GLOBAL read_only = ON`)
-	tables.exec(second, `RESET SLAVE ALL; SET GLOBAL read_only = OFF`)
-	w.cluster.Forget(first.Addr())
-	if _, node, err := w.cluster.PrimaryReads(t.Context()); err != nil || node != second.Addr() { // as the writer does
+	w := newPair(t, false)
+	w.commitUnseen(5)
+	w.exec(w.first, `SET GLOBAL read_only = ON`)
+	w.exec(w.second, `RESET SLAVE ALL; SET GLOBAL read_only = OFF`)
+	w.cluster.Forget(w.first.Addr())
+	if _, node, err := w.cluster.PrimaryReads(t.Context()); err != nil || node != w.second.Addr() { // as the writer does
 		t.Fatalf("primary %s: %v", node, err)
 	}
-	tables.move(second)
-	tables.commitData(0, 5, `{"other":%d}`)
-	tables.show(true)
-	r.until(25)
-	tables.commit(0, 5) // and the binlog of the new one goes on
-	r.until(30)
-	r.same(tables)
+	w.move(w.second)
+	w.commitData(0, 5, `{"other":%d}`)
+	w.show(true)
+	w.r.until(25)
+	w.commit(0, 5) // and the binlog of the new one goes on
+	w.r.until(30)
+	w.r.same(w.tables)
 }
 
 func eventually(t *testing.T, what string, is func() bool) {
