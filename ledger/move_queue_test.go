@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"matchday/id"
 )
 
 func TestWhichMoveWaitsForWhich(t *testing.T) {
@@ -94,6 +96,50 @@ func TestASlowMoveHoldsUpItsShardsOnly(t *testing.T) {
 		}
 	}
 	w.wantBalance(PlayerCash(players[0], nj), int64(len(rows)), 0)
+	w.sound()
+}
+
+// TestAMoveThatIsTriedAgainPlacesNothingTwice: what a try before it has done is not done again for each bucket,
+// while one that nobody serves waits.
+func TestAMoveThatIsTriedAgainPlacesNothingTwice(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.Shards = 2; c.SweepEvery = time.Hour })
+	ctx := t.Context()
+	there := w.onShards(2)[1]
+	var here []id.Player // of two buckets, the lower one first, which moves first
+	for i := 0; len(here) < 2; i++ {
+		p := id.Player(fmt.Sprintf("q%d", i))
+		if w.ShardOf(p) == 0 && (len(here) == 0 || bucketOf(p) > bucketOf(here[0])) {
+			here = append(here, p)
+		}
+	}
+	w.must(deposit("d0", here[0], 5))
+	w.must(deposit("d1", here[1], 100))
+	gifts := gift("g", here[1], there, 30)
+	w.leaveGroup("g", gifts, 2) // the second bucket cannot leave
+	m, err := w.StartMove(ctx, MoveRequest{Buckets: []int{bucketOf(here[0]), bucketOf(here[1])}, From: 0, To: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the first bucket has changed sides", func() bool {
+		m, err = w.FindMove(ctx, m.ID)
+		return err == nil && m.Switched == 1
+	})
+	before, err := w.directory.placement(ctx, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := newMover(w.Service, m)
+	if err := v.resume(ctx); err != nil || v.Switched != 1 || len(v.left) != 1 {
+		t.Errorf("another try: %v, %d buckets have changed sides and %d have not, want one each", err, v.Switched, len(v.left))
+	}
+	if after, err := w.directory.placement(ctx, before.version); err != nil || after != nil {
+		t.Errorf("another try wrote the directory: %v", err)
+	}
+	w.group("g", gifts, "", "")
+	w.until(m.ID, MoveDone)
+	w.wantBalance(PlayerCash(here[0], nj), 5, 0)
+	w.wantBalance(PlayerCash(here[1], nj), 70, 0)
 	w.sound()
 }
 

@@ -303,13 +303,17 @@ func (v *mover) resume(ctx context.Context) error {
 		return err
 	}
 	v.left, v.wanted, v.Switched = nil, map[int]int64{}, 0
+	known := v.Service.place.current.Load() // as fresh as this try
 	var fenced []int
 	for _, bucket := range v.Buckets {
 		a, b := here[bucket], there[bucket]
 		switch {
 		case b.state == bucketLive && b.move == v.ID:
-			if err := v.place(ctx, bucket, b.seq); err != nil {
-				return err
+			v.came(v.To, bucket, b.seq)
+			if int(known.shards[bucket]) != v.To { // the mover before died between the two
+				if err := v.place(ctx, bucket, b.seq); err != nil {
+					return err
+				}
 			}
 			v.Switched++
 			continue
