@@ -222,6 +222,9 @@ func (a *auditor) checkMetadataTable() error {
 			return err
 		}
 		count++
+		if string(n.data) == "null" { // no metadata, as moves and imports of earlier versions wrote it
+			n.data = noMetadata
+		}
 		logged := a.derived(&r).notes
 		if len(logged) != 1 || logged[0].account != n.account || !bytes.Equal(logged[0].data, n.data) {
 			return found("metadata is that of the log", "account_metadata", postingKey(n.account, n.seq), "the log's", string(n.data))

@@ -145,6 +145,10 @@ func TestMetadata(t *testing.T) {
 	if err := set("m4", map[string]string{"": "x"}); !errs.Is(err, errs.CodeInvalid) {
 		t.Errorf("no name: got %v, want invalid", err)
 	}
+	if err := set("m5", nil, "tier"); err != nil {
+		t.Fatal(err)
+	}
+	want(map[string]string{})
 	w.wantSound()
 }
 

@@ -161,8 +161,14 @@ func (m *metadataChange) after(before map[string]string) map[string]string {
 	return out
 }
 
+// noMetadata is an account without any. A row of the log says so by having none.
+var noMetadata = []byte("{}")
+
 // encodeMetadata is how the table of account metadata has it: JSON with the names in order.
 func encodeMetadata(list map[string]string) []byte {
+	if len(list) == 0 {
+		return noMetadata
+	}
 	b, err := json.Marshal(list)
 	if err != nil {
 		return nil // cannot be: texts only
