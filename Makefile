@@ -43,8 +43,9 @@ race-full: ## every test under the race detector: no part of CI, for changes of 
 purego: ## quick tests of the stores on the SQLite that a build without a C compiler has
 	CGO_ENABLED=0 $(GO) test $(TESTFLAGS) -short -timeout 20m ./internal/sqldb ./ledger ./history ./stream ./sportsbook
 
-test-clients: ## optional: a client that a generator makes of the OpenAPI document; the streams on a real Apache Kafka broker, fetched from Maven Central (needs java, mvn)
+test-clients: ## optional: a client that a generator makes of the OpenAPI document; the ledger's SQL in MySQL 8's grammar; the streams on a real Apache Kafka broker, fetched from Maven Central (needs java, mvn)
 	@GO=$(GO) scripts/openapi-client.sh out/openapi-client
+	@GO=$(GO) scripts/mysql-grammar.sh out/mysql-grammar
 	@GO=$(GO) scripts/kafka.sh out/kafka
 
 arch: ## only the house rules
