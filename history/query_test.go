@@ -1,6 +1,8 @@
 package history
 
 import (
+	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -210,6 +212,61 @@ func (s *Service) exec(t testing.TB, q string) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// interrupted is a store to which something happens before one of its queries.
+type interrupted struct {
+	store
+	left int // queries up to that one
+	harm func()
+}
+
+func (s *interrupted) QueryContext(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
+	if s.left--; s.left == 0 {
+		s.harm()
+	}
+	return s.store.QueryContext(ctx, q, args...)
+}
+
+// TestAListOutlivesItsDigest deletes the digest before each query of a list in turn.
+func TestAListOutlivesItsDigest(t *testing.T) {
+	t.Parallel()
+	for name, on := range fresh {
+		t.Run(name, func(t *testing.T) {
+			s := on(t)()
+			all := variedBets(t, s, 400)
+			d := s.digestsOf(time.UTC)
+			d.chunk, d.keep = 100, 50
+			forget := func() {
+				s.exec(t, "DELETE FROM digest")
+				s.exec(t, "DELETE FROM outline")
+				s.exec(t, "DELETE FROM digested")
+			}
+			harms := map[string]func(){"deleted": forget, "deleted and made again in part": func() {
+				forget()
+				if _, err := s.shards[0].store.extendDigest(t.Context(), "plr_1"); err != nil {
+					t.Fatal(err)
+				}
+			}}
+			for harm, do := range harms {
+				for _, q := range []Query{{Status: StatusWon}, {Product: "pools", To: all[300].PlacedAt}, {Event: "game_3", Status: StatusOpen}} {
+					q.Player, q.Jurisdiction, q.Limit = "plr_1", "CA-ON", MaxLimit
+					for at, happened := 1, true; happened; at++ {
+						s.digest(t, "plr_1")
+						on := s.shards[0].store
+						to := &interrupted{on, at, do}
+						s.shards[0].store = to
+						got, _ := s.pages(t, q)
+						s.shards[0].store = on
+						if !slices.Equal(got, expect(q, all)) {
+							t.Errorf("digest %s before query %d of %+v: found %d bets, want %d", harm, at, q, len(got), len(expect(q, all)))
+						}
+						happened = to.left <= 0
+					}
+				}
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package history
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"matchday/id"
@@ -95,7 +96,8 @@ type lister struct {
 }
 
 // read looks at bets until the page is full, the player has no more or the budget is spent: first at the
-// newest, which are in no digest, then at the days that may have some that fit, in the months that may.
+// newest, which are in no digest, then at the days that may have some that fit, in the months that may. A digest
+// that is deleted meanwhile says nothing about the bets that it had: the rest of them are looked at one by one.
 func (l *lister) read(ctx context.Context) error {
 	spans, isDigested, err := l.newest(ctx)
 	if err != nil {
@@ -108,6 +110,15 @@ func (l *lister) read(ctx context.Context) error {
 	if done, err := l.lookBehind(ctx); done || err != nil {
 		return err
 	}
+	if err = l.lookInMonths(ctx); errors.Is(err, errLessDigest) {
+		l.lacksDigest = true
+		_, err = l.look(ctx, []betSpan{{high: lastBet}})
+	}
+	return err
+}
+
+// lookInMonths looks at what the digest has, and at the open bets that are too old to be in it.
+func (l *lister) lookInMonths(ctx context.Context) error {
 	months, err := l.months(ctx)
 	if err != nil {
 		return err
@@ -122,7 +133,8 @@ func (l *lister) read(ctx context.Context) error {
 		if l.isSpent() {
 			return nil
 		}
-		if spans, err = l.days(ctx, m); err != nil {
+		spans, err := l.days(ctx, m)
+		if err != nil {
 			return err
 		}
 		l.budget -= spanPrice

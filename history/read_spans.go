@@ -3,6 +3,8 @@ package history
 import (
 	"cmp"
 	"context"
+	"database/sql"
+	"errors"
 	"slices"
 	"time"
 
@@ -141,25 +143,36 @@ func paired(months []betSpan) (out []betSpan) {
 	return out
 }
 
-// spans returns the rows of the digest that may have bets that fit, newest first. The database gives them in the
-// order of its key: MariaDB would read each row twice to sort them.
+// errLessDigest means that the digest has no longer all bets that it had when the list began.
+var errLessDigest = errors.New("the digest was deleted")
+
+// spans returns the rows of the digest that may have bets that fit, newest first, and errLessDigest where they are
+// not of all bets up to the mark: how far they reach is read with them, at the same moment. The database gives them
+// in the order of its key: MariaDB would read each row twice to sort them.
 func (l *lister) spans(ctx context.Context, grain, from, upTo int) ([]betSpan, error) {
 	const q = `
-		SELECT period, first_bet, last_bet, bets_open + bets_won + bets_lost + bets_push + bets_void
-		FROM digest
-		WHERE player_id = ?
-		  AND jurisdiction = ?
-		  AND grain = ?
-		  AND period BETWEEN ? AND ?
-		  AND first_bet < ?
-		  AND (product = ? OR ? = '')
-		  AND (currency = ? OR ? = '')
-		  AND most_minor >= ?
-		  AND least_minor <= ?
-		  AND bets_open * ? + bets_won * ? + bets_lost * ? + bets_push * ? + bets_void * ? > 0
-		  AND (tags = '*' OR INSTR(tags, ?) > 0 AND INSTR(tags, ?) > 0 AND INSTR(tags, ?) > 0)
-		ORDER BY period DESC
-		LIMIT ?`
+		SELECT period, first_bet, last_bet, bets
+		FROM (
+			SELECT period, first_bet, last_bet, bets_open + bets_won + bets_lost + bets_push + bets_void AS bets
+			FROM digest
+			WHERE player_id = ?
+			  AND jurisdiction = ?
+			  AND grain = ?
+			  AND period BETWEEN ? AND ?
+			  AND first_bet < ?
+			  AND (product = ? OR ? = '')
+			  AND (currency = ? OR ? = '')
+			  AND most_minor >= ?
+			  AND least_minor <= ?
+			  AND bets_open * ? + bets_won * ? + bets_lost * ? + bets_push * ? + bets_void * ? > 0
+			  AND (tags = '*' OR INSTR(tags, ?) > 0 AND INSTR(tags, ?) > 0 AND INSTR(tags, ?) > 0)
+			ORDER BY period DESC
+			LIMIT ?
+		) AS fitting
+		UNION ALL
+		SELECT 0, '', bet_id, 0
+		FROM digested
+		WHERE player_id = ?`
 	least, most := l.q.stakes()
 	low, high, _ := l.q.Status.span()
 	var counts [stateVoid + 1]int
@@ -169,22 +182,37 @@ func (l *lister) spans(ctx context.Context, grain, from, upTo int) ([]betSpan, e
 	rows, err := l.on.store.QueryContext(ctx, q, string(l.q.Player), string(l.q.Jurisdiction), grain, from, upTo, string(l.before), l.q.Product, l.q.Product,
 		string(l.q.Currency), string(l.q.Currency), least, most,
 		counts[stateOpen], counts[stateWon], counts[stateLost], counts[statePush], counts[stateVoid],
-		inTags(eventTag(l.q.Event)), inTags(sportTag(l.q.Sport)), inTags(competitionTag(l.q.Competition)), maxSpans)
+		inTags(eventTag(l.q.Event)), inTags(sportTag(l.q.Sport)), inTags(competitionTag(l.q.Competition)), maxSpans, string(l.q.Player))
 	if err != nil {
 		return nil, sqldb.Wrap("read digest", err)
 	}
+	return scanSpans(rows, l.mark)
+}
+
+// scanSpans reads and closes rows of spans. The one without bets says how far the digest reaches.
+func scanSpans(rows *sql.Rows, mark id.Bet) (out []betSpan, err error) {
 	defer rows.Close()
-	var out []betSpan
+	var reaches id.Bet
 	for rows.Next() {
 		var one betSpan
 		if err := rows.Scan(&one.from, &one.low, &one.high, &one.bets); err != nil {
 			return nil, sqldb.Wrap("read digest", err)
 		}
+		if one.bets == 0 {
+			reaches = one.high
+			continue
+		}
 		one.to = one.from
 		out = append(out, one)
 	}
+	if err := rows.Err(); err != nil {
+		return nil, sqldb.Wrap("read digest", err)
+	}
+	if reaches < mark {
+		return nil, errLessDigest
+	}
 	slices.SortFunc(out, func(a, b betSpan) int { return cmp.Compare(b.high, a.high) })
-	return out, sqldb.Wrap("read digest", rows.Err())
+	return out, nil
 }
 
 // period returns the days that the query's period touches.
