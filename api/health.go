@@ -2,47 +2,66 @@ package api
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"matchday/errs"
 	"matchday/ledger"
 )
 
-// buildHealth adds the paths that machines watch.
-func (a *API) buildHealth(mux *http.ServeMux) {
+// health answers the machines that watch a process.
+type health struct {
+	log      *slog.Logger
+	gatherer prometheus.Gatherer
+	ready    func(ctx context.Context) error
+	books    *ledger.Service
+	closing  <-chan struct{} // closed when the process ends; nil if nobody tells
+}
+
+// Health serves what machines watch of a process that answers nobody else: /healthz, /readyz and /metrics. Of d it
+// needs Log and Ledger; Gatherer and Ready may be nil as for New.
+func Health(d Deps) http.Handler {
+	mux := http.NewServeMux()
+	health{log: d.Log, gatherer: d.Gatherer, ready: d.Ready, books: d.Ledger}.build(mux)
+	return mux
+}
+
+// build adds the paths.
+func (h health) build(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "alive") })
-	mux.HandleFunc("GET /readyz", a.serveReady)
-	if a.deps.Gatherer != nil {
-		mux.Handle("GET /metrics", promhttp.HandlerFor(a.deps.Gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
+	mux.HandleFunc("GET /readyz", h.serveReady)
+	if h.gatherer != nil {
+		mux.Handle("GET /metrics", promhttp.HandlerFor(h.gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
 	}
 }
 
 // serveReady answers 200 if every part is ready, else 503; why is in the log, not in the answer. As long
 // as some shard can be written the process is ready, because the others would serve no better from
 // elsewhere; those that cannot are named. Whether the process lives is another question: /healthz.
-func (a *API) serveReady(w http.ResponseWriter, r *http.Request) {
+func (h health) serveReady(w http.ResponseWriter, r *http.Request) {
 	select {
-	case <-a.closing:
+	case <-h.closing:
 		plain(w, http.StatusServiceUnavailable, "stopping")
 		return
 	default:
 	}
-	if a.deps.Ready != nil {
+	if h.ready != nil {
 		ctx, cancel := context.WithTimeout(r.Context(), positionWait)
 		defer cancel()
-		if err := a.deps.Ready(ctx); err != nil {
-			a.log.WarnContext(ctx, "not ready", "error", err)
+		if err := h.ready(ctx); err != nil {
+			h.log.WarnContext(ctx, "not ready", "error", err)
 			plain(w, http.StatusServiceUnavailable, "not ready")
 			return
 		}
 	}
-	status, lines := readiness(a.deps.Ledger.Status())
+	status, lines := readiness(h.books.Status())
 	plain(w, status, lines)
 }
 

@@ -191,7 +191,7 @@ func (a *API) build() (http.Handler, error) {
 	if err := a.buildDocs(mux); err != nil {
 		return nil, err
 	}
-	a.buildHealth(mux)
+	health{log: a.log, gatherer: a.deps.Gatherer, ready: a.deps.Ready, books: a.deps.Ledger, closing: a.closing}.build(mux)
 	return a.secure(mux), nil
 }
 

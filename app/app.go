@@ -202,6 +202,8 @@ func (a *App) part(m module) lifecycle.Part {
 			Run:   func(ctx context.Context) error { return a.Webhooks.Run(ctx) },
 			Close: func() error { return a.Webhooks.Close() },
 		}
+	case moduleHealth:
+		return lifecycle.Part{Open: a.listen, Run: a.runHealth}
 	default:
 		return lifecycle.Part{Open: a.openHTTP, Run: a.runHTTP}
 	}
@@ -320,6 +322,11 @@ func (a *App) openHTTP(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	return a.listen(ctx)
+}
+
+// listen takes the port.
+func (a *App) listen(ctx context.Context) (err error) {
 	var listen net.ListenConfig
 	a.listener, err = listen.Listen(ctx, "tcp", a.Config.Listen)
 	if err != nil {
@@ -357,12 +364,29 @@ func (a *App) handler() (http.Handler, error) {
 	return mux, nil
 }
 
-// runHTTP serves until ctx is done, then lets open requests finish for the drain time.
+// runHTTP serves pages and API until ctx is done.
 func (a *App) runHTTP(ctx context.Context) error {
 	handler, err := a.handler()
 	if err != nil {
 		return errors.Join(err, a.listener.Close())
 	}
+	live := make(chan error, 1)
+	go func() { live <- a.api.Run(ctx) }()
+	err = a.serve(ctx, handler)
+	if ctx.Err() != nil {
+		err = errors.Join(err, ignoreCancel(<-live))
+	}
+	return err
+}
+
+// runHealth serves what machines watch until ctx is done.
+func (a *App) runHealth(ctx context.Context) error {
+	log, metrics := a.room("api")
+	return a.serve(ctx, api.Health(a.apiDeps(log, metrics)))
+}
+
+// serve serves until ctx is done, then lets open requests finish for the drain time.
+func (a *App) serve(ctx context.Context, handler http.Handler) (err error) {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -372,8 +396,6 @@ func (a *App) runHTTP(ctx context.Context) error {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug),
 	}
-	live := make(chan error, 1)
-	go func() { live <- a.api.Run(ctx) }()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(a.listener) }()
 	select {
@@ -387,9 +409,6 @@ func (a *App) runHTTP(ctx context.Context) error {
 	}
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
-	}
-	if ctx.Err() != nil {
-		err = errors.Join(err, ignoreCancel(<-live))
 	}
 	return err
 }

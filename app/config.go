@@ -34,7 +34,7 @@ import (
 // default, so a new program runs on an old file.
 type Config struct {
 	Data         string        `yaml:"data"`          // the folder that holds everything
-	Listen       string        `yaml:"listen"`        // address of pages and API, default 127.0.0.1:8080
+	Listen       string        `yaml:"listen"`        // address of pages, API, readiness and metrics, default 127.0.0.1:8080
 	PublicURL    string        `yaml:"public_url"`    // where players reach it, default from Listen
 	Roles        []string      `yaml:"roles"`         // what this process runs, default all
 	Slate        string        `yaml:"slate"`         // "built-in" (default) or "none"

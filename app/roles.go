@@ -24,6 +24,7 @@ const (
 	moduleWebhooks   module = "webhooks"    // deliveries to other systems
 	moduleHTTP       module = "http"        // REST API, live stream, pages
 	moduleLedgerHTTP module = "ledger-http" // REST API of the ledger, and of a history beside it, for services
+	moduleHealth     module = "health"      // /healthz, /readyz and /metrics where there is no API that has them
 )
 
 // needs says which modules must run, in this process, before each one. Remote twins of rooms, which
@@ -41,6 +42,7 @@ var needs = []struct {
 	{moduleHistory, []module{moduleStreams, moduleLedger, moduleRelays}},
 	{moduleWebhooks, []module{moduleStreams, moduleLedger, moduleRelays}},
 	{moduleLedgerHTTP, []module{moduleLedger}},
+	{moduleHealth, []module{moduleLedger}},
 	{moduleHTTP, []module{moduleLedger, modulePlayers, modulePayments, moduleSportsbook, moduleHistory, moduleWebhooks}},
 }
 
@@ -51,9 +53,9 @@ var roles = []struct {
 	about   string
 }{
 	{RoleAll, []module{moduleStreams, moduleLedger, moduleRelays, modulePlayers, modulePayments, moduleSportsbook, moduleHistory, moduleWebhooks, moduleHTTP}, "the whole platform in one process"},
-	{"ledger", []module{moduleStreams, moduleLedger, moduleRelays}, "the books and their streams, nothing that takes requests"},
+	{"ledger", []module{moduleStreams, moduleLedger, moduleRelays, moduleHealth}, "the books and their streams, nothing that takes requests"},
 	{"ledger-api", []module{moduleStreams, moduleLedger, moduleRelays, moduleLedgerHTTP}, "the books, their streams and the ledger's API; several processes can share the shards"},
-	{"books", []module{moduleStreams, moduleLedger, moduleRelays, moduleHistory}, "the books and the bet history, to catch up or to be audited; with `ledger-api` services read it, in several processes too"},
+	{"books", []module{moduleStreams, moduleLedger, moduleRelays, moduleHistory, moduleHealth}, "the books and the bet history, to catch up or to be audited; with `ledger-api` services read it, in several processes too"},
 }
 
 // modulesOf returns the modules of the named roles in start order. Unknown roles are errors, as is
@@ -76,6 +78,9 @@ func modulesOf(names []string) ([]module, error) {
 	}
 	if wanted[moduleHTTP] {
 		delete(wanted, moduleLedgerHTTP) // it has those routes too, on the same port
+	}
+	if wanted[moduleHTTP] || wanted[moduleLedgerHTTP] {
+		delete(wanted, moduleHealth) // the same
 	}
 	var ordered []module
 	for _, n := range needs {
