@@ -35,7 +35,7 @@ func (a *API) secondRoutes() []route {
 		step("back", "back-to-first-history", "Show the first bet history to everybody again",
 			"The second goes on being fed. ", taking(a.backToFirst)),
 		step("drop", "drop-history", "Let go of the bet history that nobody sees",
-			"It is no longer fed, a first one from the next start on. It cannot be taken back; nothing is deleted. ", taking(a.dropHistory)),
+			"It is no longer fed. It cannot be taken back; nothing is deleted. Change the configuration before the next start. ", taking(a.dropHistory)),
 	}
 }
 

@@ -442,6 +442,7 @@ type Shard struct {
 // Lag is how far history is behind one ledger shard.
 type Lag struct {
 	Shard      int     `json:"shard"`
+	History    string  `json:"history" enum:"first,second" example:"first" doc:"The one that players see; first unless everybody was shown a second one"`
 	Position   int64   `json:"position" doc:"History shows everything up to here"`
 	Head       int64   `json:"head" doc:"The ledger's last position"`
 	LagSeconds float64 `json:"lag_seconds"`

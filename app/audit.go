@@ -129,7 +129,11 @@ func (r *AuditReport) projections(ctx context.Context, c Config, books *ledger.R
 	if err != nil {
 		return err
 	}
-	r.History, err = history.Audit(ctx, history.AuditOptions{Dir: c.History.Dir, Clusters: c.History.Clusters, Log: books, Zone: zoneOf(jurisdictions)})
+	shown, err := c.History.InForce(ctx)
+	if err != nil {
+		return err
+	}
+	r.History, err = history.Audit(ctx, history.AuditOptions{Dir: shown.Dir, Clusters: shown.Clusters, Log: books, Zone: zoneOf(jurisdictions)})
 	if difference, ok := errors.AsType[*errs.Error](err); ok && difference.Code == errs.CodeInternal {
 		r.findings = append(r.findings, err.Error())
 		return nil

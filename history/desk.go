@@ -121,7 +121,7 @@ func OpenDesk(ctx context.Context, c Config, clk clock.Clock) (*Desk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open desk: %w", err)
 	}
-	db, err := sqldb.Open(filepath.Join(c.Dir, "second.db"), sqldb.Options{CacheKiB: 256, Readers: 1})
+	db, err := sqldb.Open(c.deskFile(), sqldb.Options{CacheKiB: 256, Readers: 1})
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +131,9 @@ func OpenDesk(ctx context.Context, c Config, clk clock.Clock) (*Desk, error) {
 	}
 	return d, nil
 }
+
+// deskFile is where the desk is.
+func (c Config) deskFile() string { return filepath.Join(c.Dir, "second.db") }
 
 // place names where a second history is: a choice about one place is none about another.
 func (c NextConfig) place() string {
@@ -278,7 +281,8 @@ func (d *Desk) Back(ctx context.Context, r ActRequest) (Choice, error) {
 	}})
 }
 
-// Drop lets go of the history that nobody sees: it is no longer fed, for good. Its data stays where it is.
+// Drop lets go of the history that nobody sees: within two seconds it is no longer fed, for good. Its data stays where
+// it is.
 //
 // Errors: conflict if anybody sees it.
 func (d *Desk) Drop(ctx context.Context, r ActRequest, which string) (Choice, error) {

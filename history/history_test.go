@@ -378,7 +378,7 @@ func testLagIsZeroWhenAllIsShown(t *testing.T, e engine) {
 	t.Parallel()
 	w := setup(t, e, 2)
 	at := w.commit("plr_1", placedRecord("plr_1", nj, "bet_1", 100))
-	want := []history.ShardLag{{Shard: 0, Held: true}, {Shard: 1, Position: at.Seq, Held: true}}
+	want := []history.ShardLag{{Shard: 0, History: history.ShownFirst, Held: true}, {Shard: 1, History: history.ShownFirst, Position: at.Seq, Held: true}}
 	if got := w.s.Lag(); !slices.Equal(got, want) {
 		t.Errorf("Lag = %+v, want %+v", got, want)
 	}

@@ -57,7 +57,7 @@ func (s *Service) keepFor(ctx context.Context, h *shard) {
 
 // Keep makes months ahead and drops what is over now. Run does it by itself from time to time.
 func (s *Service) Keep(ctx context.Context) error {
-	for _, h := range s.shards {
+	for _, h := range s.main() {
 		if !h.sink.IsHeld() {
 			continue // whoever writes the shard does it there
 		}

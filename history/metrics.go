@@ -47,6 +47,28 @@ func register[C prometheus.Collector](r prometheus.Registerer, c *C) {
 	}
 }
 
+// ownMeters registers the collectors of one sink, and takes those away again that no other sink has.
+type ownMeters struct {
+	prometheus.Registerer
+	own []prometheus.Collector
+}
+
+// Register implements prometheus.Registerer.
+func (m *ownMeters) Register(c prometheus.Collector) error {
+	err := m.Registerer.Register(c)
+	if _, one := c.(prometheus.Metric); one && err == nil { // a vector is shared
+		m.own = append(m.own, c)
+	}
+	return err
+}
+
+// takeAway makes the collectors unknown: what stands still would be taken for what is behind.
+func (m *ownMeters) takeAway() {
+	for _, c := range m.own {
+		m.Unregister(c)
+	}
+}
+
 // begin makes the counters of a shard, so that their first step is seen.
 func (m keepMetrics) begin(shard int) {
 	m.drop(shard, 0)

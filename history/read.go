@@ -81,7 +81,10 @@ func (s *Service) shardFor(ctx context.Context, player id.Player, at *stream.Pos
 	if n < 0 || n >= len(s.shards) {
 		return nil, errs.New(errs.CodeInternal, "player on shard %d of %d", n, len(s.shards))
 	}
-	h := s.shown(n, player)
+	h, err := s.shown(n, player)
+	if err != nil {
+		return nil, err
+	}
 	need := stream.Position{Shard: n}
 	if s.deps.Since != nil {
 		need.Seq = s.deps.Since(player)
@@ -107,13 +110,18 @@ func (s *Service) shardFor(ctx context.Context, player id.Player, at *stream.Pos
 }
 
 // shown returns the player's shard of the history that the player sees.
-func (s *Service) shown(n int, player id.Player) *shard {
+//
+// Errors: unavailable while the only one that is still fed is not open.
+func (s *Service) shown(n int, player id.Player) (*shard, error) {
 	if h := s.second.shardFor(n, player); h != nil {
 		s.nextMetrics.read("second")
-		return h
+		return h, nil
+	}
+	if s.isGone() {
+		return nil, errs.New(errs.CodeUnavailable, "the history is being opened again")
 	}
 	s.nextMetrics.read("first")
-	return s.shards[n]
+	return s.shards[n], nil
 }
 
 // forEachPage is how many bets ForEach reads at a time, so that no long read keeps the write-ahead
@@ -134,7 +142,7 @@ func (s *Service) ForEach(ctx context.Context, fn func(Bet) error) error {
 			ORDER BY b.player_id, b.bet_id
 			LIMIT ?`
 	)
-	for _, h := range s.shards {
+	for _, h := range s.main() {
 		var last betKey
 		each := func(q string, args ...any) (int, error) {
 			rows, err := h.store.QueryContext(ctx, h.bets(q), append(args, forEachPage)...)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"matchday/errs"
 	"matchday/id"
 	"matchday/internal/mysqldb"
+	"matchday/internal/sqldb"
 	"matchday/ledger"
 	"matchday/stream"
 )
@@ -112,17 +114,43 @@ func (s *Service) openDesk(ctx context.Context) error {
 		return err
 	}
 	c, err := desk.Choice(ctx)
-	if err == nil && c.Dropped == "" {
-		s.desk = desk
+	if err != nil || c.Dropped == "" {
+		s.desk = desk // Close closes it
 		s.second.choose(c)
-		return nil
+		return err
 	}
-	if next := &s.config.Next; c.Dropped == "first" {
-		s.config.Dir, s.config.Clusters, s.config.Writers, s.config.CacheKiB = next.Dir, next.Clusters, next.Writers, next.CacheKiB
-	}
-	s.config.Next = NextConfig{}
+	s.config = s.config.without(c.Dropped)
 	s.deps.Log.Warn("operators let go of a history that is still configured", "dropped", c.Dropped)
-	return errors.Join(err, desk.Close())
+	return desk.Close()
+}
+
+// without returns the configuration of what is left once one of two histories was let go of.
+func (c Config) without(dropped string) Config {
+	if next := &c.Next; dropped == "first" {
+		c.Dir, c.Clusters, c.Writers, c.CacheKiB = next.Dir, next.Clusters, next.Writers, next.CacheKiB
+	}
+	c.Next = NextConfig{}
+	return c
+}
+
+// InForce returns the configuration of the history that players see when nothing was chosen for them by name or share:
+// that of the second, by itself, if operators have let go of the first. It changes nothing.
+func (c Config) InForce(ctx context.Context) (Config, error) {
+	if c.Next.Dir == "" {
+		return c, nil
+	}
+	if _, err := os.Stat(c.deskFile()); errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	}
+	db, err := sqldb.Open(c.deskFile(), sqldb.Options{ReadOnly: true, CacheKiB: 256, Readers: 1})
+	if err != nil {
+		return c, fmt.Errorf("open desk: %w", err)
+	}
+	choice, err := (&Desk{db: db, next: c.Next.place()}).Choice(ctx)
+	if err = errors.Join(err, db.Close()); err != nil || choice.Dropped != "first" {
+		return c, err
+	}
+	return c.without(choice.Dropped), nil
 }
 
 // Desk returns where operators choose what becomes of the second history. It is open until Close.
@@ -203,13 +231,58 @@ func (s *Service) runDesk(ctx context.Context) error {
 		if err := s.look(ctx); err != nil && ctx.Err() == nil {
 			s.deps.Log.Warn("desk of the second history not read", "err", err)
 		}
-		if s.second.chosen().Dropped == "second" {
+		switch dropped := s.second.chosen().Dropped; {
+		case dropped == "second":
 			s.deps.Log.Info("second history is no longer fed")
 			stop()
 			<-ctx.Done()
+		case dropped == "first" && !s.isGone() && s.second.main() != nil: // otherwise it is still what players see
+			s.deps.Log.Info("first history is no longer fed")
+			s.letGo()
 		}
 	}
 	return nil
+}
+
+// letGo ends the feeding of the first history. Its databases stay open until Close.
+func (s *Service) letGo() {
+	close(s.gone)
+	for _, h := range s.shards {
+		h.meters.takeAway()
+	}
+}
+
+// isGone reports whether operators have let go of the first history, so that it shows less every moment.
+func (s *Service) isGone() bool {
+	select {
+	case <-s.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+// untilGone returns a context that ends with ctx, or when operators let go of the first history.
+func (s *Service) untilGone(ctx context.Context, g *errgroup.Group) context.Context {
+	until, end := context.WithCancel(ctx)
+	g.Go(func() error {
+		defer end()
+		select {
+		case <-s.gone:
+		case <-ctx.Done():
+		}
+		return nil
+	})
+	return until
+}
+
+// copyFrom returns the sequence at which a second history that is empty begins to be copied to; 0 lets it begin with
+// the log.
+func (s *Service) copyFrom(shard int) int64 {
+	if s.isGone() {
+		return 0
+	}
+	return s.shards[shard].sink.Position()
 }
 
 // deskPoll is how often the desk is looked at.
@@ -235,11 +308,12 @@ func (s *Service) feed(ctx context.Context, o *second) error {
 		g.Go(func() error { return h.sink.Run(ctx) })
 		g.Go(func() error { s.keepFor(ctx, h); return nil })
 	}
+	both := s.untilGone(ctx, g)
 	for _, f := range o.fillers {
-		g.Go(func() error { f.run(ctx); return nil })
+		g.Go(func() error { f.run(both); return nil })
 	}
 	for _, c := range o.comparers {
-		g.Go(func() error { c.run(ctx); return nil })
+		g.Go(func() error { c.run(both); return nil })
 	}
 	return g.Wait()
 }
@@ -315,11 +389,14 @@ func (h *secondHolder) chosen() Choice {
 	return h.choice
 }
 
-// isMain reports whether everybody sees the second history, and that it is open.
-func (h *secondHolder) isMain() bool {
+// main returns the second history if everybody sees it and it is open, else nil.
+func (h *secondHolder) main() *second {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.it != nil && h.choice.Shown == ShownSecond
+	if h.choice.Shown != ShownSecond {
+		return nil
+	}
+	return h.it
 }
 
 // shardFor returns the second history's shard if the player sees it. While it cannot be opened everybody sees the

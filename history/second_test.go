@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -320,6 +321,26 @@ func TestASecondHistoryTakesOverAndGoesBack(t *testing.T) {
 	}
 }
 
+// sinks returns the lag gauges that the process shows, by sink.
+func (w *world) sinks() (names []string) {
+	w.t.Helper()
+	families, err := w.metrics.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if f.GetName() == "matchday_stream_sink_lag_seconds" && l.GetName() == "sink" {
+					names = append(names, l.GetValue())
+				}
+			}
+		}
+	}
+	return names
+}
+
+// TestASecondHistoryIsAllThatIsLeft lets go of the first: it is fed no more, at once, and the second goes on.
 func TestASecondHistoryIsAllThatIsLeft(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -329,6 +350,7 @@ func TestASecondHistoryIsAllThatIsLeft(t *testing.T) {
 	w.open()
 	d := w.desk()
 	reported(t, func() error { _, err := d.Switch(t.Context(), why); return err })
+	eventually(t, "the lag of the second", func() bool { return w.s.Lag()[0].History == history.ShownSecond })
 	for range 2 {
 		if c, err := d.Drop(t.Context(), why, "first"); err != nil || c.Dropped != "first" {
 			t.Fatalf("let go of the first: %+v, %v", c, err)
@@ -337,10 +359,24 @@ func TestASecondHistoryIsAllThatIsLeft(t *testing.T) {
 	if _, err := d.Back(t.Context(), why); !errs.Is(err, errs.CodeConflict) {
 		t.Errorf("back to what is no longer fed: %v, want a conflict", err)
 	}
+	eventually(t, "the end of the first", func() bool { return slices.Equal(w.sinks(), []string{"history-next"}) })
+	before := w.count("bet")
+	at := w.commit("plr_1", placedRecord("plr_1", nj, "bet_zz", 50)) // waits for the second
+	page := w.list(history.Query{Player: "plr_1", Jurisdiction: nj, Limit: 1, At: &at})
+	if len(page.Bets) != 1 || page.Bets[0].ID != "bet_zz" || page.History != history.ShownSecond {
+		t.Errorf("after the first is gone the newest bets are %+v", page)
+	}
+	left, err := w.config.InForce(t.Context())
+	if err != nil || left.Dir != w.config.Next.Dir || left.Next.Dir != "" {
+		t.Errorf("what is left is %+v, %v", left, err)
+	}
 	w.stop()
+	if after := w.count("bet"); after != before {
+		t.Errorf("the first has %d bets, %d before it was let go of", after, before)
+	}
 	w.open()
-	w.commit("plr_1", placedRecord("plr_1", nj, "bet_zz", 50))
-	w.equalsTheLog(101)
+	w.commit("plr_1", placedRecord("plr_1", nj, "bet_zzz", 50))
+	w.equalsTheLog(102)
 }
 
 func TestComparisonNamesWhatDiffers(t *testing.T) {

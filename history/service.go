@@ -168,7 +168,8 @@ type Service struct {
 	shards []*shard
 	fleet  fleet
 	second secondHolder
-	desk   *Desk // nil: no second history
+	desk   *Desk         // nil: no second history
+	gone   chan struct{} // closed when operators have let go of the first history
 
 	nextMetrics nextMetrics
 	asks        chan digestAsk
@@ -185,6 +186,7 @@ type shard struct {
 	number int
 	store  store
 	sink   *stream.Sink
+	meters ownMeters        // of this shard alone
 	moves  stream.BucketLog // nil: no bucket can come or go
 	kept   *keeper
 	zone   Zone
@@ -216,7 +218,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
 	s := &Service{config: c, deps: d, metrics: newKeepMetrics(d.Metrics), nextMetrics: newNextMetrics(d.Metrics),
-		subscribers: make(map[int]func(stream.Batch)), asks: make(chan digestAsk, maxDigestAsks)}
+		subscribers: make(map[int]func(stream.Batch)), asks: make(chan digestAsk, maxDigestAsks), gone: make(chan struct{})}
 	err := s.openDesk(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
@@ -296,16 +298,16 @@ func (s *Service) prepare(ctx context.Context, h *shard, sink string) error {
 		beside := &filled{store: h.store, kept: h.kept}
 		h.store = beside
 		c.OnApplied = func(b stream.Batch) {
-			if s.second.isMain() {
+			if s.second.main() != nil {
 				s.announce(b)
 			}
 		}
-		if err := startFill(ctx, beside, s.shards[h.number].sink.Position(), s.deps.Clock.Now()); err != nil {
+		if err := startFill(ctx, beside, s.copyFrom(h.number), s.deps.Clock.Now()); err != nil {
 			return err
 		}
 	} else {
 		c.OnApplied = func(b stream.Batch) {
-			if !s.second.isMain() {
+			if s.second.main() == nil {
 				s.announce(b)
 			}
 		}
@@ -320,7 +322,8 @@ func (s *Service) prepare(ctx context.Context, h *shard, sink string) error {
 			Beside: func(ctx context.Context) { s.keepFor(ctx, h) }}
 	}
 	var err error
-	h.sink, err = stream.NewSink(c, s.deps.Transport, s.deps.Source, stream.Deps{Clock: s.deps.Clock, Log: s.deps.Log, Metrics: s.deps.Metrics})
+	h.meters.Registerer = s.deps.Metrics
+	h.sink, err = stream.NewSink(c, s.deps.Transport, s.deps.Source, stream.Deps{Clock: s.deps.Clock, Log: s.deps.Log, Metrics: &h.meters})
 	if err != nil {
 		return err
 	}
@@ -333,13 +336,14 @@ func (h *shard) close() error { return h.store.close() }
 // Run keeps the history up with the log until ctx is done, when it returns nil.
 func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
+	first := s.untilGone(ctx, g)
 	for _, h := range s.shards {
-		g.Go(func() error { return h.sink.Run(ctx) })
+		g.Go(func() error { return h.sink.Run(first) })
 		keep := s.keepFor
 		if s.deps.Hold != nil { // months are dropped by the process that writes
 			keep = s.followFor
 		}
-		g.Go(func() error { keep(ctx, h); return nil })
+		g.Go(func() error { keep(first, h); return nil })
 	}
 	if s.desk != nil {
 		g.Go(func() error { return s.runDesk(ctx) })
@@ -366,19 +370,29 @@ func (s *Service) Close() error {
 // ShardLag says how far one shard's history is, and how far behind.
 type ShardLag struct {
 	Shard    int
+	History  Shown // ShownFirst or ShownSecond: which one it is of
 	Position int64
 	Lag      time.Duration // 0 when the whole log is shown
 	Held     bool          // this process applies the log; else it reads what another one applies
 	Trouble  string        // why it does not although it is its turn, in words; "" is none
 }
 
-// Lag reports every shard, in order.
+// Lag reports every shard, in order: of the second history while everybody sees that one, else of the first.
 func (s *Service) Lag() []ShardLag {
-	out := make([]ShardLag, len(s.shards))
-	for i, h := range s.shards {
-		out[i] = ShardLag{Shard: h.number, Position: h.sink.Position(), Lag: h.sink.Lag(), Held: h.sink.IsHeld(), Trouble: h.sink.Trouble()}
+	shown := s.main()
+	out := make([]ShardLag, len(shown))
+	for i, h := range shown {
+		out[i] = ShardLag{Shard: h.number, History: h.which, Position: h.sink.Position(), Lag: h.sink.Lag(), Held: h.sink.IsHeld(), Trouble: h.sink.Trouble()}
 	}
 	return out
+}
+
+// main returns the shards of the history that players see unless they were chosen to see the other one.
+func (s *Service) main() []*shard {
+	if o := s.second.main(); o != nil {
+		return o.shards
+	}
+	return s.shards
 }
 
 // WaitFor waits until the history shows the position.
@@ -388,15 +402,7 @@ func (s *Service) WaitFor(ctx context.Context, at stream.Position) error {
 	if at.Shard < 0 || at.Shard >= len(s.shards) {
 		return errs.New(errs.CodeInvalid, "position %s names an unknown shard", at)
 	}
-	if s.second.isMain() { // which is no further than the first as a rule
-		s.second.mu.Lock()
-		o := s.second.it
-		s.second.mu.Unlock()
-		if o != nil {
-			return o.shards[at.Shard].sink.WaitFor(ctx, at.Seq)
-		}
-	}
-	return s.shards[at.Shard].sink.WaitFor(ctx, at.Seq)
+	return s.main()[at.Shard].sink.WaitFor(ctx, at.Seq)
 }
 
 // Subscribe calls fn after each applied batch, in the order of a shard's log, until cancel is

@@ -38,8 +38,8 @@ func historyCommand() *cobra.Command {
 				return d.Back(ctx, r)
 			}),
 		historyStepCommand("drop first|second", "Let go of the history that nobody sees",
-			"It is no longer fed: a second one within two seconds, a first one from the next start on. It cannot be\n"+
-				"taken back. Nothing is deleted. Change the configuration before the next start.", oneArg("first or second"),
+			"It is no longer fed. It cannot be taken back. Nothing is deleted. Change the configuration before the\n"+
+				"next start.", oneArg("first or second"),
 			func(ctx context.Context, d *history.Desk, r history.ActRequest, args []string) (history.Choice, error) {
 				return d.Drop(ctx, r, args[0])
 			}))
