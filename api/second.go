@@ -81,7 +81,7 @@ type SecondShard struct {
 	LagSeconds  float64           `json:"lag_seconds"`
 	Done        bool              `json:"done" doc:"Every bet is there"`
 	Copied      int64             `json:"copied" doc:"Bets"`
-	Expected    int64             `json:"expected" doc:"Bets that there were when copying began; 0 while not known"`
+	Expected    int64             `json:"expected" doc:"Bets to copy, those placed meanwhile included; 0 while not known"`
 	Rate        int64             `json:"rate" doc:"Bets copied in a second"`
 	LeftSeconds float64           `json:"left_seconds" doc:"How long it still takes at this rate; 0 while not known"`
 	Waiting     string            `json:"waiting,omitempty" doc:"What copying waits for"`

@@ -35,8 +35,9 @@ type fill struct {
 	start int64  // where the second history began to follow the log; less means that it was emptied since
 
 	chunks   int64
-	bets     int64 // copied
-	expected int64 // in the first history when copying began; 0 is not counted yet
+	bets     int64         // copied
+	expected int64         // in the first history when copying began, and placed behind the copy since; 0 is not counted yet
+	later    *atomic.Int64 // bets placed behind the copy since the process began: chunks that come bring them
 	begun    time.Time
 	updated  time.Time
 }
@@ -91,13 +92,16 @@ func (f *fill) takes(k betKey, seq int64) bool {
 	switch {
 	case f == nil:
 		return true
-	case !f.done && k.compare(f.upTo) > 0:
+	case f.isBehind(k):
 		return false
 	case k.compare(f.after) > 0:
 		return seq > f.at.of(k.player)
 	}
 	return true
 }
+
+// isBehind reports whether a bet is behind the last chunk: the one that comes there brings it.
+func (f *fill) isBehind(k betKey) bool { return f != nil && !f.done && k.compare(f.upTo) > 0 }
 
 const (
 	fillTable = `
@@ -214,11 +218,12 @@ func forgetFill(ctx context.Context, on stream.Conn) error {
 // position that stands still.
 type filled struct {
 	store
-	kept *keeper
-	mu   sync.Mutex           // one turn
-	fill *fill                // nil: complete from the log; what it points to does not change
-	lost bool                 // what the database says of the fill is not known
-	told atomic.Pointer[fill] // fill, for those who do not wait for the turn
+	kept  *keeper
+	later atomic.Int64         // of every fill
+	mu    sync.Mutex           // one turn
+	fill  *fill                // nil: complete from the log; what it points to does not change
+	lost  bool                 // what the database says of the fill is not known
+	told  atomic.Pointer[fill] // fill, for those who do not wait for the turn
 }
 
 // Load implements stream.Store. A history that was emptied, as some migrations do, is copied to no more: it
@@ -269,6 +274,9 @@ func (s *filled) reload(ctx context.Context) error {
 
 // follow lets the projection go by the fill; the caller holds the turn.
 func (s *filled) follow(f *fill) {
+	if f != nil {
+		f.later = &s.later
+	}
 	s.fill = f
 	s.told.Store(f)
 	s.fillWith(f)

@@ -30,6 +30,7 @@ type filler struct {
 	resumed  time.Time // when this process began to copy, and how much there was
 	had      int64
 	expected int64 // counted by this process
+	counted  int64 // of the store's later, when it was
 }
 
 // Bounds of waits while a chunk is copied.
@@ -95,8 +96,9 @@ func (f *filler) expect(ctx context.Context, state *fill) error {
 	if known {
 		return nil
 	}
-	n := state.expected
+	n, counted := state.expected, int64(0)
 	if n == 0 {
+		counted = f.store.later.Load()
 		at, err := f.from.store.snapshot(ctx)
 		if err != nil {
 			return err
@@ -107,9 +109,31 @@ func (f *filler) expect(ctx context.Context, state *fill) error {
 		}
 	}
 	f.mu.Lock()
-	f.expected, f.resumed, f.had = max(n, 1), f.clock.Now(), state.bets
+	f.expected, f.counted, f.resumed, f.had = max(n, 1), counted, f.clock.Now(), state.bets
 	f.mu.Unlock()
 	return nil
+}
+
+// outlook tells how many bets there are to copy in all, at what rate they are copied, and how long that still takes;
+// zeros while it is not known. Bets that are placed behind the copy are copied too, fewer of them the less is left:
+// half as many as until now, for each second that is left.
+func (f *filler) outlook(bets int64) (expected, rate int64, left time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.expected == 0 {
+		return 0, 0, 0
+	}
+	later := f.store.later.Load() - f.counted
+	expected = f.expected + later
+	spent, copied := f.clock.Now().Sub(f.resumed), bets-f.had
+	if spent <= 0 || copied <= 0 {
+		return expected, 0, 0
+	}
+	rate = int64(time.Second) * copied / int64(spent)
+	if gained := copied - later/2; gained > 0 {
+		left = time.Duration(max(expected-bets, 0)) * spent / time.Duration(gained)
+	}
+	return expected, rate, left
 }
 
 // calm waits until neither history is too far behind: copying takes only what they leave.
@@ -148,9 +172,7 @@ func (f *filler) copy(ctx context.Context) (int, error) {
 	if err := f.from.sink.WaitFor(stand, f.to.sink.Position()); err != nil {
 		return 0, fmt.Errorf("the first history is behind the second: %w", err)
 	}
-	f.mu.Lock()
-	expected := f.expected
-	f.mu.Unlock()
+	expected, _, _ := f.outlook(state.bets)
 	return s.copy(ctx, f.from.store, f.config.Chunk, expected, f.clock.Now())
 }
 

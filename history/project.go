@@ -151,7 +151,10 @@ func (p *projector) gather(batches []stream.Batch, came int64) ([]*change, error
 			if p.mine != nil && !p.mine(r.Player) {
 				continue
 			}
-			if p.fill != nil && !p.fill.takes(betKey{r.Player, id.Bet(r.Subject)}, cmp.Or(came, r.Position.Seq)) {
+			if k := (betKey{r.Player, id.Bet(r.Subject)}); !p.fill.takes(k, cmp.Or(came, r.Position.Seq)) {
+				if r.Type == stream.TypeBetPlaced && p.fill.isBehind(k) {
+					p.fill.later.Add(1)
+				}
 				continue
 			}
 			var err error

@@ -335,7 +335,7 @@ type FillProgress struct {
 	Done     bool          `json:"done"` // every bet is there
 	Chunks   int64         `json:"chunks"`
 	Bets     int64         `json:"bets"`     // copied
-	Expected int64         `json:"expected"` // bets that there were when copying began; 0 while not known
+	Expected int64         `json:"expected"` // bets to copy, those that were placed behind the copy included; 0 while not known
 	Rate     int64         `json:"rate"`     // bets a second since the process began to copy
 	Left     time.Duration `json:"left_ns"`  // how long it still takes at this rate; 0 while not known
 	Waiting  string        `json:"waiting"`  // what copying waits for, or ""
@@ -350,15 +350,13 @@ func (f *filler) progress() FillProgress {
 	}
 	p.Done, p.Chunks, p.Bets, p.Expected = state.isWhole(), state.chunks, state.bets, state.expected
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	p.Waiting = f.waiting
-	if p.Done || f.expected == 0 {
+	f.mu.Unlock()
+	if p.Done {
 		return p
 	}
-	p.Expected = f.expected
-	if spent := f.clock.Now().Sub(f.resumed); spent > 0 && state.bets > f.had {
-		p.Rate = int64(time.Second) * (state.bets - f.had) / int64(spent)
-		p.Left = time.Duration(max(f.expected-state.bets, 0)) * spent / time.Duration(state.bets-f.had)
+	if expected, rate, left := f.outlook(state.bets); expected > 0 {
+		p.Expected, p.Rate, p.Left = expected, rate, left
 	}
 	return p
 }
