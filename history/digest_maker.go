@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"time"
 
 	"matchday/id"
 )
@@ -38,8 +39,17 @@ func (s *Service) makeDigests(ctx context.Context) {
 	}
 }
 
-// makeDigest takes in all of a player's bets but the newest.
+// asker is a store that several processes have open: who reads there asks whoever writes there for digests.
+type asker interface {
+	askDigest(ctx context.Context, player id.Player) error
+	takeAsked(ctx context.Context) ([]id.Player, error)
+}
+
+// makeDigest takes in all of a player's bets but the newest, or asks the process for it that writes the shard.
 func (s *Service) makeDigest(ctx context.Context, ask digestAsk) error {
+	if shared, ok := ask.shard.store.(asker); ok && ask.shard.sink != nil && !ask.shard.sink.IsHeld() {
+		return shared.askDigest(ctx, ask.player)
+	}
 	for more := true; more && ctx.Err() == nil; {
 		var err error
 		if more, err = ask.shard.store.extendDigest(ctx, ask.player); err != nil {
@@ -47,4 +57,21 @@ func (s *Service) makeDigest(ctx context.Context, ask digestAsk) error {
 		}
 	}
 	return nil
+}
+
+// askedEvery is how often a process looks for digests that others want of a shard which it writes.
+const askedEvery = 2 * time.Second
+
+// takeAsks has the digests made that other processes want of a shard, until ctx is done.
+func (s *Service) takeAsks(ctx context.Context, h *shard) {
+	shared, ok := h.store.(asker)
+	for ok && wait(ctx, askedEvery) {
+		list, err := shared.takeAsked(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.deps.Log.WarnContext(ctx, "digests that other processes want not read", "shard", h.number, "error", err)
+		}
+		for _, player := range list {
+			s.askForDigest(h, player)
+		}
+	}
 }

@@ -13,7 +13,7 @@ import (
 // noted.
 var (
 	updated = []string{"bet", "digest", "sink_position", "fill", "tenure"}
-	deleted = []string{"slip", "bet", "bet_change", "left_bucket", "sink_position", "kept_from", "digest", "digested", "digest_zone", "outline", "fill"}
+	deleted = []string{"slip", "bet", "bet_change", "left_bucket", "sink_position", "kept_from", "digest", "digested", "digest_zone", "outline", "digest_ask", "fill"}
 )
 
 // Grants returns a script for the administrator of the databases of the history's clusters, those of a second

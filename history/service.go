@@ -319,7 +319,7 @@ func (s *Service) prepare(ctx context.Context, h *shard, sink string) error {
 	if s.deps.Hold != nil {
 		c.Shared = &stream.Sharing{Hold: s.deps.Hold,
 			Begin:  func(ctx context.Context) error { return s.raise(ctx, h) },
-			Beside: func(ctx context.Context) { s.keepFor(ctx, h) }}
+			Beside: func(ctx context.Context) { s.besideWriting(ctx, h) }}
 	}
 	var err error
 	h.meters.Registerer = s.deps.Metrics
@@ -328,6 +328,14 @@ func (s *Service) prepare(ctx context.Context, h *shard, sink string) error {
 		return err
 	}
 	return h.sink.Load(ctx)
+}
+
+// besideWriting does what is for the process that writes a shared shard, until ctx is done.
+func (s *Service) besideWriting(ctx context.Context, h *shard) {
+	var both sync.WaitGroup
+	both.Go(func() { s.keepFor(ctx, h) })
+	both.Go(func() { s.takeAsks(ctx, h) })
+	both.Wait()
 }
 
 // close closes a shard's database.

@@ -166,6 +166,31 @@ func TestWhoHasTheTurnWritesAndEverybodyReads(t *testing.T) {
 	}
 }
 
+// TestADigestIsMadeForReadersOfOtherProcesses reads a player with many bets only where the log is not applied.
+func TestADigestIsMadeForReadersOfOtherProcesses(t *testing.T) {
+	t.Parallel()
+	w := newSharing(t)
+	w.turns[0].give(1)
+	const bets = 600
+	var records []stream.Record
+	for n := range bets {
+		records = append(records, placedRecord("plr_0", nj, id.Bet(fmt.Sprintf("bet_%06d", n)), 100))
+	}
+	at := stream.Position{Seq: w.log.Append(0, clock.System{}.Now(), 0, records...).Last}
+	q := history.SummaryQuery{Player: "plr_0", Jurisdiction: nj, By: history.GrainYear, At: &at}
+	eventually(t, "a digest", func() bool {
+		sum, err := w.services[1].Summarise(t.Context(), q)
+		if err != nil || len(sum.Lines) != 1 || sum.Lines[0].Bets != bets {
+			t.Fatalf("the sum of %d bets is %+v, %v", bets, sum, err)
+		}
+		return w.count("digested") == 1
+	})
+	eventually(t, "an end of asking", func() bool { return w.count("digest_ask") == 0 })
+	if got := w.holders(); got != "true false" {
+		t.Errorf("held by %s", got)
+	}
+}
+
 // TestWhoWasReplacedWritesNothing leaves the first process in the belief that it writes, as one that was
 // stopped and wakes up. Nobody else writes then, so its position is the right one: the fence alone keeps it out.
 func TestWhoWasReplacedWritesNothing(t *testing.T) {
