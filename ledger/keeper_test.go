@@ -141,9 +141,10 @@ func TestTheEndOfADistantLogHasAnAge(t *testing.T) {
 	second := startMember(t, c)
 	wantSpread(t, 2, first, second)
 	there, here := first.owned()[0], second.owned()[0]
-	if _, age, known := second.HeadAge(here); age != 0 || !known {
-		t.Errorf("the end of a log of one's own is %s old, known: %t", age, known)
-	}
+	eventually(t, "the end of a log of one's own, from now", func() bool {
+		_, age, known := second.HeadAge(here)
+		return age == 0 && known
+	})
 	if _, _, known := second.HeadAge(7); known {
 		t.Error("the end of a shard that is not there is known")
 	}
@@ -157,6 +158,32 @@ func TestTheEndOfADistantLogHasAnAge(t *testing.T) {
 	})
 	before := second.shards[there].looked.Load()
 	eventually(t, "another look", func() bool { return second.shards[there].looked.Load() > before })
+}
+
+// TestAProcessThatSleptKnowsItsLogFromBefore: whether it was replaced it learns when it shows again that it lives.
+func TestAProcessThatSleptKnowsItsLogFromBefore(t *testing.T) {
+	t.Parallel()
+	now := clock.NewManual(time.Date(2026, 11, 22, 13, 0, 0, 0, time.UTC))
+	s := &Service{clock: now, config: Config{Lease: 3 * time.Second}, keeper: &keeper{}, shards: []*shard{{shared: true}}}
+	s.shards[0].head.Store(7)
+	want := func(what string, age time.Duration) {
+		t.Helper()
+		if seq, got, known := s.HeadAge(0); seq != 7 || got != age || !known {
+			t.Errorf("%s: end %d, %s old, known: %t, want 7, %s old", what, seq, got, known, age)
+		}
+	}
+	beat := func() { s.keeper.beatUS.Store(now.Now().UnixMicro()) }
+	beat()
+	want("it shows that it lives", 0)
+	now.Advance(2 * time.Second)
+	want("nobody has taken it for dead", 0)
+	now.Advance(time.Minute)
+	want("it slept", 62*time.Second)
+	beat()
+	want("it lives again and has its shard", 0)
+	s.keeper = nil
+	now.Advance(time.Hour)
+	want("it is alone", 0)
 }
 
 // wantSound audits the books.

@@ -191,14 +191,15 @@ func (s *Service) Head(shard int) int64 {
 }
 
 // HeadAge implements [stream.SharedLog]. The end of a log that another process writes is read at each poll
-// after it was first asked for.
+// after it was first asked for. That of a log of one's own is from now for as long as nobody can have taken it over: a
+// process that slept does not know yet whether it was replaced.
 func (s *Service) HeadAge(shard int) (seq int64, age time.Duration, known bool) {
 	one, err := s.shard(shard)
 	if err != nil {
 		return 0, 0, false
 	}
 	if !one.isElsewhere() {
-		return one.head.Load(), 0, true
+		return one.head.Load(), s.unseen(), true
 	}
 	one.watched.Store(true)
 	looked := one.looked.Load()
@@ -206,6 +207,18 @@ func (s *Service) HeadAge(shard int) (seq int64, age time.Duration, known bool) 
 		return one.head.Load(), 0, false
 	}
 	return one.head.Load(), max(s.clock.Now().Sub(time.UnixMicro(looked)), time.Microsecond), true
+}
+
+// unseen returns how long this process has not shown that it lives, 0 while others must know that it does: they count
+// three polls, the first of which may come early.
+func (s *Service) unseen() time.Duration {
+	if s.keeper == nil {
+		return 0
+	}
+	if since := s.clock.Now().Sub(s.keeper.lastBeat()); since > 2*s.config.poll() {
+		return since
+	}
+	return 0
 }
 
 // ReadLog implements [stream.Log]. Recent batches come from memory, older ones from the file. The
