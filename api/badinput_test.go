@@ -302,6 +302,8 @@ func badOfReads() []badValue {
 		{"a stake of nothing", "bets", "/v1/me/bets?max_stake=0", nil, "invalid", "query.max_stake"},
 		{"an empty range of stakes", "bets", "/v1/me/bets?min_stake=10&max_stake=9.99", nil, "invalid", "query.max_stake"},
 		{"a grain that is none", "bet-summary", "/v1/me/bets/summary?by=week", nil, "invalid", "query.by"},
+		{"to go on behind what is no bet", "bet-export", "/v1/me/bets/export?after=x", nil, "invalid", "query.after"},
+		{"to go on behind what is no bet", "bet-table", "/v1/me/bets/export.csv?after=pay_01jb2m7k3v9q8w5x4y6z7a0b1c", nil, "invalid", "query.after"},
 		{"a cursor of another grain", "bet-summary", "/v1/me/bets/summary?by=month&cursor=2026", nil, "invalid", "query.cursor"},
 		{"a time for a day", "bet-summary", "/v1/me/bets/summary?from=2026-11-01T00:00:00Z", nil, "invalid", "query.from"},
 		{"a day that is not in the calendar", "bet-summary", "/v1/me/bets/summary?to=2026-02-30", nil, "invalid", "query.to"},
@@ -594,8 +596,8 @@ func TestBadPositionsAreRefusedByEveryRead(t *testing.T) {
 // the path. TestEveryRouteHasBadInput checks that it is so.
 var noInput = map[string]bool{
 	"me": true, "balance": true, "jurisdictions": true, "staff-sign-out": true, "staff-jurisdictions": true, "shards": true, "commits": true, "statements": true,
-	"webhooks": true, "bet-export": true, "bet-table": true,
-	"lag": true, "rates": true, "start-audit": true, "audit": true, "settlements": true, "second-history": true,
+	"webhooks": true,
+	"lag":      true, "rates": true, "start-audit": true, "audit": true, "settlements": true, "second-history": true,
 }
 
 func TestEveryRouteHasBadInput(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 var betFilters = []param{
 	{name: "status", doc: "Only bets in this status; settled is any but open", enum: []string{"open", "settled", "won", "lost", "push", "void"}},
 	{name: "product", doc: "Only bets of this product", example: "sportsbook"},
-	{name: "sport", doc: "Only bets with a leg of this sport, as the offer spells it", example: "American football"},
+	{name: "sport", doc: "Only bets with a leg of this sport, as the offer spells it; not those from before legs named it", example: "American football"},
 	{name: "competition", doc: "Only bets with a leg of this competition", example: "NFL"},
 	{name: "event", doc: "Only bets with a leg of the event with this id"},
 	{name: "bet", doc: "Only the bet with this id"},
@@ -41,13 +41,16 @@ var summaryParams = []param{
 	{name: "limit", doc: "Lines on a page, 1 to 200, 50 if absent; the last period is whole, however many lines it has", example: "50"},
 }
 
+// exportParams are the parameters of exports of bets.
+var exportParams = []param{{name: "after", doc: "Only bets behind this one: to go on with an export that was cut off, the last bet of what came"}}
+
 const (
 	daysOfBets = "A bet counts in the period in which it was placed, by the clock of the jurisdiction (`zone`), with what it has paid up to now: a corrected " +
 		"result changes the period of its bets. Net is what came back less the stakes of the bets that are decided."
 	exportOfBets = "One JSON object a line: a bet as the list has it, with `settlements` where it was settled more than once. The last line has `trailer`, with " +
-		"the number of bets and a position up to which all of them are there; an export without one was cut off."
+		"the number of bets and a position up to which all of them are there; an export without one was cut off: go on with `after`."
 	tableOfBets = "Comma-separated values in UTF-8 (RFC 4180), the columns' names first. A row whose `record` is `end` comes last: `bet` is the number " +
-		"of bets, `settlements` says up to where all of them are there; a table without one was cut off. A text that a spreadsheet would take for a formula " +
+		"of bets, `settlements` says up to where all of them are there; a table without one was cut off: go on with `after`. A text that a spreadsheet would take for a formula " +
 		"begins with an apostrophe."
 )
 
@@ -63,18 +66,18 @@ func (a *API) historyRoutes() []route {
 		{method: "GET", path: "/v1/me/bets/summary", id: "bet-summary", tag: "Bets", who: whoPlayer, reads: true, history: true, params: summaryParams,
 			summary: "Sums of the player's bets by day, month or year, newest first", detail: daysOfBets, end: reading(a.summariseBets)},
 		{method: "GET", path: "/v1/me/bets/export", id: "bet-export", tag: "Bets", who: whoPlayer, reads: true, history: true, streams: "application/x-ndjson",
-			summary: "All of the player's bets, oldest first", detail: exportOfBets, end: answering(a.exportAs(ndjsonBets))},
+			params: exportParams, summary: "All of the player's bets, oldest first", detail: exportOfBets, end: answering(a.exportAs(ndjsonBets))},
 		{method: "GET", path: "/v1/me/bets/export.csv", id: "bet-table", tag: "Bets", who: whoPlayer, reads: true, history: true, streams: "text/csv",
-			summary: "All of the player's bets as a table, oldest first", detail: tableOfBets, end: answering(a.exportAs(csvBets))},
+			params: exportParams, summary: "All of the player's bets as a table, oldest first", detail: tableOfBets, end: answering(a.exportAs(csvBets))},
 		{method: "GET", path: player + "/{bet}", id: "bet-of-player", tag: "Staff", who: whoStaff, bets: true, reads: true, history: true, params: []param{paramJurisdiction},
 			summary: "One bet of a player, with every settlement it had", end: reading(a.findBet)},
 		{method: "GET", path: player + "/summary", id: "bet-summary-of-player", tag: "Staff", who: whoStaff, bets: true, reads: true, history: true,
 			params:  append(summaryParams[:len(summaryParams):len(summaryParams)], paramJurisdiction),
 			summary: "Sums of a player's bets by day, month or year, newest first", detail: daysOfBets, end: reading(a.summariseBets)},
 		{method: "GET", path: player + "/export", id: "bet-export-of-player", tag: "Staff", who: whoStaff, bets: true, reads: true, history: true, streams: "application/x-ndjson",
-			params: []param{paramJurisdiction}, summary: "All bets of a player, oldest first", detail: exportOfBets, end: answering(a.exportAs(ndjsonBets))},
+			params: append(exportParams[:1:1], paramJurisdiction), summary: "All bets of a player, oldest first", detail: exportOfBets, end: answering(a.exportAs(ndjsonBets))},
 		{method: "GET", path: player + "/export.csv", id: "bet-table-of-player", tag: "Staff", who: whoStaff, bets: true, reads: true, history: true, streams: "text/csv",
-			params: []param{paramJurisdiction}, summary: "All bets of a player as a table, oldest first", detail: tableOfBets, end: answering(a.exportAs(csvBets))},
+			params: append(exportParams[:1:1], paramJurisdiction), summary: "All bets of a player as a table, oldest first", detail: tableOfBets, end: answering(a.exportAs(csvBets))},
 		{method: "GET", path: player, id: "bets-of-player", tag: "Staff", who: whoStaff, bets: true, reads: true, history: true, params: append(list, paramJurisdiction),
 			summary: "A player's bets, newest first", detail: pagedBets, end: reading(a.listBets)},
 	}

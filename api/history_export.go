@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"matchday/history"
+	"matchday/id"
 )
 
 // betFile is a kind of file that a player's bets are exported as.
@@ -136,13 +137,17 @@ func (a *API) exportAs(f betFile) func(ctx context.Context, c *call) error {
 		if err != nil {
 			return err
 		}
+		after, err := c.queryBet("after")
+		if err != nil {
+			return err
+		}
 		done, err := a.exports.take()
 		if err != nil {
 			return err
 		}
 		defer done()
 		w := &lateWriter{w: c.w, rc: http.NewResponseController(c.w), now: a.deps.Clock.Now}
-		asked, err := a.writeBets(ctx, of, f, func(from history.Freshness, line []byte) error {
+		asked, err := a.writeBets(ctx, of, after, f, func(from history.Freshness, line []byte) error {
 			if !w.began {
 				c.setHistory(from)
 				h := c.w.Header()
@@ -169,7 +174,7 @@ func (a *API) exportAs(f betFile) func(ctx context.Context, c *call) error {
 
 // writeBets hands over a file piece by piece. The first comes with the first bet, so that what fails before it
 // is an answer of its own. It returns which history it asked.
-func (a *API) writeBets(ctx context.Context, of owner, f betFile, write func(history.Freshness, []byte) error) (history.Freshness, error) {
+func (a *API) writeBets(ctx context.Context, of owner, after id.Bet, f betFile, write func(history.Freshness, []byte) error) (history.Freshness, error) {
 	head, err := f.head()
 	if err != nil {
 		return history.Freshness{}, err
@@ -182,7 +187,7 @@ func (a *API) writeBets(ctx context.Context, of owner, f betFile, write func(his
 		return write(from, line)
 	}
 	var end exportTrailer
-	fresh, err := a.deps.History.Export(ctx, of.player, of.home.Code, of.at, func(b history.BetLife) error {
+	fresh, err := a.deps.History.Export(ctx, of.player, of.home.Code, after, of.at, func(b history.BetLife) error {
 		end.Trailer.Bets++
 		line, err := f.bet(exportedBet{betOf(b.Bet), settlementsOf(b.Settlements)})
 		return piece(b.Freshness, line, err)

@@ -138,6 +138,26 @@ func TestABetsWholeHistoryIsShown(t *testing.T) {
 	}
 }
 
+// TestAnExportGoesOn: who was cut off before a bet gets it, and who was cut off behind it does not get it again.
+func TestAnExportGoesOn(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.game("game")
+	_, token := s.signUp(nj)
+	s.fund(token, "100.00", "USD")
+	placed := s.do("POST", "/v1/bets", token, single("game", "USD"), s.key()).want(http.StatusCreated)
+	bet := into[Receipt](placed).ID
+	s.shown(placed)
+	before := "bet_" + strings.Repeat("0", len(bet)-len("bet_"))
+	for after, want := range map[string]int{before: 1, bet: 0} {
+		lines := strings.Split(strings.TrimSpace(string(s.do("GET", "/v1/me/bets/export?after="+after, token, nil).want(http.StatusOK).body)), "\n")
+		var end exportTrailer
+		if len(lines) != want+1 || json.Unmarshal([]byte(lines[want]), &end) != nil || end.Trailer.Bets != want || end.Trailer.Position == "" {
+			t.Errorf("after %s: %q, want %d bets and a trailer", after, lines, want)
+		}
+	}
+}
+
 // TestATableIsNoProgram: what a spreadsheet would run is a text, and quotes and line breaks stay in their field.
 func TestATableIsNoProgram(t *testing.T) {
 	t.Parallel()

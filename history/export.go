@@ -15,13 +15,14 @@ import (
 // exportPage is how many bets Export holds in memory at a time.
 const exportPage = 500
 
-// Export hands over every bet of a player, oldest first, until fn fails. Settlements has all settlements of
+// Export hands over every bet of a player behind one, oldest first, until fn fails; "" begins with the oldest. So who
+// was cut off goes on behind the last bet that came. Settlements has all settlements of
 // a bet that was settled more than once; of others it is empty, since the bet shows its only one. It returns
 // how fresh the oldest of what was handed over is; with an error History of it says which history was asked, "" if
 // none was.
 //
 // Errors: unavailable when the position is not shown in time, or the player moved to another shard meanwhile.
-func (s *Service) Export(ctx context.Context, player id.Player, j id.Jurisdiction, at *stream.Position, fn func(BetLife) error) (Freshness, error) {
+func (s *Service) Export(ctx context.Context, player id.Player, j id.Jurisdiction, after id.Bet, at *stream.Position, fn func(BetLife) error) (Freshness, error) {
 	const where = `
 		WHERE b.player_id = ?
 		  AND b.jurisdiction = ?
@@ -34,7 +35,7 @@ func (s *Service) Export(ctx context.Context, player id.Player, j id.Jurisdictio
 		return h.asked(), fmt.Errorf("export bets: %w", err)
 	}
 	fresh := h.freshness()
-	last := id.Bet("")
+	last := after
 	for more := true; more; {
 		rows, err := h.store.QueryContext(ctx, h.bets(where), string(player), string(j), string(last), string(h.kept.floor(j)), exportPage)
 		if err != nil {
