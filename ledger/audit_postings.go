@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -95,7 +96,7 @@ func (a *auditor) walkPostings() error {
 	}
 	err = eachRow(a.on.QueryContext(a.ctx, q))(w.row)
 	if err != nil {
-		return sqldbOrFinding("read postings", err)
+		return a.causeOf(sqldbOrFinding("read postings", err))
 	}
 	if err := w.endAccount(); err != nil {
 		return err
@@ -105,6 +106,16 @@ func (a *auditor) walkPostings() error {
 	}
 	a.report.Postings += a.posted.count
 	return a.checkElsewhere()
+}
+
+// causeOf returns the first posting that no transfer has instead of a finding about postings, if there is one:
+// a posting too many is what is wrong, and the balance after it is right.
+func (a *auditor) causeOf(err error) error {
+	var f *Finding
+	if !errors.As(err, &f) {
+		return err
+	}
+	return cmp.Or(a.findUnlogged(), err)
 }
 
 // row checks one posting.

@@ -76,6 +76,8 @@ func TestAuditNamesTheBrokenRow(t *testing.T) {
 			"a posting has its account's rule", "posting", "account_id 3 seq 8"},
 		{"a deleted posting", `DELETE FROM posting WHERE account_id = 3 AND seq = 8`,
 			"postings equal the log", "posting", "account_id 3 seq 8"},
+		{"a posting of a batch that is not there", `INSERT INTO posting VALUES (2, 2, 75, 1075, 0, 1)`,
+			"postings equal the log", "posting", "account_id 2 seq 2"},
 		{"a posting nobody made", `INSERT INTO posting VALUES (1, 8, 0, -1500, 0, 0)`,
 			"postings equal the log", "posting", "account_id 1 seq 8"},
 		{"a deleted transfer", `DELETE FROM transfer WHERE seq = 4`, "sequences have no gap", "transfer", "seq 5"},
