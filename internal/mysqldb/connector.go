@@ -16,7 +16,7 @@ import (
 // connector makes connections whose session has our settings.
 type connector struct {
 	driver.Connector
-	made *atomic.Int64 // counts the connections that were made; nil: nobody does
+	made *atomic.Int64 // counts the connections that were made, for writing; nil: they are for something else
 }
 
 // newConnector returns the connector of one account on one node. Several statements may travel in
@@ -45,7 +45,8 @@ func newConnector(c Config, addr, user, password string, read time.Duration) (*c
 }
 
 // Connect implements driver.Connector. MariaDB is also told to end a DBTx that its process has left
-// alone in the middle, stopped or cut off; MySQL reads that part as a comment. What a server's
+// alone in the middle, stopped or cut off: one that has written, and for those who write also one that has only
+// locked. MySQL reads that part as a comment. What a server's
 // defaults could turn off is turned on: the fence of a shard is a CHECK and its keys are unique keys.
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	const settings = `
@@ -53,7 +54,8 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 			SESSION innodb_lock_wait_timeout = %d,
 			SESSION autocommit = 1, SESSION completion_type = 0,
 			SESSION unique_checks = 1, SESSION foreign_key_checks = 1
-			/*M!100300 , SESSION check_constraint_checks = 1, SESSION idle_write_transaction_timeout = %d */;
+			/*M!100300 , SESSION check_constraint_checks = 1, SESSION idle_write_transaction_timeout = %d,
+			SESSION idle_transaction_timeout = %d */;
 		SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED`
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
@@ -63,7 +65,11 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, errors.Join(errs.New(errs.CodeInternal, "driver connection %T cannot execute", conn), conn.Close())
 	}
-	if _, err := execer.ExecContext(ctx, fmt.Sprintf(settings, lockWait, idleWait), nil); err != nil {
+	locked := 0 // an audit may take its time over its snapshot
+	if c.made != nil {
+		locked = idleWait
+	}
+	if _, err := execer.ExecContext(ctx, fmt.Sprintf(settings, lockWait, idleWait, locked), nil); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	if c.made != nil {
