@@ -22,7 +22,7 @@ func faultsCommand() *cobra.Command {
 			"outside: nothing acknowledged is lost, nothing is done twice, refusals stay refused, the history is\n" +
 			"strictly serialisable, the audit is clean. A second table does the same for the bet history: relays, streams,\n" +
 			"its process and its database broken while players bet, and every bet compared with the ledger's log. Anything\n" +
-			"else is a non-zero exit. All rows take about ten minutes; those of MariaDB need mariadbd, those of full\n" +
+			"else is a non-zero exit. All rows take a quarter of an hour; those of MariaDB need mariadbd, those of full\n" +
 			"disks need root.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -43,7 +43,7 @@ func faultsCommand() *cobra.Command {
 	flags.IntVar(&o.Players, "players", 0, "players whose money moves (default 40)")
 	flags.IntVar(&o.Clients, "clients", 0, "clients that send operations at a time (default 16)")
 	flags.IntVar(&o.Seconds, "seconds", 0, "load before each fault and after it is over (default 3)")
-	flags.IntVar(&o.Burst, "burst", 0, "bets of the row \"payout burst\", each a placement and a settlement (default 500,000)")
+	flags.IntVar(&o.Burst, "burst", 0, "bets of the rows \"payout burst\" and \"large DBTx\", each a placement and a settlement (default 500,000)")
 	flags.Uint64Var(&o.Seed, "seed", 1, "seed of the operations")
 	flags.BoolVar(&o.JSON, "json", false, "print one JSON object")
 	flags.StringVar(&o.Dir, "dir", "", "parent `folder` of the temporary data (default the system's)")

@@ -73,7 +73,8 @@ func (n node) options() (*server.Options, error) {
 		NoSigs: true, NoLog: true,
 	}
 	if len(n.Routes) > 1 { // the node itself is one
-		o.Cluster = server.ClusterOpts{Name: "matchday-test", Host: "127.0.0.1", Port: n.RoutePort}
+		// Clients know the addresses that they were given and no others: there may be a link in between.
+		o.Cluster = server.ClusterOpts{Name: "matchday-test", Host: "127.0.0.1", Port: n.RoutePort, NoAdvertise: true}
 	}
 	for _, route := range n.Routes {
 		u, err := url.Parse(route)

@@ -19,7 +19,7 @@ import (
 	"matchday/id"
 	"matchday/internal/clock"
 	"matchday/ledger"
-	"matchday/sim/workload"
+	"matchday/ledger/capture"
 	"matchday/stream"
 )
 
@@ -50,6 +50,7 @@ const (
 	doRelaysOn  = "relays on"
 	doClock     = "clock" // step it by Seconds
 	doBurst     = "burst" // place and settle N bets as fast as it goes
+	doSources   = "sources"
 )
 
 // betReply is its answer.
@@ -59,10 +60,11 @@ type betReply struct {
 	Position stream.Position
 	Found    bool
 	Version  int
-	Heads    []int64 // of the log, by shard
-	Shown    []int64 // by the history
-	Held     []bool  // this process applies the log to it
-	Missing  int64   // transfers that the history showed and the streams lacked when the process started
+	Heads    []int64  // of the log, by shard
+	Shown    []int64  // by the history
+	Held     []bool   // this process applies the log to it
+	Sources  []string // the place in a binlog at which each shard's stream ends; "" is none
+	Missing  int64    // transfers that the history showed and the streams lacked when the process started
 }
 
 // betStake is what each bet costs, and what a settlement gives back or takes again.
@@ -81,6 +83,7 @@ type betsProcess struct {
 	clock   steppingClock
 	log     *slog.Logger
 	books   *ledger.Service
+	source  *capture.Capture // the books as relays read them: shards of clusters from their binlogs
 	streams stream.Streams
 	history *history.Service
 
@@ -103,6 +106,9 @@ func runBets(ctx context.Context, c WriterConfig, log *slog.Logger, out io.Write
 		return fmt.Errorf("bets process: %w", err)
 	}
 	defer func() { err = errors.Join(err, p.books.Close()) }()
+	if p.source, err = p.newCapture(); err != nil {
+		return fmt.Errorf("bets process: %w", err)
+	}
 	if p.streams, err = stream.Open(ctx, c.Bets.Streams, log); err != nil {
 		return fmt.Errorf("bets process: %w", err)
 	}
@@ -126,6 +132,7 @@ func runBets(ctx context.Context, c WriterConfig, log *slog.Logger, out io.Write
 	}
 	g, run := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.books.Run(run) })
+	g.Go(func() error { return p.source.Run(run) })
 	g.Go(func() error { return p.history.Run(run) })
 	g.Go(func() error { return p.runRelays(run) })
 	ended := make(chan error, 1)
@@ -141,6 +148,16 @@ func runBets(ctx context.Context, c WriterConfig, log *slog.Logger, out io.Write
 		err = <-ended
 	}
 	return err
+}
+
+// newCapture returns the log as the product's relays read it.
+func (p *betsProcess) newCapture() (*capture.Capture, error) {
+	var sources []capture.Source
+	for _, c := range p.books.Clusters() {
+		sources = append(sources, capture.Source{Name: c.Name, Cluster: c.Cluster, Shards: c.Shards})
+	}
+	return capture.New(capture.Config{}, sources,
+		capture.Deps{Clock: &p.clock, Log: p.log, Metrics: prometheus.NewRegistry(), Books: p.books})
 }
 
 // runRelays runs a relay for each shard, until it is told otherwise, and so on.
@@ -171,7 +188,7 @@ func (p *betsProcess) runRelays(ctx context.Context) error {
 // relay returns what publishes a shard's log while this process writes the shard.
 func (p *betsProcess) relay(shard int) func(ctx context.Context, epoch int64) error {
 	return func(ctx context.Context, _ int64) error {
-		relay, err := stream.NewRelay(p.books, shard, p.streams.Transport(),
+		relay, err := stream.NewRelay(p.source, shard, p.streams.Transport(),
 			stream.Deps{Clock: &p.clock, Log: p.log, Metrics: prometheus.NewRegistry()})
 		if err != nil {
 			return err
@@ -245,7 +262,9 @@ func (p *betsProcess) do(ctx context.Context, o *betOp) (betReply, error) {
 		p.clock.ns.Add(int64(o.Seconds) * int64(time.Second))
 		return betReply{}, nil
 	case doBurst:
-		return betReply{}, p.burst(ctx, o.N)
+		return betReply{}, burst(ctx, p.books, o.N)
+	case doSources:
+		return p.sources(ctx)
 	}
 	t, err := transferOfBet(o)
 	if err != nil {
@@ -256,6 +275,18 @@ func (p *betsProcess) do(ctx context.Context, o *betOp) (betReply, error) {
 		return betReply{Unknown: true}, nil
 	}
 	return betReply{Position: result.Position}, err
+}
+
+// sources returns where in a binlog each shard's stream ends.
+func (p *betsProcess) sources(ctx context.Context) (a betReply, err error) {
+	for n := range p.books.Shards() {
+		tail, err := p.streams.Transport().Tail(ctx, n)
+		if err != nil { // it is asked again
+			return betReply{Unknown: true}, nil
+		}
+		a.Sources = append(a.Sources, tail.Source)
+	}
+	return a, nil
 }
 
 // find reads a bet as its player would.
@@ -322,66 +353,4 @@ func factsOf(player id.Player, version int) betFacts {
 		f.Status, f.Payout = stream.OutcomePush, betStake
 	}
 	return f
-}
-
-const (
-	burstPlayers = 1_000
-	burstChunk   = 2_000
-	burstSenders = 4
-)
-
-// burst places and settles so many bets.
-func (p *betsProcess) burst(ctx context.Context, n int) error {
-	money := workload.NewLedger("burst-", burstPlayers, 1)
-	if err := p.commitAll(ctx, money.Fund(0, burstPlayers)); err != nil {
-		return err
-	}
-	source := workload.NewHistory(burstPlayers, n, 1)
-	for _, part := range []func(from, upTo int) ([]ledger.Transfer, error){source.Placed, source.Settled} {
-		g, ctx := errgroup.WithContext(ctx)
-		for sender := range burstSenders {
-			g.Go(func() error {
-				for from := sender * burstChunk; from < source.Bets(); from += burstSenders * burstChunk {
-					list, err := part(from, from+burstChunk)
-					if err == nil {
-						err = p.commitAll(ctx, list)
-					}
-					if err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		}
-		if err := g.Wait(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// commitAll commits every transfer of the list, asking again while the ledger has too much to do.
-func (p *betsProcess) commitAll(ctx context.Context, list []ledger.Transfer) error {
-	for len(list) > 0 {
-		results, err := p.books.CommitBatch(ctx, ledger.LaneBulk, list)
-		if err != nil {
-			return err
-		}
-		var again []ledger.Transfer
-		for i := range results {
-			switch err := results[i].Err; {
-			case errs.Is(err, errs.CodeUnavailable):
-				again = append(again, list[i])
-			case err != nil:
-				return err
-			}
-		}
-		if list = again; len(list) > 0 {
-			pause(ctx, pauseRetry)
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-	return nil
 }

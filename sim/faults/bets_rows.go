@@ -47,7 +47,8 @@ type betsRun struct {
 	fault func(ctx context.Context, s *betsStage) error
 	nodes bool // on three stream nodes instead of an embedded server
 
-	shared bool // a second process has the same books and history
+	shared   bool // a second process has the same books and history
+	onServer bool // the books are on a server if the history is; of files, who hangs with a lock is killed by the others
 }
 
 // betsFaults are the rows in the order of the table.
@@ -59,28 +60,32 @@ var betsFaults = []betsFault{
 	{"stream truncated", "it is killed and the last blocks of its streams end in their middle", "the start", "", betsRun{fault: streamTruncated}},
 	{"stream sequences reused", "it is killed and comes back with streams of before: their next sequences were taken already", "the start", "", betsRun{fault: sequencesReused}},
 	{"payout burst", "as many bets as --burst are placed and settled as fast as the ledger takes them", "the last of them", "", betsRun{fault: payoutBurst}},
+	{"large DBTx", "a shard's log grows by one DBTx with all that as many bets as --burst leave there, and the process is started on it", "the start", "", betsRun{fault: largeDBTx, onServer: true}},
 	{"clock stepped", "its clock steps an hour forward and then two hours back", "the second step", "", betsRun{fault: clockStepped}},
 	{"stream leader killed", "of three stream nodes the one that leads gets SIGKILL, and is started again after two seconds", "the kill", "", betsRun{fault: leaderKilled, nodes: true}},
 	{"stream leader hung", "of three stream nodes the one that leads gets SIGSTOP for three seconds", "the stop", "", betsRun{fault: leaderHung, nodes: true}},
+	{"streams cut off", "the process cannot reach its stream nodes for eight seconds: relays and sinks give up", "the end of the cut", "", betsRun{fault: streamsCutOff, nodes: true}},
 	{"history database killed", "the history's database server gets SIGKILL and is started again at once", "it runs again", engineMySQL, betsRun{fault: historyDatabaseKilled}},
 	{"history database hung", "the history's database server gets SIGSTOP for three seconds", "it runs on", engineMySQL, betsRun{fault: historyDatabaseHung}},
 	{"history cut off", "history and database cannot reach each other for three seconds", "the end of the cut", engineMySQL, betsRun{fault: historyCutOff}},
-	{"history process killed", "of two processes that share books and history, each of which applies a shard's log, one gets SIGKILL for good", "the kill", engineMySQL, betsRun{historyProcessKilled, true, true}},
-	{"history process frozen", "one of the two gets SIGSTOP, and runs on when the other has taken its shards over", "the stop", engineMySQL, betsRun{historyProcessFrozen, true, true}},
+	{"history process killed", "of two processes that share books and history, each of which applies a shard's log, one gets SIGKILL for good", "the kill", engineMySQL, betsRun{fault: historyProcessKilled, nodes: true, shared: true, onServer: true}},
+	{"history process frozen", "one of the two gets SIGSTOP, and runs on when the other has taken its shards over", "the stop", engineMySQL, betsRun{fault: historyProcessFrozen, nodes: true, shared: true, onServer: true}},
 }
 
 // betsStage is what a fault of the history happens on.
 type betsStage struct {
 	*stage
-	engine  string
-	server  *mariadb.Server
-	link    *link             // to the server
-	nodes   *natsnode.Cluster // of the streams; nil: they are embedded
-	history history.Config
-	client  *betsClient
-	bets    *betLoad
-	process *process
-	second  *process // that shares books and history with it, or nil
+	engine   string
+	onServer bool // the books are on the history's server, if it has one
+	server   *mariadb.Server
+	link     *link             // to the server
+	nodes    *natsnode.Cluster // of the streams; nil: they are embedded
+	links    []*link           // to the nodes
+	history  history.Config
+	client   *betsClient
+	bets     *betLoad
+	process  *process
+	second   *process // that shares books and history with it, or nil
 
 	healed time.Time
 	due    []int64       // the log's heads at that moment
@@ -124,12 +129,11 @@ func (o Options) oneOfBets(ctx context.Context, f betsFault, engine string) (row
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	s := &betsStage{stage: &stage{Options: o, dir: dir, books: filepath.Join(dir, "ledger")}, engine: engine}
 	defer func() { err = errors.Join(err, s.close()) }()
-	s.shared = f.run.shared
+	s.shared, s.onServer = f.run.shared, f.run.onServer
 	if f.run.nodes {
-		if s.nodes, err = natsnode.Start(ctx, natsnode.Options{Dir: filepath.Join(dir, "nodes")}); err != nil {
+		if err := s.streamNodes(ctx); err != nil {
 			return row, err
 		}
-		s.onEnd(s.nodes.Close)
 	}
 	if err := s.beginBets(ctx); err != nil {
 		return row, err
@@ -156,7 +160,11 @@ func (s *betsStage) beginBets(ctx context.Context) error {
 	}
 	streams := fmt.Sprintf("dir: %q", s.streams())
 	if s.nodes != nil {
-		streams += fmt.Sprintf("\n    transport: nats\n    nats: {urls: [\"%s\"], tls: \"off\"}", strings.Join(s.nodes.URLs(), `", "`))
+		var urls []string
+		for _, l := range s.links {
+			urls = append(urls, "nats://"+l.addr())
+		}
+		streams += fmt.Sprintf("\n    transport: nats\n    nats: {urls: [\"%s\"], tls: \"off\"}", strings.Join(urls, `", "`))
 	}
 	s.extra = fmt.Sprintf("bets:\n  streams:\n    %s\n  history:\n    %s\n", streams, strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    "))
 	s.client = &betsClient{addr: func() string { return cmp.Or(s.next(), "127.0.0.1:1") },
@@ -175,6 +183,23 @@ func (s *betsStage) beginBets(ctx context.Context) error {
 	return s.settleBets(ctx)
 }
 
+// streamNodes starts three nodes for the streams, each behind a link.
+func (s *betsStage) streamNodes(ctx context.Context) (err error) {
+	if s.nodes, err = natsnode.Start(ctx, natsnode.Options{Dir: filepath.Join(s.dir, "nodes")}); err != nil {
+		return err
+	}
+	s.onEnd(s.nodes.Close)
+	for _, url := range s.nodes.URLs() {
+		l, err := newLink(strings.TrimPrefix(url, "nats://"))
+		if err != nil {
+			return err
+		}
+		s.onEnd(l.close)
+		s.links = append(s.links, l)
+	}
+	return nil
+}
+
 // streams is the folder of the streams.
 func (s *betsStage) streams() string { return filepath.Join(s.dir, "streams") }
 
@@ -187,7 +212,7 @@ func (s *betsStage) historyServer(ctx context.Context) (text string, err error) 
 		return "", err
 	}
 	s.onEnd(s.link.close)
-	if s.shared { // a process that hangs with the lock of a file of the books is killed by the others
+	if s.onServer {
 		if err := s.onCluster("none", s.server.Addr()); err != nil {
 			return "", err
 		}
@@ -417,6 +442,17 @@ func clockStepped(ctx context.Context, s *betsStage) error {
 		if err := s.settleBets(ctx); err != nil {
 			return err
 		}
+	}
+	return s.over(ctx)
+}
+
+func streamsCutOff(ctx context.Context, s *betsStage) error {
+	for _, l := range s.links {
+		l.cut(true)
+	}
+	pause(ctx, 8*time.Second)
+	for _, l := range s.links {
+		l.cut(false)
 	}
 	return s.over(ctx)
 }

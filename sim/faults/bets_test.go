@@ -11,7 +11,7 @@ import (
 )
 
 // onServerToo are the faults, beside those of the server itself, that the test makes with the history on a server.
-var onServerToo = []string{"bets process killed", "stream leader killed"}
+var onServerToo = []string{"bets process killed", "large DBTx", "stream leader killed"}
 
 // TestBetsFaults makes every fault of the history once, small: on a server those of the server and a few others. The
 // rest `matchday faults` makes there.

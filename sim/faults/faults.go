@@ -23,7 +23,7 @@ type Options struct {
 	Players int      // 0 is 40
 	Clients int      // 0 is 16
 	Seconds int      // of load before each fault, and after it is over; 0 is 3
-	Burst   int      // bets of the row "payout burst"; 0 is 500,000
+	Burst   int      // bets of the rows "payout burst" and "large DBTx"; 0 is 500,000
 	Seed    uint64   // 0 is 1
 	Dir     string   // parent of the temporary folders; "" is the system's
 	JSON    bool     // print one JSON object instead of a table

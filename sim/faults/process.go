@@ -131,6 +131,20 @@ func (p *process) frozen() bool {
 	return true
 }
 
+// peakMiB returns the most memory that the process has used so far.
+func (p *process) peakMiB() (int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, after, _ := strings.Cut(string(text), "VmHWM:")
+	var kib int
+	if _, err := fmt.Sscan(after, &kib); err != nil {
+		return 0, fmt.Errorf("memory of process %d: %w", p.cmd.Process.Pid, err)
+	}
+	return kib >> 10, nil
+}
+
 func (p *process) signal(s os.Signal) error {
 	err := p.cmd.Process.Signal(s)
 	if errors.Is(err, os.ErrProcessDone) {

@@ -178,11 +178,10 @@ func primaryKilled(ctx context.Context, s *stage) error {
 func further(ctx context.Context, a, b *mariadb.Server) (best, other *mariadb.Server, err error) {
 	seq := func(s *mariadb.Server) (n int64) {
 		status, failed := s.ReplicaStatus(ctx)
-		err = errors.Join(err, failed)
-		gtid := status["Gtid_IO_Pos"]
-		if _, failed := fmt.Sscanf(gtid[strings.LastIndexByte(gtid, '-')+1:], "%d", &n); failed != nil {
-			err = errors.Join(err, fmt.Errorf("position %q: %w", gtid, failed))
+		if failed == nil {
+			n, failed = gtidNumber(status["Gtid_IO_Pos"])
 		}
+		err = errors.Join(err, failed)
 		return n
 	}
 	if seq(a) >= seq(b) {
