@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"matchday/errs"
 )
@@ -43,7 +45,11 @@ type jetTransport struct {
 	replicas int
 	prefix   string   // of names; "" is none
 	tags     []string // of the servers that keep the streams
+	shared   bool     // other processes publish there too
 	salt     atomic.Uint64
+
+	mu   sync.Mutex
+	ends map[int]Tail // of log streams, as far as it is known here
 }
 
 func newJetTransport(conn *nats.Conn, c EmbeddedConfig) (*jetTransport, error) {
@@ -51,7 +57,7 @@ func newJetTransport(conn *nats.Conn, c EmbeddedConfig) (*jetTransport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open jetstream: %w", err)
 	}
-	return &jetTransport{js: js, config: c, replicas: 1}, nil
+	return &jetTransport{js: js, config: c, replicas: 1, ends: map[int]Tail{}}, nil
 }
 
 // stream returns the name of a stream.
@@ -147,10 +153,14 @@ func samePlacement(have, want *jetstream.Placement) bool {
 	return slices.Equal(have.Tags, want.Tags)
 }
 
-// unavailable gives what the server or the way to it did the code that asks for another attempt.
+// unavailable gives what the server or the way to it did the code that asks for another attempt. None helps what is
+// too large.
 func unavailable(err error, op string) error {
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, kerr.MessageTooLarge):
+		return errs.Wrap(err, errs.CodeTooLarge, "%s: more than the servers take at once", op)
 	}
 	return errs.Wrap(err, errs.CodeUnavailable, "%s", op)
 }
@@ -165,18 +175,43 @@ func (t *jetTransport) Tail(ctx context.Context, shard int) (Tail, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	raw, err := s.GetLastMsgForSubject(ctx, t.logSubject(shard))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return tail, nil
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+	case err != nil:
 		return Tail{}, unavailable(err, "read the last message of "+t.logStream(shard))
+	default:
+		m, err := parseHeaders(raw.Header)
+		if err != nil {
+			return Tail{}, fmt.Errorf("last message of %s: %w", t.logStream(shard), err)
+		}
+		tail.Last, tail.Source = m.Last, m.Source
 	}
-	m, err := parseHeaders(raw.Header)
-	if err != nil {
-		return Tail{}, fmt.Errorf("last message of %s: %w", t.logStream(shard), err)
-	}
-	tail.Last, tail.Source = m.Last, m.Source
+	t.endsAt(shard, tail)
 	return tail, nil
+}
+
+// endsAt notes where a log stream ends.
+func (t *jetTransport) endsAt(shard int, end Tail) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ends[shard] = end
+}
+
+// follows reports whether a message goes right behind what is known to be stored.
+func (t *jetTransport) follows(m Message, fence uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	end := t.ends[m.Shard]
+	return end.Fence == fence && end.Last == m.First-1
+}
+
+// messageID names the message that ends at a position and was published to a stream that ended at the fence.
+func (t *jetTransport) messageID(shard int, last int64, fence uint64) string {
+	id := fmt.Sprintf("%d-%d-%d", shard, last, fence)
+	if salt := t.salt.Load(); salt > 0 {
+		id += "-" + strconv.FormatUint(salt, 10)
+	}
+	return id
 }
 
 // Publish implements Transport. The fence is the guarantee against a second writer and against a
@@ -184,16 +219,34 @@ func (t *jetTransport) Tail(ctx context.Context, shard int) (Tail, error) {
 // server remembers ids of messages that were deleted since, and would drop them when they are
 // published again. In a cluster that lost its end even the fence may be one that was used before: an
 // answer that calls the message a duplicate is a failure, and the next attempt has another id.
+//
+// A message behind others that are still on their way has a fence that counts them as stored. Had another
+// publisher's message come instead, the fence would be right and the log had a hole. So the embedded server is told
+// the id of the message before as well. A cluster must not be: a copy that refuses a message for that reason stops
+// (server 2.15). There a message is sent when the one before it is stored.
 func (t *jetTransport) Publish(_ context.Context, m Message, fence uint64) Stored {
+	if !t.shared || t.follows(m, fence) {
+		return t.send(m, fence)
+	}
+	return func(ctx context.Context) error {
+		if !t.follows(m, fence) {
+			return errs.New(errs.CodeConflict, "publish %s: what comes before it is not stored", t.messageID(m.Shard, m.Last, fence))
+		}
+		return t.send(m, fence)(ctx)
+	}
+}
+
+// send sends a message.
+func (t *jetTransport) send(m Message, fence uint64) Stored {
 	msg := nats.NewMsg(t.logSubject(m.Shard))
 	msg.Data = m.Body
 	writeHeaders(msg.Header, m)
-	name := fmt.Sprintf("%d-%d-%d-%d", m.Shard, m.First, m.Last, fence)
-	if salt := t.salt.Load(); salt > 0 {
-		name += "-" + strconv.FormatUint(salt, 10)
+	name := t.messageID(m.Shard, m.Last, fence)
+	options := []jetstream.PublishOpt{jetstream.WithMsgID(name), jetstream.WithExpectLastSequence(fence), jetstream.WithRetryAttempts(0)}
+	if !t.shared && !t.follows(m, fence) {
+		options = append(options, jetstream.WithExpectLastMsgID(t.messageID(m.Shard, m.First-1, fence-1)))
 	}
-	future, err := t.js.PublishMsgAsync(msg, jetstream.WithMsgID(name), jetstream.WithExpectLastSequence(fence),
-		jetstream.WithRetryAttempts(0))
+	future, err := t.js.PublishMsgAsync(msg, options...)
 	if err != nil {
 		return func(context.Context) error { return unavailable(err, "publish "+name) }
 	}
@@ -206,6 +259,9 @@ func (t *jetTransport) Publish(_ context.Context, m Message, fence uint64) Store
 			}
 			if ack.Sequence != fence+1 {
 				return errs.New(errs.CodeConflict, "publish %s: stored as %d", name, ack.Sequence)
+			}
+			if t.shared {
+				t.endsAt(m.Shard, Tail{Last: m.Last, Fence: fence + 1, Source: m.Source})
 			}
 			return nil
 		case err := <-future.Err():

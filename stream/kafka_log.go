@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"matchday/errs"
@@ -42,6 +43,7 @@ type kafkaLog struct {
 	at     Tail        // as published
 	next   uint64      // fence of the next message
 	end    int64       // committed end of the topic after it
+	id     kadm.TopicID
 	queued []*kafkaMessage
 }
 
@@ -94,7 +96,7 @@ func (t *kafkaTransport) Tail(ctx context.Context, shard int) (Tail, error) {
 }
 
 // stands reports whether the topic ends where the session left it. A commit is answered a moment before
-// its mark is in the topic.
+// its mark is in the topic. One that was made again is another topic, wherever it ends.
 func (l *kafkaLog) stands(ctx context.Context) bool {
 	for range 40 {
 		end, err := l.t.end(ctx, l.topic)
@@ -102,7 +104,8 @@ func (l *kafkaLog) stands(ctx context.Context) bool {
 			return false
 		}
 		if end == l.end {
-			return true
+			id, err := l.t.topicID(ctx, l.topic)
+			return err == nil && id == l.id
 		}
 		if !pause(ctx, 50*time.Millisecond) {
 			return false
@@ -128,6 +131,9 @@ func (l *kafkaLog) begin(ctx context.Context) error {
 	l.client = client
 	if _, _, err := client.ProducerID(ctx); err != nil {
 		return t.unavailable(err, "take the name of "+l.topic)
+	}
+	if l.id, err = t.topicID(ctx, l.topic); err != nil { // before the end is read
+		return err
 	}
 	last, end, err := t.lastMessage(ctx, l.topic)
 	if err != nil {

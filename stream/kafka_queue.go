@@ -28,6 +28,7 @@ func (t *kafkaTransport) Enqueue(ctx context.Context, queue string, shard int, i
 	r := &kgo.Record{Topic: topic, Partition: 0, Key: []byte(id), Value: payload}
 	if err := t.client.ProduceSync(ctx, r).FirstErr(); err != nil {
 		t.forgetTopic(topic)
+		t.client.PurgeTopicsFromProducing(topic) // it may have been made again, which makes it another one
 		return t.unavailable(err, "enqueue command "+id)
 	}
 	return nil

@@ -151,6 +151,17 @@ func (t *kafkaTransport) forgetTopic(topic string) {
 	delete(t.ready, topic)
 }
 
+// topicID returns what tells a topic from an earlier one of its name.
+func (t *kafkaTransport) topicID(ctx context.Context, topic string) (kadm.TopicID, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	details, err := t.admin.ListTopics(ctx, topic)
+	if err == nil {
+		err = details[topic].Err
+	}
+	return details[topic].ID, t.unavailable(err, "find topic "+topic)
+}
+
 // bounds returns the first offset of a topic and the one after the last that is committed.
 func (t *kafkaTransport) bounds(ctx context.Context, topic string) (start, end int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)

@@ -137,7 +137,7 @@ func OpenNATS(ctx context.Context, c Config, log *slog.Logger) (*External, error
 		conn.Close()
 		return nil, err
 	}
-	t.replicas, t.prefix, t.tags = c.NATS.Replicas, c.NATS.Prefix, c.NATS.Tags
+	t.replicas, t.prefix, t.tags, t.shared = c.NATS.Replicas, c.NATS.Prefix, c.NATS.Tags, true
 	if err := t.suits(ctx, conn); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("open nats streams: %w", err)
