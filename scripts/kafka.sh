@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fetches Apache Kafka's libraries from Maven Central into the folder $1 and drives real brokers with the tests of
-# room stream: one alone, and three with TLS, passwords and rights, of which one is killed after another. Needs a Java
+# room stream: what every transport keeps, a DBTx of a million records, a broker that is killed and comes back, and three
+# with TLS, passwords and rights, of which one is killed after another. Needs a Java
 # runtime and Maven (Debian: default-jre-headless, maven); where something is missing, or the registry cannot be
 # reached, it says so and succeeds: the suite is optional.
 set -euo pipefail
@@ -29,4 +30,5 @@ POM
 		skip "Apache Kafka could not be fetched from Maven Central (see above)"
 	mv "$dir/fetching" "$dir/libs"
 fi
-MATCHDAY_KAFKA_LIBS="$dir/libs" "${GO:-go}" test -count=1 -v -timeout 15m -run 'TestARealBroker|TestThreeRealBrokers' ./stream
+MATCHDAY_KAFKA_LIBS="$dir/libs" "${GO:-go}" test -count=1 -v -timeout 40m \
+	-run '^(TestTransports|TestAMillionRecordsInOneBatch|TestARealBroker.*|TestThreeRealBrokers.*)$/Apache' ./stream

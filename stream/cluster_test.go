@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"matchday/internal/natsnode"
 	"matchday/stream"
 )
@@ -28,26 +26,8 @@ const onCluster = "ledger-0" // the log stream of shard 0
 
 func setupCluster(t *testing.T) *clustered {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("skipped in short mode: starts three stream servers")
-	}
-	c := &clustered{world: bare(t)}
-	var err error
-	if c.nodes, err = natsnode.Start(t.Context(), natsnode.Options{Dir: filepath.Join(c.dir, "nodes")}); err != nil {
-		t.Fatalf("start nodes: %v", err)
-	}
-	t.Cleanup(func() { _ = c.nodes.Close() })
-	external, err := stream.Open(t.Context(), stream.Config{
-		Transport:      stream.TransportNATS,
-		EmbeddedConfig: stream.EmbeddedConfig{Dir: c.dir, MaxBytes: 64 << 20, CommandMaxBytes: 64 << 20},
-		NATS:           stream.NATSConfig{URLs: c.nodes.URLs(), TLS: "off"},
-	}, c.deps.Log)
-	if err != nil {
-		t.Fatalf("Open: %v", err)
-	}
-	t.Cleanup(func() { _ = external.Close() })
-	c.over = external.Transport()
-	return c
+	nodes := startNodes(t)
+	return &clustered{onNodes(nodes).worldOf(t, ""), nodes}
 }
 
 // load commits batches without pause until stop is called; each waits for nobody.
@@ -75,27 +55,7 @@ func (w *world) load() (stop func()) {
 func (w *world) relayed(r *stream.Relay) {
 	w.t.Helper()
 	head := w.log.Head(0)
-	deadline := time.After(3 * time.Minute)
-	for tick := time.NewTicker(20 * time.Millisecond); r.Published() < head; {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			w.t.Fatalf("relay is at %d, log was at %d minutes ago", r.Published(), head)
-		}
-	}
-}
-
-// unbroken checks that the stream holds the whole log, each batch once and in order.
-func (w *world) unbroken() {
-	w.t.Helper()
-	var end int64
-	for _, p := range w.positions() {
-		var first, last int64
-		if _, err := fmt.Sscanf(p, "%d-%d", &first, &last); err != nil || first != end+1 {
-			w.t.Fatalf("batch %s follows %d", p, end)
-		}
-		end = last
-	}
+	w.await("the relay to publish what the log had", func() bool { return r.Published() >= head })
 }
 
 func (c *clustered) must(err error) {
@@ -174,22 +134,9 @@ var clusterFaults = []struct {
 	name string
 	harm func(c *clustered) error
 }{
-	{"stream deleted", func(c *clustered) error {
-		return c.administer(func(js jetstream.JetStream) error { return js.DeleteStream(c.t.Context(), onCluster) })
-	}},
 	{"last blocks truncated on all nodes", func(c *clustered) error { return c.whileDown(0, 3, truncate) }},
 	{"last blocks truncated on one node", func(c *clustered) error { n := c.leader(); return c.whileDown(n, n+1, truncate) }},
 	{"folders of all nodes lost", func(c *clustered) error { return c.whileDown(0, 3, os.RemoveAll) }},
-}
-
-// administer does what an operator does.
-func (c *clustered) administer(fn func(jetstream.JetStream) error) error {
-	js, conn, err := c.nodes.JetStream()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	return fn(js)
 }
 
 // whileDown kills the nodes from..to-1, does something to their folders and starts them again.
@@ -249,11 +196,8 @@ func TestStreamOfAClusterIsFilledAgain(t *testing.T) {
 			c.onStream()
 			c.unbroken()
 			c.must(stop())
-			c.commit(4) // and a sink that begins anew has the same
-			fresh := openDB(t, t.TempDir())
-			s = c.sink(fresh, nil)
-			c.start(s.Run)
-			c.caughtUp(s, fresh)
+			c.commit(4)
+			c.beginsAnew()
 		})
 	}
 }
@@ -263,35 +207,19 @@ func TestCommandsSurviveTheLossOfALeader(t *testing.T) {
 	c := setupCluster(t)
 	commands := c.commands()
 	got := make(chan string, 1000)
-	c.start(func(ctx context.Context) error {
-		return commands.Run(ctx, 0, func(_ context.Context, payload []byte) error { got <- string(payload); return nil })
-	})
+	c.works(commands, func(_ context.Context, text string) error { got <- text; return nil })
 	done := map[string]bool{}
-	send := func(name string) {
-		for tick := time.NewTicker(50 * time.Millisecond); ; { // as settlement does, until it sees it done
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-			err := commands.Send(ctx, 0, name, []byte(name))
-			cancel()
-			if err == nil {
-				tick.Stop()
-				return
-			}
-			select {
-			case <-tick.C:
-			case <-t.Context().Done():
-				t.Fatal("the test's time is over")
-			}
-		}
-	}
 	const rounds, each = 1, 20
 	for round := range rounds {
 		for n := range each {
-			send(fmt.Sprintf("%d-%d", round, n))
+			name := fmt.Sprintf("%d-%d", round, n)
+			c.sends(commands, name, name)
 		}
 		victim, err := c.nodes.Leader(t.Context(), "commands-payouts-0")
 		c.must(err)
 		c.must(c.nodes.Kill(victim))
-		send(fmt.Sprintf("%d-while-down", round))
+		name := fmt.Sprintf("%d-while-down", round)
+		c.sends(commands, name, name)
 		c.must(c.nodes.Restart(victim))
 		c.must(c.nodes.Settled(t.Context(), "commands-payouts-0"))
 	}

@@ -1,7 +1,6 @@
 package stream_test
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"os"
@@ -176,67 +175,26 @@ func (k *kafkaWorld) administer(all []*broker) {
 	k.admin = kadm.NewClient(client)
 }
 
-func TestARealBrokerCarriesTheStreams(t *testing.T) {
+// TestARealBrokerComesBack kills the only broker while records flow. What they have in common with other transports is
+// in TestTransports and TestAMillionRecordsInOneBatch.
+func TestARealBrokerComesBack(t *testing.T) {
 	b := startBrokers(t, 1, certtest.NewAuthority(t))[0]
-	k := &kafkaWorld{world: bare(t), brokers: []string{b.addr}}
-	open := func() stream.Transport {
-		s, err := stream.Open(t.Context(), stream.Config{
-			Transport: stream.TransportKafka, EmbeddedConfig: stream.EmbeddedConfig{Dir: k.dir},
-			Kafka: stream.KafkaConfig{Brokers: k.brokers, TLS: "off", Replicas: 1},
-		}, k.deps.Log)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = s.Close() })
-		return s.Transport()
+	w := onBrokers([]string{b.addr}, 1).world(t)
+	db := openDB(t, w.dir)
+	w.start(w.relay().Run)
+	s := w.sink(db, nil)
+	w.start(s.Run)
+	w.commit(3, 0, 1, 2000)
+	w.onStream()
+	w.caughtUp(s, db)
+	for range 2 {
+		b.kill()
+		w.commit(5, 6)
+		w.caughtUp(s, db) // from the log
+		b.start()
+		w.onStream()
+		w.unbroken()
 	}
-	k.over = open()
-	k.administer([]*broker{b})
-	db := openDB(t, k.dir)
-	stopRelay := k.start(k.relay().Run)
-	s := k.sink(db, nil)
-	k.start(s.Run)
-	k.commit(3, 0, 1, 2000)
-	k.onStream()
-	k.caughtUp(s, db)
-
-	b.kill() // while relay and sink run
-	k.commit(5, 6)
-	k.caughtUp(s, db) // from the log
-	b.start()
-	k.onStream()
-	k.unbroken()
-
-	second := k.start(k.relayOver(open()).Run) // two relays at once, as after a pause
-	for range 10 {
-		k.commit(2)
-		k.onStream()
-	}
-	k.unbroken()
-	if err := stopRelay(); err != nil {
-		t.Fatal(err)
-	}
-	k.commit(4)
-	k.onStream()
-
-	if _, err := k.admin.DeleteTopic(t.Context(), kafkaTopic); err != nil {
-		t.Fatal(err)
-	}
-	k.commit(2)
-	k.caughtUp(s, db)
-	k.onStream()
-	k.unbroken()
-	if err := second(); err != nil {
-		t.Fatal(err)
-	}
-	commands(t, k)
-}
-
-func TestARealBrokerCarriesAMillionRecordsInOneBatch(t *testing.T) {
-	b := startBrokers(t, 1, certtest.NewAuthority(t))[0]
-	k := &kafkaWorld{world: bare(t)}
-	k.over = k.openWith(stream.KafkaConfig{Brokers: []string{b.addr}, TLS: "off", Replicas: 1})
-	k.carriesOneBatchOf(million, besideMost)
 }
 
 // TestThreeRealBrokersGoOnWithTwo kills one of three brokers after another, the leader first, while records flow over
@@ -276,7 +234,7 @@ func TestThreeRealBrokersGoOnWithTwo(t *testing.T) {
 	k.onStream()
 	k.unbroken()
 	all[k.leader()].kill() // and the queues go on with two as well
-	commands(t, k)
+	handsCommandsOver(k.world)
 	plain := c
 	plain.User, plain.Mechanism = "plain", "plain"
 	if _, err := k.openWith(plain).Tail(within(t, 2*time.Minute), 0); err == nil || !strings.Contains(err.Error(), "account plain needs") {
@@ -382,36 +340,6 @@ func (k *kafkaWorld) inSync() {
 		case <-tick.C:
 		case <-ctx.Done():
 			k.t.Fatal("copies stay behind")
-		}
-	}
-}
-
-// commands sends some, the largest among them, and sees each done once.
-func commands(t *testing.T, k *kafkaWorld) {
-	t.Helper()
-	c := k.commands()
-	want := map[string]bool{strings.Repeat("x", stream.MaxCommandBytes): true}
-	for n := range 10 {
-		want[fmt.Sprintf("command %d", n)] = true
-	}
-	n := 0
-	for text := range want {
-		n++
-		for range 2 {
-			if err := c.Send(t.Context(), 0, fmt.Sprint("id-", n), []byte(text)); err != nil {
-				t.Fatalf("Send: %v", err)
-			}
-		}
-	}
-	got := make(chan string, 100)
-	k.start(func(ctx context.Context) error {
-		return c.Run(ctx, 0, func(_ context.Context, payload []byte) error { got <- string(payload); return nil })
-	})
-	for range want {
-		if text := receive(t, got); !want[text] {
-			t.Errorf("command of %d bytes was not sent, or came twice", len(text))
-		} else {
-			want[text] = false
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -77,9 +76,7 @@ func (w *world) carriesOneBatchOf(n int, most uint64) {
 	s := w.sink(nil, func(c *stream.SinkConfig) { c.Store, c.DB, c.Apply = store, nil, nil })
 	w.start(w.relay().Run)
 	stop := w.start(s.Run)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	defer cancel()
-	if err := s.WaitFor(ctx, w.log.Head(0)); err != nil {
+	if err := s.WaitFor(within(w.t, 20*time.Minute), w.log.Head(0)); err != nil {
 		w.t.Fatal(err)
 	}
 	if err := stop(); err != nil {
@@ -95,42 +92,24 @@ func (w *world) carriesOneBatchOf(n int, most uint64) {
 	}
 }
 
-// million is the records of the DBTx. Besides its log a process may use besideMost for it: messages of relay and sink,
-// and what the client library has on the way. An embedded server keeps what was written in the last seconds in memory
-// too, which is at most all of it.
-const (
-	million      = 1_000_000
-	besideMost   = 96 << 20
-	embeddedMost = besideMost + 512<<20
-)
+// Besides its log a process may use besideMost for a DBTx of a million records: messages of relay and sink, and what the
+// client library has on the way.
+const besideMost = 96 << 20
 
-// None of these runs beside another test: memory is counted for the whole process.
-
-func TestAMillionRecordsInOneBatchOverTheEmbeddedServer(t *testing.T) {
+// TestAMillionRecordsInOneBatch runs beside no other test: memory is counted for the whole process.
+func TestAMillionRecordsInOneBatch(t *testing.T) {
 	if testing.Short() {
-		t.Skip("skipped in short mode: a million records")
+		t.Skip("skipped in short mode: a million records over each transport")
 	}
-	setup(t).carriesOneBatchOf(million, embeddedMost)
-}
-
-func TestAMillionRecordsInOneBatchOverNATS(t *testing.T) {
-	c := setupCluster(t)
-	external, err := stream.Open(t.Context(), stream.Config{Transport: stream.TransportNATS,
-		EmbeddedConfig: stream.EmbeddedConfig{Dir: filepath.Join(c.dir, "large"), MaxBytes: 1 << 30},
-		NATS:           stream.NATSConfig{URLs: c.nodes.URLs(), TLS: "off", Prefix: "large"}}, c.deps.Log)
-	if err != nil {
-		t.Fatal(err)
+	for i, of := range []struct {
+		n    int
+		most uint64
+	}{
+		{1_000_000, besideMost + 512<<20}, // it keeps what was written in the last seconds in memory, which is at most all
+		{1_000_000, besideMost},
+		{100_000, 1 << 40}, // brokers in this process keep everything in its memory: that counts none
+		{1_000_000, besideMost},
+	} {
+		t.Run(transports[i].name, func(t *testing.T) { transports[i].start(t).world(t).carriesOneBatchOf(of.n, of.most) })
 	}
-	t.Cleanup(func() { _ = external.Close() })
-	c.over = external.Transport()
-	c.carriesOneBatchOf(million, besideMost)
-}
-
-// The brokers of this one keep everything in this process's memory, so it is smaller and counts none; the suite with
-// real brokers has a million.
-func TestAHundredThousandRecordsInOneBatchOverKafka(t *testing.T) {
-	if testing.Short() {
-		t.Skip("skipped in short mode: a hundred thousand records")
-	}
-	setupKafka(t).carriesOneBatchOf(million/10, 1<<40)
 }

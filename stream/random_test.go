@@ -55,6 +55,7 @@ func (p *play) step() {
 	case n < 15:
 		p.toggleRelay()
 	case n < 19:
+		faults := embedded.faults
 		fault := faults[p.random.IntN(len(faults))]
 		_ = fault.harm(context.Background(), p.world) // may find no stream, or none of its messages
 	default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -26,6 +27,9 @@ type world struct {
 	emb  *stream.Embedded
 	over stream.Transport // instead of the embedded server's
 	deps stream.Deps
+
+	servers *servers // what over is on; nil if the test started that itself
+	prefix  string
 }
 
 // transport carries the world's streams.
@@ -43,10 +47,11 @@ func bare(t *testing.T) *world {
 		Clock: clock.System{}, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()}}
 }
 
+// setup returns a world with an embedded server.
 func setup(t *testing.T) *world {
 	t.Helper()
-	w := bare(t)
-	w.startServer()
+	w := embedded.world(t)
+	w.over = nil // it may be started again
 	t.Cleanup(func() { _ = w.emb.Close() })
 	return w
 }
@@ -102,9 +107,12 @@ func (w *world) start(fn func(context.Context) error) (stop func() error) {
 	return stop
 }
 
-func (w *world) relay() *stream.Relay {
+func (w *world) relay() *stream.Relay { w.t.Helper(); return w.relayOver(w.transport()) }
+
+// relayOver is a relay of another process.
+func (w *world) relayOver(t stream.Transport) *stream.Relay {
 	w.t.Helper()
-	r, err := stream.NewRelay(w.log, 0, w.transport(), w.deps)
+	r, err := stream.NewRelay(w.log, 0, t, w.deps)
 	if err != nil {
 		w.t.Fatalf("NewRelay: %v", err)
 	}
@@ -189,23 +197,105 @@ func same(t *testing.T, db *sqldb.DB, log *streamtest.Log) {
 	}
 }
 
-func TestSinkShowsWhatTheLogHas(t *testing.T) {
-	t.Parallel()
-	w := setup(t)
-	db := openDB(t, w.dir)
-	w.commit(3, 0, 1, 500)
-	w.start(w.relay().Run)
-	s := w.sink(db, nil)
-	w.start(s.Run)
-	w.caughtUp(s, db)
-	w.commit(1, 0, 0, 7)
-	w.caughtUp(s, db)
-}
-
 // within returns a context that ends with the test or sooner.
 func within(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// await waits until it is so.
+func (w *world) await(what string, so func() bool) {
+	w.t.Helper()
+	ctx := within(w.t, 5*time.Minute)
+	for tick := time.NewTicker(20 * time.Millisecond); !so(); {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			w.t.Fatalf("%s: not within minutes", what)
+		}
+	}
+}
+
+// tail waits until a stream says where it ends: servers that have just lost something may need a moment.
+func (w *world) tail(over stream.Transport, shard int) (end stream.Tail) {
+	w.t.Helper()
+	w.await("the end of the stream", func() bool {
+		var err error
+		end, err = over.Tail(within(w.t, time.Minute), shard)
+		return err == nil
+	})
+	return end
+}
+
+// onStream waits until the stream ends where the log does.
+func (w *world) onStream() {
+	w.t.Helper()
+	w.await("the stream to end where the log does", func() bool { return w.tail(w.transport(), 0).Last == w.log.Head(0) })
+}
+
+// errEnough ends a reading.
+var errEnough = errors.New("enough")
+
+// readUntil returns a shard's messages after a position until there are enough. A reading that breaks off begins again.
+func (w *world) readUntil(shard int, after int64, enough func(got []stream.Message) bool) (got []stream.Message) {
+	w.t.Helper()
+	ctx := within(w.t, 5*time.Minute)
+	for tick := time.NewTicker(100 * time.Millisecond); ; {
+		got = nil
+		err := w.transport().Consume(ctx, shard, after, func(m stream.Message) error {
+			if got = append(got, m); enough(got) {
+				return errEnough
+			}
+			return nil
+		})
+		if errors.Is(err, errEnough) {
+			return got
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			w.t.Errorf("Consume after %d: %v, got %v", after, err, places(got))
+			return got
+		}
+	}
+}
+
+// read returns the next n messages.
+func (w *world) read(shard int, after int64, n int) []stream.Message {
+	w.t.Helper()
+	return w.readUntil(shard, after, func(got []stream.Message) bool { return len(got) == n })
+}
+
+// places are messages by their sequences.
+func places(list []stream.Message) []string {
+	out := make([]string, len(list))
+	for i, m := range list {
+		out[i] = fmt.Sprintf("%d-%d", m.First, m.Last)
+	}
+	return out
+}
+
+// positions returns the messages that the stream holds.
+func (w *world) positions() []string {
+	w.t.Helper()
+	head := w.log.Head(0)
+	return places(w.readUntil(0, 0, func(got []stream.Message) bool { return got[len(got)-1].Last >= head }))
+}
+
+// unbroken checks that the stream holds the whole log, each batch once and in order.
+func (w *world) unbroken() { w.t.Helper(); follow(w.t, w.positions()) }
+
+// follow checks that messages follow one another from the first sequence on.
+func follow(t *testing.T, list []string) {
+	t.Helper()
+	var end int64
+	for _, p := range list {
+		var first, last int64
+		if _, err := fmt.Sscanf(p, "%d-%d", &first, &last); err != nil || first != end+1 {
+			t.Fatalf("message %s follows %d", p, end)
+		}
+		end = last
+	}
 }
