@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -46,10 +45,9 @@ func largeDBTx(ctx context.Context, s *betsStage) error {
 	if err := s.over(ctx); err != nil {
 		return err
 	}
-	if err := s.caughtUp(ctx, s.due); err != nil {
+	if err := s.noteCatchUp(ctx); err != nil {
 		return err
 	}
-	s.took = time.Since(s.healed)
 	// What follows the large ones comes from the binlog again, so its reader has got past them.
 	if err := s.await(ctx, "the reader of the binlog to pass the large DBTx", func() bool { return s.pastOf(ctx, upTo) }); err != nil {
 		return err

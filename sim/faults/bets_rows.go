@@ -190,11 +190,10 @@ func (s *betsStage) streamNodes(ctx context.Context) (err error) {
 	}
 	s.onEnd(s.nodes.Close)
 	for _, url := range s.nodes.URLs() {
-		l, err := newLink(strings.TrimPrefix(url, "nats://"))
+		l, err := s.linkTo(strings.TrimPrefix(url, "nats://"))
 		if err != nil {
 			return err
 		}
-		s.onEnd(l.close)
 		s.links = append(s.links, l)
 	}
 	return nil
@@ -208,10 +207,9 @@ func (s *betsStage) historyServer(ctx context.Context) (text string, err error) 
 	if s.server, err = s.stage.server(ctx, mariadb.Options{}); err != nil {
 		return "", err
 	}
-	if s.link, err = newLink(s.server.Addr()); err != nil {
+	if s.link, err = s.linkTo(s.server.Addr()); err != nil {
 		return "", err
 	}
-	s.onEnd(s.link.close)
 	if s.onServer {
 		if err := s.onCluster("none", s.server.Addr()); err != nil {
 			return "", err
@@ -488,6 +486,13 @@ func historyCutOff(ctx context.Context, s *betsStage) error {
 // ledStream is the stream whose leader is harmed.
 const ledStream = "ledger-0"
 
+// noteCatchUp waits for the history, and notes how long it took: what the row does after that is not counted.
+func (s *betsStage) noteCatchUp(ctx context.Context) error {
+	err := s.caughtUp(ctx, s.due)
+	s.took = time.Since(s.healed)
+	return err
+}
+
 // withoutLeader harms the leading node for a while. The history is to go on with the two that are left.
 func (s *betsStage) withoutLeader(ctx context.Context, d time.Duration, harm, undo func(n int) error) error {
 	n, err := s.nodes.Leader(ctx, ledStream)
@@ -500,10 +505,9 @@ func (s *betsStage) withoutLeader(ctx context.Context, d time.Duration, harm, un
 	if err := s.over(ctx); err != nil {
 		return err
 	}
-	if err := s.caughtUp(ctx, s.due); err != nil {
+	if err := s.noteCatchUp(ctx); err != nil {
 		return err
 	}
-	s.took = time.Since(s.healed)
 	pause(ctx, d-s.took)
 	return undo(n)
 }

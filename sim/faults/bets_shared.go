@@ -88,11 +88,7 @@ func (s *betsStage) leave(ctx context.Context) error {
 	if err := s.await(ctx, "the take-over", func() bool { return s.holds(ctx, s.second) == shards }); err != nil {
 		return err
 	}
-	if err := s.caughtUp(ctx, s.due); err != nil {
-		return err
-	}
-	s.took = time.Since(s.healed)
-	return nil
+	return s.noteCatchUp(ctx)
 }
 
 func historyProcessKilled(ctx context.Context, s *betsStage) error {

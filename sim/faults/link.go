@@ -19,6 +19,16 @@ type link struct {
 	wg     sync.WaitGroup
 }
 
+// linkTo returns a link to the address that ends with the row.
+func (s *stage) linkTo(addr string) (*link, error) {
+	l, err := newLink(addr)
+	if err != nil {
+		return nil, err
+	}
+	s.onEnd(l.close)
+	return l, nil
+}
+
 // newLink returns a link to the address.
 func newLink(to string) (*link, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -173,11 +173,10 @@ func cutOff(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	link, err := newLink(p.addr)
+	link, err := s.linkTo(p.addr)
 	if err != nil {
 		return err
 	}
-	s.onEnd(link.close)
 	s.send(link.addr())
 	s.beginLoad(ctx, newRemote(s.next))
 	if err := s.settle(ctx); err != nil {

@@ -66,11 +66,10 @@ func databaseCutOff(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	link, err := newLink(server.Addr())
+	link, err := s.linkTo(server.Addr())
 	if err != nil {
 		return err
 	}
-	s.onEnd(link.close)
 	if err := s.onCluster("none", link.addr()); err != nil {
 		return err
 	}

@@ -55,11 +55,10 @@ func ownerCutOff(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	link, err := newLink(server.Addr())
+	link, err := s.linkTo(server.Addr())
 	if err != nil {
 		return err
 	}
-	s.onEnd(link.close)
 	s.shared, s.directoryOn = true, server
 	for _, node := range []string{link.addr(), server.Addr()} {
 		if err := s.onCluster("none", node); err != nil {
