@@ -131,8 +131,8 @@ func (h *hub) recordsApplied(b stream.Batch) {
 
 // pays reports whether a settlement's record moves money to the player.
 func pays(data []byte) bool {
-	settled, err := stream.ParseBetSettled(data)
-	return err == nil && settled.PayoutMinor > 0
+	minor, err := stream.ParsePayout(data)
+	return err == nil && minor > 0
 }
 
 // note remembers that a record concerns the client.

@@ -2,9 +2,11 @@ package stream
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/bits"
 	"time"
 
 	"matchday/id"
@@ -221,23 +223,44 @@ func (s *scanner) skipString() (literal bool, err error) {
 		return false, errSyntax
 	}
 	literal = true
-	for s.i++; s.i < len(s.b); s.i++ {
-		c := s.b[s.i]
-		if plain[c] {
-			continue
+	for s.i++; ; s.i++ {
+		s.i += plainBytes(s.b[s.i:])
+		if s.i >= len(s.b) {
+			return false, errSyntax
 		}
-		switch {
+		switch c := s.b[s.i]; {
 		case c == '"':
 			s.i++
 			return literal, nil
 		case c == '\\':
-			s.i++
+			if s.i++; s.i >= len(s.b) {
+				return false, errSyntax
+			}
 		case c < ' ':
 			return false, errSyntax
 		}
 		literal = false // an escape, or bytes of which the library replaces what is not UTF-8
 	}
-	return false, errSyntax
+}
+
+// plainBytes returns how many bytes stand before one that ends a string or may mean something else than itself: it
+// looks at eight at once, as strings are most of what a sink reads. In each test the lowest byte that answers is the
+// first such byte: what a subtraction borrows goes only to those above it.
+func plainBytes(b []byte) int {
+	const each, top = 0x0101010101010101, 0x8080808080808080
+	n := 0
+	for ; len(b)-n >= 8; n += 8 {
+		x := binary.LittleEndian.Uint64(b[n:])
+		quote, escape := x^(each*'"'), x^(each*'\\')
+		special := ((quote-each)&^quote | (escape-each)&^escape | (x-each*' ')&^x | x) & top
+		if special != 0 {
+			return n + bits.TrailingZeros64(special)/8
+		}
+	}
+	for n < len(b) && plain[b[n]] {
+		n++
+	}
+	return n
 }
 
 // value steps over any value and returns its bytes.

@@ -34,6 +34,27 @@ func ParseBetPlaced(data []byte) (p BetPlaced, legs json.RawMessage, err error) 
 	return slow.BetPlaced, slow.Legs, err
 }
 
+// ParsePayout reads only what a payload of TypeBetSettled pays, in minor units: it steps over the
+// rest, does not validate it, and makes no strings of it.
+func ParsePayout(data []byte) (minor int64, err error) {
+	s := scanner{b: data}
+	field := func(key []byte) bool {
+		switch string(key) {
+		case "payout_minor":
+			return s.integer(&minor)
+		case "bet_id", "player_id", "jurisdiction", "currency", "reason", "outcome", "leg_outcomes", "version":
+			_, err := s.value()
+			return err == nil
+		}
+		return false
+	}
+	if s.object(field) && s.ended() {
+		return minor, nil
+	}
+	p, err := ParseBetSettled(data)
+	return p.PayoutMinor, err
+}
+
 // settledField reads one field of a BetSettled.
 func (s *scanner) settledField(p *BetSettled, key []byte) bool {
 	switch string(key) {

@@ -32,6 +32,9 @@ func checkSettled(t *testing.T, data []byte) {
 	if err == nil && !reflect.DeepEqual(got, want) {
 		t.Fatalf("ParseBetSettled(%q) = %+v, the library says %+v", data, got, want)
 	}
+	if minor, err := ParsePayout(data); wantErr == nil && (err != nil || minor != want.PayoutMinor) {
+		t.Fatalf("ParsePayout(%q) = %d, %v, the library says %d", data, minor, err, want.PayoutMinor)
+	}
 }
 
 // checkPlaced compares ParseBetPlaced with the library.
