@@ -88,6 +88,7 @@ type lister struct {
 	before id.Bet // all from here on are looked at
 	budget int    // how many bets may still be looked at
 	mark   id.Bet // where the digest ends
+	floor  id.Bet // from where settled bets are kept
 	rows   int    // how many the next step looks at
 
 	found       []Bet
@@ -99,6 +100,7 @@ type lister struct {
 // newest, which are in no digest, then at the days that may have some that fit, in the months that may. A digest
 // that is deleted meanwhile says nothing about the bets that it had: the rest of them are looked at one by one.
 func (l *lister) read(ctx context.Context) error {
+	l.floor = l.on.kept.floor(l.q.Jurisdiction)
 	spans, isDigested, err := l.newest(ctx)
 	if err != nil {
 		return err
@@ -107,10 +109,11 @@ func (l *lister) read(ctx context.Context) error {
 	if done, err := l.look(ctx, spans); done || err != nil || !isDigested {
 		return err
 	}
-	if done, err := l.lookBehind(ctx); done || err != nil {
-		return err
+	done, err := l.lookBehind(ctx)
+	if !done && err == nil {
+		err = l.lookInMonths(ctx)
 	}
-	if err = l.lookInMonths(ctx); errors.Is(err, errLessDigest) {
+	if errors.Is(err, errLessDigest) {
 		l.lacksDigest = true
 		_, err = l.look(ctx, []betSpan{{high: lastBet}})
 	}
@@ -143,8 +146,8 @@ func (l *lister) lookInMonths(ctx context.Context) error {
 		}
 		l.before = min(l.before, m.low)
 	}
-	if floor := l.on.kept.floor(l.q.Jurisdiction); floor != "" { // open ones below it are in no digest
-		_, err = l.look(ctx, []betSpan{{high: floor}})
+	if l.floor != "" { // open ones below it are in no digest
+		_, err = l.look(ctx, []betSpan{{high: l.floor}})
 	}
 	return err
 }
@@ -300,7 +303,7 @@ func (l *lister) fittingOf(ctx context.Context, which string, need int, args ...
 	least, most := l.q.stakes()
 	currency := string(l.q.Currency)
 	rows, err := l.on.store.QueryContext(ctx, l.on.bets(which+q), append(args,
-		string(l.on.kept.floor(l.q.Jurisdiction)), string(l.q.Jurisdiction), int(low), int(high), since, until, least, most, currency, currency, l.q.Product, l.q.Product,
+		string(l.floor), string(l.q.Jurisdiction), int(low), int(high), since, until, least, most, currency, currency, l.q.Product, l.q.Product,
 		inLegs(l.q.Event), inLegs(l.q.Sport), inLegs(l.q.Competition), need)...)
 	if err != nil {
 		return nil, sqldb.Wrap("list bets", err)

@@ -25,10 +25,10 @@ var pickedBets = [2]int{32, 256}
 // that there are more.
 func (l *lister) lookBehind(ctx context.Context) (done bool, err error) {
 	filter, ok := l.q.outlineFilter()
-	if !ok || len(l.found) == 0 || l.before <= l.on.kept.floor(l.q.Jurisdiction) {
+	if !ok || len(l.found) == 0 || l.before <= l.floor {
 		return false, nil
 	}
-	done, _, err = l.lookAtOutlines(ctx, []betSpan{{low: l.on.kept.floor(l.q.Jurisdiction), high: l.mark}}, &filter, fewOutlines)
+	done, _, err = l.lookAtOutlines(ctx, []betSpan{{low: l.floor, high: l.mark}}, &filter, fewOutlines)
 	return done, err
 }
 
@@ -74,26 +74,42 @@ func (l *lister) lookAtOutlines(ctx context.Context, spans []betSpan, filter *ou
 	return false, l.before < was, nil
 }
 
-// outlines returns the outlines of the bets from low to top, newest first, so many at most.
+// outlines returns the outlines of the bets from low to top, newest first, so many at most, and errLessDigest where bets
+// are kept from later on than when the list began: those that are not have no line, open or not.
 func (l *lister) outlines(ctx context.Context, low, top id.Bet, most int) ([]outline, error) {
 	const q = `
 		SELECT after_bet, last_bet, bets
-		FROM outline
-		WHERE player_id = ?
-		  AND last_bet >= ?
-		  AND last_bet <= COALESCE((
-			SELECT MIN(last_bet)
+		FROM (
+			SELECT after_bet, last_bet, bets
 			FROM outline
 			WHERE player_id = ?
-			  AND last_bet >= ?), ?)
-		ORDER BY last_bet DESC
-		LIMIT ?`
+			  AND last_bet >= ?
+			  AND last_bet <= COALESCE((
+				SELECT MIN(last_bet)
+				FROM outline
+				WHERE player_id = ?
+				  AND last_bet >= ?), ?)
+			ORDER BY last_bet DESC
+			LIMIT ?
+		) AS newest
+		UNION ALL
+		SELECT bet_id, '', ''
+		FROM kept_from
+		WHERE jurisdiction = ?`
 	player := string(l.q.Player)
-	rows, err := l.on.store.QueryContext(ctx, q, player, string(low), player, string(top), string(top), most)
+	rows, err := l.on.store.QueryContext(ctx, q, player, string(low), player, string(top), string(top), most, string(l.q.Jurisdiction))
 	if err != nil {
 		return nil, sqldb.Wrap("read outlines", err)
 	}
-	return scanOutlines(rows)
+	list, err := scanOutlines(rows)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(list, func(a, b outline) int { return strings.Compare(string(b.last), string(a.last)) })
+	if n := len(list) - 1; n >= 0 && list[n].last == "" { // where bets are kept from
+		return list[:n], l.rise(list[n].after)
+	}
+	return list, nil
 }
 
 // scanOutlines reads and closes rows of outlines.

@@ -146,9 +146,22 @@ func paired(months []betSpan) (out []betSpan) {
 // errLessDigest means that the digest has no longer all bets that it had when the list began.
 var errLessDigest = errors.New("the digest was deleted")
 
+// rise takes over a floor that was read with a digest, or with a part of it, and returns errLessDigest if the list began with
+// a lower one: the digest leaves out the bets in between, and those of them that are open are shown. Another process
+// raised it, and this one would otherwise learn of it later.
+func (l *lister) rise(floor id.Bet) error {
+	if floor <= l.floor {
+		return nil
+	}
+	l.floor = floor
+	l.on.kept.lift(map[id.Jurisdiction]id.Bet{l.q.Jurisdiction: floor})
+	return errLessDigest
+}
+
 // spans returns the rows of the digest that may have bets that fit, newest first, and errLessDigest where they are
-// not of all bets up to the mark: how far they reach is read with them, at the same moment. The database gives them
-// in the order of its key: MariaDB would read each row twice to sort them.
+// not of all bets up to the mark that were kept when the list began: how far they reach, and from where bets are kept, is read
+// with them, at the same moment. The database gives them in the order of its key: MariaDB would read each row twice to
+// sort them.
 func (l *lister) spans(ctx context.Context, grain, from, upTo int) ([]betSpan, error) {
 	const q = `
 		SELECT period, first_bet, last_bet, bets
@@ -172,7 +185,11 @@ func (l *lister) spans(ctx context.Context, grain, from, upTo int) ([]betSpan, e
 		UNION ALL
 		SELECT 0, '', bet_id, 0
 		FROM digested
-		WHERE player_id = ?`
+		WHERE player_id = ?
+		UNION ALL
+		SELECT 0, bet_id, '', 0
+		FROM kept_from
+		WHERE jurisdiction = ?`
 	least, most := l.q.stakes()
 	low, high, _ := l.q.Status.span()
 	var counts [stateVoid + 1]int
@@ -182,24 +199,24 @@ func (l *lister) spans(ctx context.Context, grain, from, upTo int) ([]betSpan, e
 	rows, err := l.on.store.QueryContext(ctx, q, string(l.q.Player), string(l.q.Jurisdiction), grain, from, upTo, string(l.before), l.q.Product, l.q.Product,
 		string(l.q.Currency), string(l.q.Currency), least, most,
 		counts[stateOpen], counts[stateWon], counts[stateLost], counts[statePush], counts[stateVoid],
-		inTags(eventTag(l.q.Event)), inTags(sportTag(l.q.Sport)), inTags(competitionTag(l.q.Competition)), maxSpans, string(l.q.Player))
+		inTags(eventTag(l.q.Event)), inTags(sportTag(l.q.Sport)), inTags(competitionTag(l.q.Competition)), maxSpans, string(l.q.Player), string(l.q.Jurisdiction))
 	if err != nil {
 		return nil, sqldb.Wrap("read digest", err)
 	}
-	return scanSpans(rows, l.mark)
+	return l.scanSpans(rows)
 }
 
-// scanSpans reads and closes rows of spans. The one without bets says how far the digest reaches.
-func scanSpans(rows *sql.Rows, mark id.Bet) (out []betSpan, err error) {
+// scanSpans reads and closes rows of spans. Those without bets say how far the digest reaches, and from where bets are kept.
+func (l *lister) scanSpans(rows *sql.Rows) (out []betSpan, err error) {
 	defer rows.Close()
-	var reaches id.Bet
+	var reaches, floor id.Bet
 	for rows.Next() {
 		var one betSpan
 		if err := rows.Scan(&one.from, &one.low, &one.high, &one.bets); err != nil {
 			return nil, sqldb.Wrap("read digest", err)
 		}
 		if one.bets == 0 {
-			reaches = one.high
+			reaches, floor = max(reaches, one.high), max(floor, one.low)
 			continue
 		}
 		one.to = one.from
@@ -208,7 +225,10 @@ func scanSpans(rows *sql.Rows, mark id.Bet) (out []betSpan, err error) {
 	if err := rows.Err(); err != nil {
 		return nil, sqldb.Wrap("read digest", err)
 	}
-	if reaches < mark {
+	if err := l.rise(floor); err != nil {
+		return nil, err
+	}
+	if reaches < l.mark {
 		return nil, errLessDigest
 	}
 	slices.SortFunc(out, func(a, b betSpan) int { return cmp.Compare(b.high, a.high) })

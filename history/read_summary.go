@@ -131,9 +131,12 @@ const (
 	rowMonth            // of the digest: at is its month
 	rowBet              // not in the digest: at is its time
 	rowMark             // where the digest ends, in product
+	rowKept             // from where settled bets are kept, in product
 )
 
-// readBehind adds up the digest and the bets behind the mark; false where the digest ends elsewhere by now.
+// readBehind adds up the digest and the bets behind the mark; false where the digest ends elsewhere by now, or where settled
+// bets are kept from later on than this process knew: the digest leaves out those before, and open ones are looked for by
+// what it knew.
 func (a *adder) readBehind(ctx context.Context, last id.Bet) (whole bool, err error) {
 	const digest = `
 		SELECT grain, period, product, currency, bets_open + bets_won + bets_lost + bets_push + bets_void, bets_open,
@@ -165,7 +168,11 @@ func (a *adder) readBehind(ctx context.Context, last id.Bet) (whole bool, err er
 		UNION ALL
 		SELECT 4, 0, bet_id, '', 0, 0, 0, 0, 0
 		FROM digested
-		WHERE player_id = ?`
+		WHERE player_id = ?
+		UNION ALL
+		SELECT 5, 0, bet_id, '', 0, 0, 0, 0, 0
+		FROM kept_from
+		WHERE jurisdiction = ?`
 	player, j := string(a.q.Player), string(a.q.Jurisdiction)
 	from, upTo := a.q.dayRange()
 	if from, err = a.newestDays(ctx, from, upTo); err != nil {
@@ -181,17 +188,21 @@ func (a *adder) readBehind(ctx context.Context, last id.Bet) (whole bool, err er
 	since, until := dayBegins(from, zone).UnixMicro(), dayBegins(upTo+1, zone).UnixMicro()
 	rows, err := a.on.store.QueryContext(ctx, digest+digest+digest+bets+same+behind+bets+same+below,
 		player, j, grainMonth, month, lastMonth, player, j, grainDay, from, before, player, j, grainDay, after, upTo,
-		player, string(last), floor, j, since, until, player, belowBoth, j, since, until, player)
+		player, string(last), floor, j, since, until, player, belowBoth, j, since, until, player, j)
 	if err != nil {
 		return false, sqldb.Wrap("summarise bets", err)
 	}
 	defer rows.Close()
-	now, err := a.addRows(rows, zone)
+	now, kept, err := a.addRows(rows, zone)
+	if err == nil && string(kept) > floor {
+		a.on.kept.lift(map[id.Jurisdiction]id.Bet{a.q.Jurisdiction: kept})
+		return false, nil
+	}
 	return now == last, err
 }
 
-// addRows adds up the rows of readBehind, and returns where the digest ends.
-func (a *adder) addRows(rows *sql.Rows, zone *time.Location) (last id.Bet, err error) {
+// addRows adds up the rows of readBehind, and returns where the digest ends, and from where settled bets are kept.
+func (a *adder) addRows(rows *sql.Rows, zone *time.Location) (last, kept id.Bet, err error) {
 	a.sums, a.looked = map[lineKey]*lineSums{}, 0
 	periods := map[int]string{}
 	for rows.Next() {
@@ -200,12 +211,15 @@ func (a *adder) addRows(rows *sql.Rows, zone *time.Location) (last id.Bet, err e
 		var product, currency string
 		var one lineSums
 		if err := rows.Scan(&kind, &at, &product, &currency, &one.bets, &one.open, &one.staked, &one.atStake, &one.returned); err != nil {
-			return "", sqldb.Wrap("summarise bets", err)
+			return "", "", sqldb.Wrap("summarise bets", err)
 		}
 		day := int(at)
 		switch kind {
 		case rowMark:
 			last = id.Bet(product)
+			continue
+		case rowKept:
+			kept = id.Bet(product)
 			continue
 		case rowMonth:
 			day = firstDay(int(at))
@@ -222,5 +236,5 @@ func (a *adder) addRows(rows *sql.Rows, zone *time.Location) (last id.Bet, err e
 		}
 		a.sums[k].add(one)
 	}
-	return last, sqldb.Wrap("summarise bets", rows.Err())
+	return last, kept, sqldb.Wrap("summarise bets", rows.Err())
 }
