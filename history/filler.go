@@ -41,6 +41,10 @@ const (
 	fillStand = 5 * time.Second       // for the first one to show what the second does, which stands still meanwhile
 )
 
+// errWaits means that a chunk waits for a history that stands still. Nothing is wrong with the copy: who watches over that
+// history sees its lag.
+var errWaits = errors.New("stands still")
+
 // run copies until everything is copied or ctx is done. What fails is tried again.
 func (f *filler) run(ctx context.Context) {
 	for first := true; ; first = false {
@@ -61,7 +65,9 @@ func (f *filler) run(ctx context.Context) {
 		}
 		if err != nil && ctx.Err() == nil {
 			f.note(err.Error())
-			f.log.Warn("chunk of history not copied", "err", err)
+			if !errors.Is(err, errWaits) {
+				f.log.Warn("chunk of history not copied", "err", err)
+			}
 			wait(ctx, fillRetry)
 		}
 	}
@@ -161,16 +167,20 @@ func (f *filler) copy(ctx context.Context) (int, error) {
 	}
 	level, cancel := context.WithTimeout(ctx, fillLevel)
 	defer cancel()
-	if err := f.to.sink.WaitFor(level, state.at.last()); err != nil {
-		return 0, err
+	if f.to.sink.WaitFor(level, state.at.last()) != nil {
+		return 0, fmt.Errorf("the second history does not show the last chunk yet: it %w", errWaits)
 	}
 	s := f.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	most, err := s.most(ctx)
+	if err != nil {
+		return 0, err
+	}
 	stand, cancel := context.WithTimeout(ctx, fillStand)
 	defer cancel()
-	if err := f.from.sink.WaitFor(stand, f.to.sink.Position()); err != nil {
-		return 0, fmt.Errorf("the first history is behind the second: %w", err)
+	if f.from.sink.WaitFor(stand, most) != nil {
+		return 0, fmt.Errorf("the first history is behind the second: it %w", errWaits)
 	}
 	expected, _, _ := f.outlook(state.bets)
 	return s.copy(ctx, f.from.store, f.config.Chunk, expected, f.clock.Now())
@@ -212,6 +222,16 @@ func (s *filled) copy(ctx context.Context, from store, limit int, expected int64
 	s.lost = false
 	s.follow(&next)
 	return len(c.bets), nil
+}
+
+// most returns the sequence that the writer shows which is furthest; the caller holds the turn, so that it stays so. Only the
+// database knows: a sink tells of its commit when the turn is over already, and of none that some of its writers have made.
+func (s *filled) most(ctx context.Context) (most int64, err error) {
+	err = s.inTables(ctx, func(on tables) error {
+		_, most, err = shown(ctx, on)
+		return err
+	})
+	return most, err
 }
 
 // end notes that the copy is whole, once it shows what the last chunk did.

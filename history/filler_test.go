@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -143,4 +144,97 @@ func TestACopyRestsWhileAHistoryIsBehind(t *testing.T) {
 			t.Errorf("%s: copying goes on", tt.name)
 		}
 	}
+}
+
+// silent is a stream in which nothing ever comes: sinks read the log.
+type silent struct{ stream.Transport }
+
+func (silent) Consume(ctx context.Context, _ int, _ int64, _ func(stream.Message) error) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestAChunkWaitsForWhatTheSecondHistoryHasCommitted: a sink tells of a commit a moment after its database has it, and the first
+// history may be behind that.
+func TestAChunkWaitsForWhatTheSecondHistoryHasCommitted(t *testing.T) {
+	t.Parallel()
+	ctx, now, log, m := t.Context(), clock.System{}, streamtest.NewLog(1), model{}
+	source, target := pairs["SQLite to SQLite"](t)()
+	place := func(n int) stream.Batch {
+		var list []stream.Record
+		for range n {
+			seq := log.Head(0) + int64(len(list)) + 1
+			list = append(list, m.place(seq, now.Now(), betKey{id.Player(fmt.Sprintf("plr_%d", seq%3)), id.Bet(fmt.Sprintf("bet_%04d", seq))}, seq))
+		}
+		return log.Append(0, now.Now(), 0, list...)
+	}
+	sink := func(s stream.Store) *shard {
+		t.Helper()
+		out, err := stream.NewSink(stream.SinkConfig{Name: sinkName, Store: s}, silent{}, log,
+			stream.Deps{Clock: now, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
+		if err == nil {
+			err = out.Load(ctx)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &shard{sink: out}
+	}
+	if _, _, err := source.Load(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := source.Commit(ctx, 0, []stream.Batch{place(10)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := startFill(ctx, target, 10, now.Now()); err != nil {
+		t.Fatal(err)
+	}
+	f := &filler{from: sink(source), to: sink(target), store: target, config: NextConfig{Chunk: 4}, clock: now}
+	f.from.store = source
+	if err := target.Commit(ctx, 10, []stream.Batch{place(5)}); err != nil { // and its sink does not tell yet
+		t.Fatal(err)
+	}
+	if err := f.expect(ctx, target.state()); err != nil {
+		t.Fatal(err)
+	}
+	for patience := 50 * time.Millisecond; ; patience *= 2 {
+		short, cancel := context.WithTimeout(ctx, patience)
+		n, err := f.copy(short)
+		cancel()
+		if errors.Is(err, errWaits) {
+			break
+		}
+		if !errors.Is(err, context.DeadlineExceeded) && short.Err() == nil || patience > time.Minute {
+			t.Fatalf("%d bets copied, %v; want it to wait for the first history", n, err)
+		}
+	}
+	f.to = sink(target)
+	run, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- f.from.sink.Run(run) }()
+	for !target.state().isWhole() {
+		if _, err := f.copy(ctx); err != nil && !errors.Is(err, errWaits) {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if got, want := rowsOf(t, target), rowsOf(t, source); got != want || len(m) != 15 {
+		t.Errorf("the second history has\n%s\nthe first\n%s", got, want)
+	}
+}
+
+// rowsOf prints every row of a history.
+func rowsOf(t *testing.T, s store) (out string) {
+	t.Helper()
+	c, err := readChunk(t.Context(), s, betKey{}, 10_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range c.bets {
+		out += fmt.Sprintf("%+v\n", *b)
+	}
+	return out
 }
