@@ -82,8 +82,8 @@ type SecondShard struct {
 	Done        bool              `json:"done" doc:"Every bet is there"`
 	Copied      int64             `json:"copied" doc:"Bets"`
 	Expected    int64             `json:"expected" doc:"Bets to copy, those placed meanwhile included; 0 while not known"`
-	Rate        int64             `json:"rate" doc:"Bets copied in a second"`
-	LeftSeconds float64           `json:"left_seconds" doc:"How long it still takes at this rate; 0 while not known"`
+	Rate        int64             `json:"rate" doc:"Bets copied in a second, lately"`
+	LeftSeconds float64           `json:"left_seconds" doc:"How long it still takes, by the trend of what it cost until now; 0 while not known"`
 	Waiting     string            `json:"waiting,omitempty" doc:"What copying waits for"`
 	Comparison  HistoryComparison `json:"comparison"`
 }

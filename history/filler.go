@@ -26,11 +26,10 @@ type filler struct {
 	log      *slog.Logger
 
 	mu       sync.Mutex
-	waiting  string    // what copying waits for, "" while it goes on
-	resumed  time.Time // when this process began to copy, and how much there was
-	had      int64
-	expected int64 // counted by this process
-	counted  int64 // of the store's later, when it was
+	waiting  string  // what copying waits for, "" while it goes on
+	course   *course // since this process began to copy
+	expected int64   // counted by this process
+	counted  int64   // of the store's later, when it was
 }
 
 // Bounds of waits while a chunk is copied.
@@ -86,6 +85,7 @@ func (f *filler) turn(ctx context.Context) error {
 		return err
 	}
 	f.note("")
+	f.went(n)
 	f.pace.rest(ctx, n)
 	return nil
 }
@@ -115,14 +115,13 @@ func (f *filler) expect(ctx context.Context, state *fill) error {
 		}
 	}
 	f.mu.Lock()
-	f.expected, f.counted, f.resumed, f.had = max(n, 1), counted, f.clock.Now(), state.bets
+	f.expected, f.counted, f.course = max(n, 1), counted, newCourse(f.clock.Now())
 	f.mu.Unlock()
 	return nil
 }
 
-// outlook tells how many bets there are to copy in all, at what rate they are copied, and how long that still takes;
-// zeros while it is not known. Bets that are placed behind the copy are copied too, fewer of them the less is left:
-// half as many as until now, for each second that is left.
+// outlook tells how many bets there are to copy in all, at what rate they are copied lately, and how long that still takes;
+// zeros while it is not known. Bets that are placed behind the copy are copied too.
 func (f *filler) outlook(bets int64) (expected, rate int64, left time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -131,15 +130,16 @@ func (f *filler) outlook(bets int64) (expected, rate int64, left time.Duration) 
 	}
 	later := f.store.later.Load() - f.counted
 	expected = f.expected + later
-	spent, copied := f.clock.Now().Sub(f.resumed), bets-f.had
-	if spent <= 0 || copied <= 0 {
-		return expected, 0, 0
+	return expected, f.course.rate(), f.course.left(expected-bets, later)
+}
+
+// went notes that a chunk of so many bets is copied.
+func (f *filler) went(bets int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if bets > 0 {
+		f.course.add(f.clock.Now(), int64(bets))
 	}
-	rate = int64(time.Second) * copied / int64(spent)
-	if gained := copied - later/2; gained > 0 {
-		left = time.Duration(max(expected-bets, 0)) * spent / time.Duration(gained)
-	}
-	return expected, rate, left
 }
 
 // calm waits until neither history is too far behind: copying takes only what they leave.

@@ -336,8 +336,8 @@ type FillProgress struct {
 	Chunks   int64         `json:"chunks"`
 	Bets     int64         `json:"bets"`     // copied
 	Expected int64         `json:"expected"` // bets to copy, those that were placed behind the copy included; 0 while not known
-	Rate     int64         `json:"rate"`     // bets a second since the process began to copy
-	Left     time.Duration `json:"left_ns"`  // how long it still takes at this rate; 0 while not known
+	Rate     int64         `json:"rate"`     // bets a second lately
+	Left     time.Duration `json:"left_ns"`  // how long it still takes; 0 while not known
 	Waiting  string        `json:"waiting"`  // what copying waits for, or ""
 }
 

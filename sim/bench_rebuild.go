@@ -238,7 +238,7 @@ func (b *rebuildBench) rebuild(ctx context.Context, h *history.Service, ebb func
 func (b *rebuildBench) copied(ctx context.Context, h *history.Service) error {
 	var copied int64
 	start, used := time.Now(), b.cpu()
-	var guess, guessed time.Duration // what was left, and when that was said
+	var said []guess
 	err := poll(ctx, "copy", historyLimit, func() (bool, error) {
 		var bets, expected int64
 		var left time.Duration
@@ -249,8 +249,8 @@ func (b *rebuildBench) copied(ctx context.Context, h *history.Service) error {
 				done++
 			}
 		}
-		if guess == 0 && left > 0 && bets > expected/4 {
-			guess, guessed = left, time.Since(start)
+		if n := int64(len(said) + 1); left > 0 && n < 4 && bets > expected*n/4 {
+			said = append(said, guess{left: left, at: time.Since(start), bets: bets})
 		}
 		copied = bets
 		return done == b.o.Shards, nil
@@ -262,10 +262,18 @@ func (b *rebuildBench) copied(ctx context.Context, h *history.Service) error {
 	b.r.add("copied_bets", float64(copied))
 	b.r.add("copied_bets_per_s", float64(copied)/spent.Seconds())
 	b.r.add("cpu_us_per_bet", float64((b.cpu()-used).Microseconds())/float64(copied))
-	if guess > 0 {
-		b.r.add("estimate_at_a_quarter_ratio", guess.Seconds()/(spent-guessed).Seconds())
+	for i, name := range []string{"a_quarter", "a_half", "three_quarters"}[:len(said)] {
+		g := said[i]
+		b.r.add("estimate_at_"+name+"_ratio", g.left.Seconds()/(spent-g.at).Seconds())
+		b.r.add("copied_bets_per_s_until_"+name, float64(g.bets)/g.at.Seconds())
 	}
 	return nil
+}
+
+// guess is how long a copy was said to take still, when that was said and how many bets it had copied by then.
+type guess struct {
+	left, at time.Duration
+	bets     int64
 }
 
 // equal waits until a comparison of every shard has found nothing.
