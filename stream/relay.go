@@ -15,6 +15,9 @@ const (
 	relayRead     = 4000 // records read from the log at a time
 	relayInFlight = 4    // messages published and not yet acknowledged; more would only make them smaller
 	relayIdle     = time.Second
+	// relayTogether is how far apart messages are while commits come thick. A message costs a fixed amount
+	// whatever is in it: a flush to disk, an answer, a delivery to each reader. What is committed alone never waits.
+	relayTogether = 10 * time.Millisecond
 )
 
 // ErrAhead means that a stream or a projection knows more of a log than the log itself: the log
@@ -102,7 +105,7 @@ func (r *Relay) session(ctx context.Context, wait *backoff) error {
 	r.published.Store(tail.Last)
 	var sent flight
 	for {
-		changed := r.source.Changed(r.shard)
+		changed, head := r.source.Changed(r.shard), r.source.Head(r.shard)
 		batches, err := readAfter(ctx, r.source, r.shard, tail.Last, relayRead)
 		if err != nil {
 			return fmt.Errorf("relay shard %d: %w", r.shard, err)
@@ -117,7 +120,9 @@ func (r *Relay) session(ctx context.Context, wait *backoff) error {
 			tail = Tail{Last: m.Last, Fence: tail.Fence + 1, Source: m.Source}
 		}
 		switch {
+		case len(batches) > 0 && tail.Last < head: // far behind: go on at once
 		case len(batches) > 0:
+			sent, err = r.gather(ctx, sent)
 		case len(sent) > 0:
 			sent, err = r.land(ctx, sent)
 		default:
@@ -127,6 +132,24 @@ func (r *Relay) session(ctx context.Context, wait *backoff) error {
 		if err != nil {
 			return err
 		}
+	}
+}
+
+// gather waits relayTogether after a message while more is committed. Meanwhile what was sent is stored.
+func (r *Relay) gather(ctx context.Context, sent flight) (flight, error) {
+	timer := time.NewTimer(relayTogether)
+	defer timer.Stop()
+	for len(sent) > 0 {
+		var err error
+		if sent, err = r.land(ctx, sent); err != nil {
+			return nil, err
+		}
+	}
+	select {
+	case <-timer.C:
+		return nil, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 
