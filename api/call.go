@@ -92,6 +92,10 @@ func (c *call) run(ctx context.Context) (out any, err error) {
 	return c.route.end.run(ctx, c)
 }
 
+// serverBuffer is how much of an answer net/http keeps until the handler returns. It states the length of such an answer
+// itself, beside the map of headers. That map is copied for each answer, and a ninth entry makes it three times as dear.
+const serverBuffer = 2048
+
 // answer writes a success.
 func (c *call) answer(out any) {
 	h := c.w.Header()
@@ -116,7 +120,9 @@ func (c *call) answer(out any) {
 	}
 	*held = sink
 	h["Content-Type"] = jsonType
-	h["Content-Length"] = []string{strconv.Itoa(len(sink))}
+	if len(sink) > serverBuffer {
+		h["Content-Length"] = []string{strconv.Itoa(len(sink))}
+	}
 	c.w.WriteHeader(c.status)
 	_, _ = c.w.Write(sink) // the caller has gone: nobody is left to tell
 }
