@@ -85,7 +85,7 @@ func modelOf(keys int) porcupine.Model {
 }
 
 // prepare numbers the keys of one player's operations and notes on those without an answer what other
-// calls of their key were told. It returns how many keys there are.
+// calls of their key were told. It returns those that matter and how many keys there are.
 func prepare(ops []*Op) ([]porcupine.Operation, int) {
 	numbers := map[string]int{}
 	number := func(key string) int {
@@ -105,12 +105,56 @@ func prepare(ops []*Op) ([]porcupine.Operation, int) {
 			fresh[o.Key] = fresh[o.Key] || !a.Replayed
 		}
 	}
+	ops = thatMatter(ops, fresh)
 	list := make([]porcupine.Operation, len(ops))
 	for i, o := range ops {
 		s := &step{op: o, key: number(o.Key), holdKey: number(o.HoldKey), fresh: fresh[o.Key], known: known[o.Key]}
 		list[i] = porcupine.Operation{ClientId: o.Client, Input: s, Call: o.Call, Return: o.Return}
 	}
 	return list, len(numbers)
+}
+
+// request is what a call asks for: calls of one key may ask for different things.
+type request struct {
+	key, holdKey string
+	action       Action
+	minor        int64
+}
+
+func requestOf(o *Op) request { return request{o.Key, o.HoldKey, o.Action, o.Minor} }
+
+// thatMatter leaves out calls without an answer that change nothing, wherever they come: reads, and calls of a key that
+// an answered call was the first of. Of calls that asked for the same under one key at most one took effect, so one
+// stands for them all, asked when the first was; and if it can be none but these that took effect, it had when the key
+// was answered as one that is known. The time that a check takes grows with the number of subsets of what is open at
+// once, and whoever asks a slow ledger again and again leaves many open.
+func thatMatter(ops []*Op, fresh map[string]bool) []*Op {
+	var out []*Op
+	first := map[request]*Op{}
+	asked := map[string]int{} // requests without an answer, by key
+	for _, o := range ops {
+		if !o.Answer.Unknown {
+			out = append(out, o)
+			continue
+		}
+		if o.Action == Read || o.Action == Lookup || fresh[o.Key] {
+			continue
+		}
+		if one := first[requestOf(o)]; one != nil {
+			one.Call = min(one.Call, o.Call)
+			continue
+		}
+		one := *o
+		first[requestOf(o)] = &one
+		asked[o.Key]++
+		out = append(out, &one)
+	}
+	for _, o := range ops {
+		if one := first[requestOf(o)]; isStored(o) && one != nil && asked[o.Key] == 1 && o.Return >= one.Call {
+			one.Return = min(one.Return, o.Return)
+		}
+	}
+	return out
 }
 
 // isStored reports whether the operation is a transfer with an answer that is part of the log.

@@ -345,6 +345,33 @@ func unanswered(history []Op, key string) bool {
 	return slices.ContainsFunc(history, func(o Op) bool { return o.Key == key && o.Answer.Unknown })
 }
 
+// TestManyTriesOfAFewOperationsAreDecided has every operation asked again and again without an answer, and all of them
+// open at once: more combinations of tries than there is time for, but few of operations.
+func TestManyTriesOfAFewOperationsAreDecided(t *testing.T) {
+	t.Parallel()
+	const keys, tries = 10, 6
+	for posted, want := range map[int64]string{keys: "", keys + 1: "no order explains"} {
+		var ops []Op
+		for i := range keys {
+			o := Op{Action: Deposit, Key: fmt.Sprintf("d%d", i), Minor: 1, Call: int64(i + 1), Answer: silent}
+			for range tries {
+				ops = append(ops, o)
+				o.Call += 100
+			}
+			o.Call, o.Return, o.Answer = 900, 1000, again(done(int64(i+1), int64(i+1)))
+			ops = append(ops, o, Op{Action: Read, Answer: silent}, Op{Action: Lookup, Key: o.Key, Answer: silent})
+		}
+		ops = append(ops, Op{Action: Read, Call: 1001, Return: 1002, Answer: done(posted, keys)})
+		v, err := Check(t.Context(), build(ops), checkLimit)
+		if err != nil {
+			t.Fatalf("posted %d: %v", posted, err)
+		}
+		if v.Sound() != (want == "") || !strings.Contains(v.Violation, want) || v.Operations != len(ops) {
+			t.Errorf("posted %d: verdict %+v, want a violation with %q", posted, v, want)
+		}
+	}
+}
+
 // TestOutOfTimeIsNoPass asks for an order of forty operations that nobody answered before a balance that
 // none of their combinations explains: more tries than there is time for.
 func TestOutOfTimeIsNoPass(t *testing.T) {
