@@ -15,6 +15,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"matchday/errs"
 	"matchday/history"
 	"matchday/id"
 	"matchday/internal/mariadb"
@@ -230,12 +231,18 @@ func (s *betsStage) historyServer(ctx context.Context) (text string, err error) 
 `, shards-1, s.link.addr(), mariadb.User, secret), nil
 }
 
-// startBets starts the process on what is there.
+// startBets starts the process on what is there, again when it ended because its database did not answer in time, as what
+// supervises it in production does.
 func (s *betsStage) startBets(ctx context.Context) (err error) {
-	if s.process, err = s.write(ctx); err == nil {
-		s.send(s.process.addr)
+	for limit := time.Now().Add(resolveLimit); ; pause(ctx, time.Second) {
+		if s.process, err = s.write(ctx); err == nil {
+			s.send(s.process.addr)
+			return nil
+		}
+		if !strings.Contains(err.Error(), string(errs.CodeUnavailable)) || ctx.Err() != nil || time.Now().After(limit) {
+			return err
+		}
 	}
-	return err
 }
 
 // settleBets lets players play for a while, and longer if little was placed, settled and read in it.
@@ -265,17 +272,17 @@ func (s *betsStage) over(ctx context.Context) error {
 // caughtUp waits until the history shows the heads.
 func (s *betsStage) caughtUp(ctx context.Context, heads []int64) error {
 	var problem error
-	err := s.await(ctx, "the history to catch up", func() bool {
+	err := s.awaitMoving(ctx, "the history to catch up", func(ctx context.Context) (at int64, done bool) {
 		var a betReply
 		if a, problem = s.status(ctx); problem != nil {
-			return true
+			return 0, ctx.Err() == nil
 		}
+		done = true
 		for n, head := range heads {
-			if a.Shown[n] < head {
-				return false
-			}
+			at += a.Shown[n]
+			done = done && a.Shown[n] >= head
 		}
-		return true
+		return at, done
 	})
 	return errors.Join(err, problem)
 }

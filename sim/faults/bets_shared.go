@@ -53,6 +53,8 @@ func (s *betsStage) clientOf(addr string) *betsClient {
 
 // status is how far the log is, by the process that knows most, and the history, by the one that shows least.
 func (s *betsStage) status(ctx context.Context) (out betReply, err error) {
+	ctx, cancel := context.WithTimeout(ctx, resolveLimit) // a process that has ended never answers
+	defer cancel()
 	for n, addr := range *s.addrs.Load() {
 		a, err := s.clientOf(addr).must(ctx, &betOp{Do: doStatus})
 		if err != nil {

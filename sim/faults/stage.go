@@ -138,15 +138,37 @@ func (s *stage) settle(ctx context.Context) error {
 
 // await waits for what must come.
 func (s *stage) await(ctx context.Context, what string, done func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, resolveLimit)
-	defer cancel()
-	for !done() {
-		pause(ctx, 20*time.Millisecond)
-		if ctx.Err() != nil {
-			return fmt.Errorf("%s: not within %s: %w", what, resolveLimit, ctx.Err())
-		}
+	return s.awaitMoving(ctx, what, func(context.Context) (int64, bool) { return 0, done() })
+}
+
+// awaitMoving waits for what must come, as long as what it looks at moves on: how long a machine takes is no fault.
+func (s *stage) awaitMoving(ctx context.Context, what string, look func(ctx context.Context) (at int64, done bool)) error {
+	if err := whileMoving(ctx, resolveLimit, look); err != nil {
+		return fmt.Errorf("%s: nothing moved for %s: %w", what, resolveLimit, err)
 	}
 	return nil
+}
+
+// whileMoving looks again and again until look says that it is done, and gives up when what it looks at has not moved on
+// for the limit. The context of a look ends then.
+func whileMoving(ctx context.Context, limit time.Duration, look func(ctx context.Context) (at int64, done bool)) error {
+	var most int64
+	for moved := time.Now(); ; pause(ctx, 20*time.Millisecond) {
+		left, cancel := context.WithDeadline(ctx, moved.Add(limit))
+		at, done := look(left)
+		ended := left.Err()
+		cancel()
+		switch {
+		case done:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case at > most:
+			most, moved = at, time.Now()
+		case ended != nil:
+			return ended
+		}
+	}
 }
 
 // strike notes that the fault is there; recovery counts from here unless heal follows.
