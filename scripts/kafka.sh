@@ -30,5 +30,6 @@ POM
 		skip "Apache Kafka could not be fetched from Maven Central (see above)"
 	mv "$dir/fetching" "$dir/libs"
 fi
-MATCHDAY_KAFKA_LIBS="$dir/libs" "${GO:-go}" test -count=1 -v -timeout 40m \
+# Cases wait for the broker more than for processors, so more of them run at once than there are processors.
+MATCHDAY_KAFKA_LIBS="$dir/libs" "${GO:-go}" test -count=1 -v -parallel 8 -timeout 60m \
 	-run '^(TestTransports|TestAMillionRecordsInOneBatch|TestARealBroker.*|TestThreeRealBrokers.*)$/Apache' ./stream
