@@ -22,7 +22,6 @@ const SinkRecords = 4096
 
 const (
 	sinkRecords = SinkRecords
-	sinkFeed    = 8 // messages between the stream and the database
 	// sinkTogether is how far apart commits are begun while messages come thick: a commit costs a fixed
 	// amount whatever is in it, and where a writer commits hundreds of small batches a second, a commit for
 	// each took a tenth of all processor time. A message that comes alone never waits.
@@ -230,7 +229,7 @@ func (s *Sink) Run(ctx context.Context) error {
 // run is Run from the position on.
 func (s *Sink) run(ctx context.Context) error {
 	s.held, s.silent, s.behind = nil, 0, false
-	feed := make(chan Message, sinkFeed)
+	feed := newFeed()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { s.receive(ctx, feed); return nil })
 	g.Go(func() error { return s.applyAll(ctx, feed) })
@@ -256,17 +255,12 @@ func (s *Sink) rewind(ctx context.Context) error {
 
 // receive moves messages from the stream into the feed. When the stream breaks it begins again
 // after the applied position; what is then fed twice is skipped by its headers.
-func (s *Sink) receive(ctx context.Context, feed chan<- Message) {
+func (s *Sink) receive(ctx context.Context, feed *feed) {
 	var wait backoff
 	for {
 		err := s.transport.Consume(ctx, s.config.Shard, s.Position(), func(m Message) error {
 			wait = backoff{}
-			select {
-			case feed <- m:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			return feed.put(ctx, m)
 		})
 		if ctx.Err() != nil {
 			return
@@ -280,7 +274,7 @@ func (s *Sink) receive(ctx context.Context, feed chan<- Message) {
 
 // applyAll applies the feed until ctx is done. What cannot be applied is tried again for ever: to
 // skip it would be to show a wrong balance of things without anybody knowing.
-func (s *Sink) applyAll(ctx context.Context, feed <-chan Message) error {
+func (s *Sink) applyAll(ctx context.Context, feed *feed) error {
 	var wait backoff
 	for {
 		batches, err := s.next(ctx, feed)
@@ -306,7 +300,7 @@ func (s *Sink) applyAll(ctx context.Context, feed <-chan Message) error {
 
 // next returns batches that follow the position without a hole: what waits in the feed, up to
 // sinkRecords, or, when the stream lost something or stands still behind the log, what the log has.
-func (s *Sink) next(ctx context.Context, feed <-chan Message) ([]Batch, error) {
+func (s *Sink) next(ctx context.Context, feed *feed) ([]Batch, error) {
 	if err := s.await(ctx, feed); err != nil {
 		return nil, err
 	}
@@ -344,7 +338,7 @@ func (s *Sink) next(ctx context.Context, feed <-chan Message) ([]Batch, error) {
 }
 
 // await waits until a message is held, at most sinkStall.
-func (s *Sink) await(ctx context.Context, feed <-chan Message) error {
+func (s *Sink) await(ctx context.Context, feed *feed) error {
 	if s.held != nil {
 		return nil
 	}
@@ -354,15 +348,20 @@ func (s *Sink) await(ctx context.Context, feed <-chan Message) error {
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case m := <-feed:
-		s.held, s.silent, s.behind = &m, 0, false
-	case <-timer.C:
-		s.silent++
+	for {
+		if s.take(feed); s.held != nil {
+			s.silent, s.behind = 0, false
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-feed.came:
+		case <-timer.C:
+			s.silent++
+			return nil
+		}
 	}
-	return nil
 }
 
 // gather waits until the next commit is due, while more messages come.
@@ -385,14 +384,7 @@ func (s *Sink) gather(ctx context.Context) error {
 }
 
 // take holds the next message of the feed, or none if none is waiting.
-func (s *Sink) take(feed <-chan Message) {
-	select {
-	case m := <-feed:
-		s.held = &m
-	default:
-		s.held = nil
-	}
-}
+func (s *Sink) take(feed *feed) { s.held = feed.take() }
 
 // stalled is called when the stream is silent. If the log has moved on and no message came for a
 // whole sinkStall since, the log is read.
