@@ -48,7 +48,7 @@ func (s *mysqlStore) fillWith(f *fill) {
 // inTables implements store. The DBTx is of no writer: it may write bets of all of them, while none commits.
 func (s *mysqlStore) inTables(ctx context.Context, fn func(on tables) error) error {
 	return s.on(ctx, func(conn *sql.Conn) error {
-		return inDBTx(ctx, conn, func() error { return fn(&mysqlTx{Conn: conn}) })
+		return mysqldb.InDBTx(ctx, conn, func() error { return fn(&mysqlTx{Conn: conn}) })
 	})
 }
 

@@ -15,7 +15,7 @@ import (
 // inOwnDBTx implements store.
 func (s *mysqlStore) inOwnDBTx(ctx context.Context, fn func(on stream.Conn) error) error {
 	return s.on(ctx, func(conn *sql.Conn) error {
-		return s.inFence(ctx, conn, func() error { return fn(conn) })
+		return s.tenure.InDBTx(ctx, conn, func() error { return fn(conn) })
 	})
 }
 

@@ -76,7 +76,7 @@ func (s *Service) applyForTest(batches ...stream.Batch) error {
 	case *mysqlStore:
 		for _, p := range store.parts {
 			err := store.on(ctx, func(conn *sql.Conn) error {
-				return inDBTx(ctx, conn, func() error { return p.projector.apply(ctx, &mysqlTx{Conn: conn, part: p.number}, batches) })
+				return mysqldb.InDBTx(ctx, conn, func() error { return p.projector.apply(ctx, &mysqlTx{Conn: conn, part: p.number}, batches) })
 			})
 			if err != nil {
 				return err

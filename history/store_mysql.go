@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -41,7 +40,7 @@ type mysqlStore struct {
 	// from stands still meanwhile.
 	writing sync.RWMutex
 
-	epoch atomic.Int64 // that it writes under; see tenure_mysql.go
+	tenure *stream.Tenure // under which it writes
 
 	mu      sync.RWMutex
 	parts   []*part
@@ -60,7 +59,7 @@ type part struct {
 // openMySQL names the shard's database. Nothing is read before prepare.
 func openMySQL(cluster *mysqldb.Cluster, at clock.Clock, p projector, writers int) *mysqlStore {
 	return &mysqlStore{cluster: cluster, database: cluster.Config().DatabaseOf(p.shard), clock: at, shard: p.shard, moves: p.moves, kept: p.kept, writers: writers,
-		digests: p.digests}
+		digests: p.digests, tenure: stream.NewTenure("one = 1")}
 }
 
 // prepare implements store.
@@ -135,7 +134,7 @@ func (s *mysqlStore) load(ctx context.Context, conn *sql.Conn) (int64, time.Time
 		}
 		have = s.writers
 	}
-	if err := inDBTx(ctx, conn, func() error { return s.digests.checkZones(ctx, conn) }); err != nil {
+	if err := mysqldb.InDBTx(ctx, conn, func() error { return s.digests.checkZones(ctx, conn) }); err != nil {
 		return 0, time.Time{}, err
 	}
 	if err := s.digests.load(ctx, conn); err != nil {
@@ -174,7 +173,7 @@ func (s *mysqlStore) divide(ctx context.Context, conn *sql.Conn, have int, seq, 
 			SELECT ?, bucket
 			FROM left_bucket`
 	)
-	return s.inFence(ctx, conn, func() error {
+	return s.tenure.InDBTx(ctx, conn, func() error {
 		done, err := conn.ExecContext(ctx, forget)
 		if err != nil {
 			return mysqldb.Wrap("divide players", err)
@@ -228,21 +227,9 @@ func (s *mysqlStore) commit(ctx context.Context, p *part, from int64, batches []
 			mine = append(mine, b.After(from))
 		}
 	}
-	err := s.on(ctx, func(conn *sql.Conn) error {
-		err := s.inFence(ctx, conn, func() error {
-			if err := p.projector.apply(ctx, &mysqlTx{Conn: conn, part: p.number}, mine); err != nil {
-				return fmt.Errorf("apply %d..%d: %w", from+1, last.Last, err)
-			}
-			return p.row.Move(ctx, conn, from, last)
-		})
-		if err == nil || ctx.Err() != nil || mysqldb.IsLost(err) {
-			return err
-		}
-		return p.row.Verdict(ctx, conn, err, from, last.Last)
+	err := s.tenure.Commit(ctx, s.on, &p.row, from, last, func(conn *sql.Conn) error {
+		return p.projector.apply(ctx, &mysqlTx{Conn: conn, part: p.number}, mine)
 	})
-	if err != nil && ctx.Err() == nil && mysqldb.IsLost(err) { // on a new connection
-		err = s.on(ctx, func(conn *sql.Conn) error { return p.row.Verdict(ctx, conn, err, from, last.Last) })
-	}
 	if err == nil {
 		p.at = last.Last
 	}
@@ -256,7 +243,7 @@ func (s *mysqlStore) extendDigest(ctx context.Context, player id.Player) (more b
 		FROM sink_position
 		WHERE name = ?
 		FOR UPDATE`
-	if s.epoch.Load() == epochNone {
+	if s.tenure.Epoch() == stream.EpochNone {
 		return false, nil
 	}
 	s.writing.Lock()
@@ -269,7 +256,7 @@ func (s *mysqlStore) extendDigest(ctx context.Context, player id.Player) (more b
 	p := s.parts[partOf(player, len(s.parts))]
 	s.mu.RUnlock()
 	err = s.on(ctx, func(conn *sql.Conn) error {
-		return s.inFence(ctx, conn, func() error {
+		return s.tenure.InDBTx(ctx, conn, func() error {
 			if more, err = s.digests.extend(ctx, &mysqlTx{Conn: conn, part: p.number}, player); err != nil {
 				return err
 			}
@@ -287,43 +274,8 @@ func (s *mysqlStore) extendDigest(ctx context.Context, player id.Player) (more b
 }
 
 // on runs fn on a connection to the primary that uses the shard's database.
-func (s *mysqlStore) on(ctx context.Context, fn func(conn *sql.Conn) error) (err error) {
-	conn, node, err := s.cluster.Primary(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if mysqldb.IsLost(err) || mysqldb.IsReadOnly(err) {
-			s.cluster.Forget(node)
-		}
-		mysqldb.Release(ctx, conn, err)
-	}()
-	if _, err = conn.ExecContext(ctx, "USE "+mysqldb.Quote(s.database)); err != nil {
-		return mysqldb.Wrap("use "+s.database, err)
-	}
-	return fn(conn)
-}
-
-// inDBTx runs fn between BEGIN and COMMIT. After an error everything is rolled back, or the connection is
-// given up and the server rolls back.
-func inDBTx(ctx context.Context, conn *sql.Conn, fn func() error) error {
-	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
-		return mysqldb.Wrap("begin", err)
-	}
-	err := fn()
-	if err == nil {
-		if _, err = conn.ExecContext(ctx, "COMMIT"); err == nil {
-			return nil
-		}
-		err = mysqldb.Wrap("commit", err)
-	}
-	if mysqldb.IsLost(err) {
-		return err
-	}
-	if _, undone := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); undone != nil {
-		return errors.Join(err, mysqldb.Wrap("roll back", undone))
-	}
-	return err
+func (s *mysqlStore) on(ctx context.Context, fn func(conn *sql.Conn) error) error {
+	return s.cluster.On(ctx, s.database, fn)
 }
 
 // exists reports whether the shard has a database.

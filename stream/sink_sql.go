@@ -160,15 +160,15 @@ func (s *sqlStore) Commit(ctx context.Context, from int64, batches []Batch) erro
 }
 
 // SkipTo lets the sink of that name begin after the sequence, as if it had applied everything before:
-// for a projection that is asked for from now on. It belongs before the sink's first Load.
-func SkipTo(ctx context.Context, tx *sql.Tx, name string, shard int, seq int64) error {
+// for a projection in a SQLite file that is asked for from now on. It belongs before the sink's first Load.
+func SkipTo(ctx context.Context, on Conn, name string, shard int, seq int64) error {
 	const q = `
 		INSERT INTO sink_position (name, shard, seq, at_us)
 		VALUES (?, ?, ?, 0)
 		ON CONFLICT (name) DO UPDATE SET seq = excluded.seq`
-	if _, err := tx.ExecContext(ctx, createPositions); err != nil {
+	if _, err := on.ExecContext(ctx, createPositions); err != nil {
 		return sqldb.Wrap("create sink_position", err)
 	}
-	_, err := tx.ExecContext(ctx, q, name, shard, seq)
+	_, err := on.ExecContext(ctx, q, name, shard, seq)
 	return sqldb.Wrap("skip to a sequence", err)
 }

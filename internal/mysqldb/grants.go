@@ -26,6 +26,11 @@ func (r *Rights) OnAll(user, rights string) {
 	r.give(rights, all, user)
 }
 
+// OnDatabase gives an account, the writing one if it is not named, rights on one database.
+func (r *Rights) OnDatabase(user, rights, database string) {
+	r.give(rights, "`"+strings.ReplaceAll(database, "_", "\\_")+"`.*", user)
+}
+
 // OnServer gives an account rights that belong to no database.
 func (r *Rights) OnServer(user, rights string) { r.give(rights, "*.*", user) }
 
