@@ -24,8 +24,8 @@ import (
 )
 
 // Deps are what the edge needs. All but Gatherer, Ready, Statements and Tracer are required; a process that has the
-// books only leaves Audit, Players, Payments, Sportsbook and Webhooks out, all of them, and History too if it has
-// none. It serves services: /v1/ledger and, with a history, what there is to read of it.
+// books only leaves Audit, Players, Payments and Sportsbook out, all of them, and History and Webhooks too if it has
+// none. It serves services: /v1/ledger and, with them, what there is to read of the history and the subscriptions.
 type Deps struct {
 	Clock         clock.Clock
 	Log           *slog.Logger
@@ -48,9 +48,14 @@ type Deps struct {
 	Tracer trace.TracerProvider
 }
 
-// isBooksOnly reports whether only the ledger is here, perhaps with a history.
+// isBooksOnly reports whether only the ledger is here, perhaps with a history and webhooks.
 func (d Deps) isBooksOnly() bool {
-	return d.Audit == nil && d.Players == nil && d.Payments == nil && d.Sportsbook == nil && d.Webhooks == nil
+	return d.Audit == nil && d.Players == nil && d.Payments == nil && d.Sportsbook == nil
+}
+
+// serves reports whether the room is here that a key with the right is for.
+func (d Deps) serves(right string) bool {
+	return right == rightBets && d.History != nil || right == rightWebhooks && d.Webhooks != nil
 }
 
 // validate names the dependencies that are missing.

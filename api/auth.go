@@ -42,6 +42,7 @@ type serviceKey struct {
 	jurisdictions []id.Jurisdiction
 	profiles      bool
 	bets          bool
+	webhooks      bool
 	limits        bool
 	creditLines   bool
 }
@@ -50,8 +51,8 @@ func newServiceKeys(configured []ServiceKey) []serviceKey {
 	keys := make([]serviceKey, len(configured))
 	for i, k := range configured {
 		keys[i] = serviceKey{
-			name: k.Name, jurisdictions: k.Jurisdictions, profiles: k.Profiles, bets: k.Bets, limits: k.Limits,
-			creditLines: k.CreditLines,
+			name: k.Name, jurisdictions: k.Jurisdictions, profiles: k.Profiles, bets: k.Bets, webhooks: k.Webhooks,
+			limits: k.Limits, creditLines: k.CreditLines,
 		}
 		_, _ = hex.Decode(keys[i].sum[:], []byte(k.SHA256)) // Validate has read it
 	}
@@ -61,6 +62,17 @@ func newServiceKeys(configured []ServiceKey) []serviceKey {
 // mayActIn reports whether the key reaches the jurisdiction.
 func (k *serviceKey) mayActIn(j id.Jurisdiction) bool {
 	return len(k.jurisdictions) == 0 || slices.Contains(k.jurisdictions, j)
+}
+
+// The rights with which services call routes of staff, named as in the configuration.
+const (
+	rightBets     = "bets"
+	rightWebhooks = "webhooks"
+)
+
+// has reports whether the key was given such a right.
+func (k *serviceKey) has(right string) bool {
+	return right == rightBets && k.bets || right == rightWebhooks && k.webhooks
 }
 
 // needs returns nil if a service's key was given a right, named as in the configuration.
@@ -94,10 +106,10 @@ const (
 // authorise finds out who is calling and whether the route is for them.
 func (a *API) authorise(ctx context.Context, r *http.Request, rt *route) (caller, error) {
 	header := r.Header.Get("Authorization")
-	if rt.who == whoService || rt.bets && header != "" {
+	if rt.who == whoService || rt.right != "" && header != "" {
 		c, err := a.authoriseService(header)
-		if err == nil && rt.bets {
-			err = needs(c.service.bets, "bets", "")
+		if err == nil && rt.right != "" {
+			err = needs(c.service.has(rt.right), rt.right, "")
 		}
 		if c.service != nil || rt.who == whoService { // otherwise it may be a session
 			return c, err

@@ -33,6 +33,7 @@ type ServiceKey struct {
 	Jurisdictions []id.Jurisdiction `yaml:"jurisdictions"` // where it may act; empty is everywhere
 	Profiles      bool              `yaml:"profiles"`      // may it take profiles of the process
 	Bets          bool              `yaml:"bets"`          // may it read players' bets, and how far the history is
+	Webhooks      bool              `yaml:"webhooks"`      // may it say which URLs hear of what commits, and see their deliveries
 	Limits        bool              `yaml:"limits"`        // may it set limits of players' accounts, a freeze too
 	CreditLines   bool              `yaml:"credit_lines"`  // may it let them go below zero; needs limits
 }

@@ -129,7 +129,7 @@ func (rt *route) operation(registry huma.Registry, problem *huma.Schema) *huma.O
 
 // callers are who may call a route that is not for everybody.
 func (rt *route) callers() []who {
-	if rt.bets && rt.who == whoStaff {
+	if rt.right != "" && rt.who == whoStaff {
 		return []who{whoStaff, whoService}
 	}
 	return []who{rt.who}
@@ -137,10 +137,10 @@ func (rt *route) callers() []who {
 
 // about is the description of the route.
 func (rt *route) about() string {
-	if !rt.bets {
+	if rt.right == "" {
 		return rt.detail
 	}
-	return strings.TrimSpace(rt.detail + " A service needs a key with the right `bets`.")
+	return strings.TrimSpace(rt.detail + " A service needs a key with the right `" + rt.right + "`.")
 }
 
 // headers documents the headers of a success.

@@ -56,7 +56,7 @@ func TestTheDocumentCoversEveryRoute(t *testing.T) {
 			t.Errorf("%s has a body: %t, documents one: %t", op.OperationID, rt.end.in != nil, op.RequestBody != nil)
 		}
 		wanted := 1
-		if rt.bets {
+		if rt.right != "" {
 			wanted = 2
 			if len(op.Security) == 2 && op.Security[1]["service"] == nil {
 				t.Errorf("%s does not document that services with a key may call it", op.OperationID)

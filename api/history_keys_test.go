@@ -159,7 +159,7 @@ func TestTheBooksAloneServeServices(t *testing.T) {
 			if rt.who != whoService {
 				t.Errorf("%s %s is for %s where only services have keys", rt.method, rt.path, rt.who)
 			}
-			if rt.bets {
+			if rt.right == rightBets {
 				found++
 			}
 			op := operationsOf(a.document().Paths[rt.path])[rt.method]

@@ -27,7 +27,7 @@ func (a *API) operatorRoutes() []route {
 		{method: "GET", path: "/v1/operator/jurisdictions", id: "staff-jurisdictions", tag: "Staff", who: whoStaff,
 			summary: "The jurisdictions this account may act in, with limits", end: reading(a.staffJurisdictions)},
 		{method: "GET", path: "/v1/operator/shards", id: "shards", tag: "Running", who: whoStaff, summary: "Ledger shards", end: reading(a.shards)},
-		{method: "GET", path: "/v1/operator/lag", id: "lag", tag: "Running", who: whoStaff, bets: true, summary: "How far history is behind the ledger", end: reading(a.lag)},
+		{method: "GET", path: "/v1/operator/lag", id: "lag", tag: "Running", who: whoStaff, right: rightBets, summary: "How far history is behind the ledger", end: reading(a.lag)},
 		{method: "GET", path: "/v1/operator/rates", id: "rates", tag: "Running", who: whoStaff,
 			summary: "Deposits, bets, reads and payouts per second over the last ten minutes", detail: everywhere, end: reading(a.readRates)},
 		{method: "POST", path: "/v1/operator/audit", id: "start-audit", tag: "Running", who: whoStaff, role: player.RoleOperator, status: http.StatusAccepted,

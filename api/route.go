@@ -53,7 +53,7 @@ type route struct {
 	writes  bool        // answers Matchday-Position
 	reads   bool        // accepts Matchday-Position
 	history bool        // answers Matchday-History
-	bets    bool        // for staff, and for services whose key has the right bets
+	right   string      // of a key with which services may call it, as staff do; "" is none
 	endless bool        // no time limit
 	streams string      // content type of an answer without a time limit that the handler writes; "" is none
 	limited bool        // counts against the sign-in limit
@@ -154,7 +154,7 @@ func (a *API) table() []*route {
 		a.ledgerReadRoutes(), a.ledgerFeatureRoutes(), a.reportRoutes(), a.webhookRoutes(), a.moveRoutes(), a.profileRoutes(), a.secondRoutes(),
 	} {
 		for i := range part {
-			if booksOnly && part[i].bets && a.deps.History != nil {
+			if booksOnly && a.deps.serves(part[i].right) {
 				part[i].who = whoService // nobody could sign in
 			}
 			if booksOnly && part[i].who != whoService { // services talk to the books, all others to other rooms too

@@ -71,8 +71,15 @@ func TestEveryRouteSaysWhoMayCallIt(t *testing.T) {
 		if want, listed := callers[name]; !listed || rt.who != want {
 			t.Errorf("%s is for %s, the table here says %s", name, rt.who, want)
 		}
-		if rt.bets != slices.Contains(forBetsKeys, name) {
-			t.Errorf("%s is open to keys with the right bets: %t, the list here says %t", name, rt.bets, !rt.bets)
+		want := ""
+		switch {
+		case slices.Contains(forBetsKeys, name):
+			want = rightBets
+		case strings.Contains(rt.path, "/webhooks"):
+			want = rightWebhooks
+		}
+		if rt.right != want {
+			t.Errorf("%s is open to keys with the right %q, the lists here say %q", name, rt.right, want)
 		}
 		if mutation := rt.method != http.MethodGet; mutation && rt.who == whoStaff && rt.role < player.RoleOperator && rt.id != "staff-sign-out" {
 			t.Errorf("%s changes something and is open to role %s", name, rt.role)
@@ -117,7 +124,7 @@ func TestRoutesRefuseEverybodyElse(t *testing.T) {
 				continue
 			}
 			want := "unauthenticated"
-			if rt.who != whoService && (name == "a player" || name == "a viewer") || rt.bets && name == "a service" { // whose key has no such right
+			if rt.who != whoService && (name == "a player" || name == "a viewer") || rt.right != "" && name == "a service" { // whose key has no such right
 				want = "forbidden"
 			}
 			a := s.do(rt.method, samplePath(rt), token, "{}", s.key())

@@ -13,29 +13,29 @@ import (
 	"matchday/player"
 )
 
-// webhookRoutes let staff say which systems hear of what happened.
+// webhookRoutes let staff, and services whose key has the right, say which systems hear of what happened.
 func (a *API) webhookRoutes() []route {
 	const tag = "Webhooks"
-	const cleared = "One for a single jurisdiction needs an account that is cleared for it, one for all an account that is cleared for every one."
+	const cleared = "One for a single jurisdiction needs an account that is cleared for it, one for all an account that is cleared for every one; the same for keys."
 	return []route{
-		{method: "GET", path: "/v1/operator/webhooks", id: "webhooks", tag: tag, who: whoStaff,
+		{method: "GET", path: "/v1/operator/webhooks", id: "webhooks", tag: tag, who: whoStaff, right: rightWebhooks,
 			summary: "Subscriptions, with what waits for them", end: reading(a.listWebhooks)},
-		{method: "POST", path: "/v1/operator/webhooks", id: "create-webhook", tag: tag, who: whoStaff, role: player.RoleOperator, status: http.StatusCreated,
+		{method: "POST", path: "/v1/operator/webhooks", id: "create-webhook", tag: tag, who: whoStaff, right: rightWebhooks, role: player.RoleOperator, status: http.StatusCreated,
 			summary: "Subscribe a URL to types of records, from now on", end: taking(a.createWebhook),
 			detail: "Each record becomes one POST of a CloudEvent, signed by `Matchday-Signature: t=<seconds>,v1=<hex>`: HMAC-SHA256 with the secret over `<seconds>.<body>`. The secret is in this answer and nowhere else. " + cleared},
-		{method: "DELETE", path: "/v1/operator/webhooks/{id}", id: "delete-webhook", tag: tag, who: whoStaff, role: player.RoleOperator,
+		{method: "DELETE", path: "/v1/operator/webhooks/{id}", id: "delete-webhook", tag: tag, who: whoStaff, right: rightWebhooks, role: player.RoleOperator,
 			summary: "End a subscription and drop what waits for it", end: reading(a.webhook(a.deps.Webhooks.Delete))},
-		{method: "POST", path: "/v1/operator/webhooks/{id}/secret", id: "rotate-webhook-secret", tag: tag, who: whoStaff, role: player.RoleOperator,
+		{method: "POST", path: "/v1/operator/webhooks/{id}/secret", id: "rotate-webhook-secret", tag: tag, who: whoStaff, right: rightWebhooks, role: player.RoleOperator,
 			summary: "Take a new secret", detail: "The old one signs too for 24 hours.", end: reading(a.rotateWebhook)},
-		{method: "POST", path: "/v1/operator/webhooks/{id}/pause", id: "pause-webhook", tag: tag, who: whoStaff, role: player.RoleOperator,
+		{method: "POST", path: "/v1/operator/webhooks/{id}/pause", id: "pause-webhook", tag: tag, who: whoStaff, right: rightWebhooks, role: player.RoleOperator,
 			summary: "Let deliveries wait", end: reading(a.webhook(a.deps.Webhooks.Pause))},
-		{method: "POST", path: "/v1/operator/webhooks/{id}/resume", id: "resume-webhook", tag: tag, who: whoStaff, role: player.RoleOperator,
+		{method: "POST", path: "/v1/operator/webhooks/{id}/resume", id: "resume-webhook", tag: tag, who: whoStaff, right: rightWebhooks, role: player.RoleOperator,
 			summary: "Send again, also after failures have disabled it", end: reading(a.webhook(a.deps.Webhooks.Resume))},
-		{method: "POST", path: "/v1/operator/webhooks/{id}/ping", id: "ping-webhook", tag: tag, who: whoStaff, role: player.RoleOperator,
+		{method: "POST", path: "/v1/operator/webhooks/{id}/ping", id: "ping-webhook", tag: tag, who: whoStaff, right: rightWebhooks, role: player.RoleOperator,
 			summary: "Send a test delivery of type " + notify.TypePing, end: reading(a.webhook(a.deps.Webhooks.Ping))},
-		{method: "GET", path: "/v1/operator/webhooks/{id}/deliveries", id: "webhook-deliveries", tag: tag, who: whoStaff, params: paged,
+		{method: "GET", path: "/v1/operator/webhooks/{id}/deliveries", id: "webhook-deliveries", tag: tag, who: whoStaff, right: rightWebhooks, params: paged,
 			summary: "Deliveries of a subscription, newest first", end: reading(a.webhookDeliveries)},
-		{method: "POST", path: "/v1/operator/webhooks/{id}/deliveries/{delivery}/redeliver", id: "redeliver-webhook", tag: tag, who: whoStaff, role: player.RoleOperator,
+		{method: "POST", path: "/v1/operator/webhooks/{id}/deliveries/{delivery}/redeliver", id: "redeliver-webhook", tag: tag, who: whoStaff, right: rightWebhooks, role: player.RoleOperator,
 			summary: "Send a delivery again, a dead one too", end: reading(a.redeliverWebhook)},
 	}
 }
@@ -87,9 +87,17 @@ func webhookOf(s notify.Subscription) Webhook {
 		FailingSince: optional(s.FailingSince), CreatedBy: s.CreatedBy, CreatedAt: s.CreatedAt, Queued: s.Queued, Dead: s.Dead}
 }
 
-// mayHear returns nil if the calling member of staff is cleared for what a subscription hears of.
+// mayHear returns nil if the caller is cleared for what a subscription hears of.
 func (c *call) mayHear(j id.Jurisdiction) error {
-	if j == "" {
+	key := c.caller.service
+	switch {
+	case key != nil && j == "" && len(key.jurisdictions) > 0:
+		return errs.New(errs.CodeForbidden, "this concerns every jurisdiction, and this key does not reach all of them")
+	case key != nil && j == "":
+		return nil
+	case key != nil:
+		return c.reaches(j)
+	case j == "":
 		return c.mayActEverywhere()
 	}
 	return c.mayActIn(j)
@@ -119,11 +127,11 @@ func (a *API) createWebhook(ctx context.Context, c *call, in *WebhookRequest) (W
 	if err := c.mayHear(j); err != nil {
 		return WebhookSecret{}, err
 	}
-	s, secret, err := a.deps.Webhooks.Subscribe(ctx, notify.NewSubscription{URL: in.URL, Types: in.Types, Jurisdiction: j, CreatedBy: c.caller.session.Staff})
+	s, secret, err := a.deps.Webhooks.Subscribe(ctx, notify.NewSubscription{URL: in.URL, Types: in.Types, Jurisdiction: j, CreatedBy: c.reader()})
 	if err != nil {
 		return WebhookSecret{}, fmt.Errorf("create webhook: %w", err)
 	}
-	a.log.InfoContext(ctx, "webhook created", "subscription_id", s.ID, "by", c.caller.session.Staff)
+	a.log.InfoContext(ctx, "webhook created", "subscription_id", s.ID, "by", c.reader())
 	return WebhookSecret{Webhook: webhookOf(s), Secret: secret}, nil
 }
 
@@ -146,7 +154,7 @@ func (a *API) webhook(do func(ctx context.Context, subscription string) error) f
 		if err := do(ctx, s.ID); err != nil {
 			return None{}, fmt.Errorf("%s %s: %w", c.route.id, s.ID, err)
 		}
-		a.log.InfoContext(ctx, "webhook changed", "operation", c.route.id, "subscription_id", s.ID, "by", c.caller.session.Staff)
+		a.log.InfoContext(ctx, "webhook changed", "operation", c.route.id, "subscription_id", s.ID, "by", c.reader())
 		return None{}, nil
 	}
 }
@@ -160,7 +168,7 @@ func (a *API) rotateWebhook(ctx context.Context, c *call) (WebhookSecret, error)
 	if err != nil {
 		return WebhookSecret{}, fmt.Errorf("rotate secret of %s: %w", s.ID, err)
 	}
-	a.log.InfoContext(ctx, "webhook changed", "operation", c.route.id, "subscription_id", s.ID, "by", c.caller.session.Staff)
+	a.log.InfoContext(ctx, "webhook changed", "operation", c.route.id, "subscription_id", s.ID, "by", c.reader())
 	return WebhookSecret{Webhook: webhookOf(s), Secret: secret}, nil
 }
 

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -8,7 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	kit "matchday/client"
+	"matchday/id"
 	"matchday/player"
 )
 
@@ -105,4 +110,51 @@ func TestStaffSubscribeAReceiverThatVerifies(t *testing.T) {
 	s.do("POST", path+"/resume", trader, nil).want(http.StatusNoContent)
 	s.do("DELETE", path, trader, nil).want(http.StatusNoContent)
 	s.do("DELETE", path, trader, nil).wantCode("not_found")
+}
+
+// TestServicesSubscribeWithAKey: services whose key has the right do what staff do, within the key's jurisdictions, in the
+// whole platform and in a process with the books and webhooks alone.
+func TestServicesSubscribeWithAKey(t *testing.T) {
+	t.Parallel()
+	const everywhere, inOne = "the key of a shop, for tests only", "the key of a shop in New Jersey"
+	s := newServer(t, func(c *Config) {
+		for name, key := range map[string]string{"shop": everywhere, "shop-nj": inOne} {
+			sum := sha256.Sum256([]byte(key))
+			one := ServiceKey{Name: name, SHA256: hex.EncodeToString(sum[:]), Webhooks: true}
+			if key == inOne {
+				one.Jurisdictions = []id.Jurisdiction{nj}
+			}
+			c.Keys = append(c.Keys, one)
+		}
+	})
+	a := must(New(s.api.cfg, Deps{Clock: s.clock, Log: s.log, Metrics: prometheus.NewRegistry(), Ledger: s.ledger, Jurisdictions: s.rules, Webhooks: s.webhooks}))(t)
+	s.closers = append(s.closers, a.Close)
+	books := httptest.NewServer(a.Handler())
+	t.Cleanup(books.Close)
+	const root = "/v1/operator/webhooks"
+	in := func(j string) WebhookRequest {
+		return WebhookRequest{URL: "https://hooks.example.com/", Types: []string{"matchday.nothing"}, Jurisdiction: j}
+	}
+	for where, url := range map[string]string{"the platform": s.url, "the books": books.URL} {
+		s.at(url, func() {
+			one := into[WebhookSecret](s.do("POST", root, inOne, in("US-NJ")).want(http.StatusCreated))
+			all := into[WebhookSecret](s.do("POST", root, everywhere, in("")).want(http.StatusCreated))
+			if one.Webhook.CreatedBy != "service shop-nj" || one.Secret == "" {
+				t.Errorf("%s: %+v", where, one.Webhook)
+			}
+			if seen := into[List[Webhook]](s.do("GET", root, inOne, nil).want(http.StatusOK)).Items; len(seen) != 1 || seen[0].ID != one.Webhook.ID {
+				t.Errorf("%s: the key of New Jersey sees %+v", where, seen)
+			}
+			s.do("POST", root, inOne, in("")).wantCode("forbidden")
+			s.do("POST", root, inOne, in("US-PA")).wantCode("forbidden")
+			s.do("DELETE", root+"/"+all.Webhook.ID, inOne, nil).wantCode("not_found")
+			s.do("POST", root+"/"+one.Webhook.ID+"/pause", testKey, nil).wantCode("forbidden") // it has no such right
+			s.do("POST", root+"/"+one.Webhook.ID+"/pause", "made-up", nil).wantCode("unauthenticated")
+			s.do("POST", root+"/"+one.Webhook.ID+"/pause", inOne, nil).want(http.StatusNoContent)
+			for _, made := range []WebhookSecret{one, all} {
+				s.do("DELETE", root+"/"+made.Webhook.ID, everywhere, nil).want(http.StatusNoContent)
+			}
+		})
+	}
+	s.at(books.URL, func() { s.do("GET", "/v1/operator/lag", everywhere, nil).want(http.StatusNotFound) })
 }

@@ -278,18 +278,23 @@ func (a *App) openHistory(ctx context.Context) (err error) {
 	log, metrics := a.room("history")
 	c := a.Config.History
 	c.Shards = a.Ledger.Shards()
-	var hold func(context.Context, int, func(context.Context, int64) error) error
-	if a.Config.Ledger.InternalListen != "" { // several processes share the shards: who writes one keeps its history
-		hold = a.Ledger.WhileOwned
-	}
 	a.History, err = history.Open(ctx, c, history.Deps{
 		Clock: a.clock, Log: log, Metrics: metrics,
 		Transport: a.streams.Transport(), Source: a.Ledger, ShardOf: a.Ledger.ShardOf, Since: a.Ledger.Since,
 		KeepYears: a.Jurisdictions.HistoryYears(),
 		Zone:      zoneOf(a.Jurisdictions),
-		Hold:      hold,
+		Hold:      a.hold(),
 	})
 	return err
+}
+
+// hold says when this process is the one that applies a shard's log, where several share the shards: who writes a
+// shard applies its log. It is nil for a process that is alone.
+func (a *App) hold() func(context.Context, int, func(context.Context, int64) error) error {
+	if a.Config.Ledger.InternalListen == "" {
+		return nil
+	}
+	return a.Ledger.WhileOwned
 }
 
 // zoneOf returns the time zones of the jurisdictions; UTC for one that is no longer served.
@@ -306,7 +311,7 @@ func zoneOf(all *jurisdiction.Registry) history.Zone {
 func (a *App) openWebhooks(ctx context.Context) (err error) {
 	log, metrics := a.room("notify")
 	a.Webhooks, err = notify.Open(ctx, a.Config.Webhooks, notify.Deps{
-		Clock: a.clock, Log: log, Metrics: metrics, Transport: a.streams.Transport(), Source: a.Ledger,
+		Clock: a.clock, Log: log, Metrics: metrics, Transport: a.streams.Transport(), Source: a.Ledger, Hold: a.hold(),
 	})
 	return err
 }
@@ -339,7 +344,7 @@ func (a *App) listen(ctx context.Context) (err error) {
 // localKey is the generated API key.
 func localKey(key string) api.ServiceKey {
 	sum := sha256.Sum256([]byte(key))
-	return api.ServiceKey{Name: "local", SHA256: hex.EncodeToString(sum[:]), Profiles: true, Bets: true, Limits: true}
+	return api.ServiceKey{Name: "local", SHA256: hex.EncodeToString(sum[:]), Profiles: true, Bets: true, Webhooks: true, Limits: true}
 }
 
 // handler joins pages and API under one port.
@@ -446,12 +451,12 @@ func (a *App) apiDeps(log *slog.Logger, metrics prometheus.Registerer) api.Deps 
 		Ledger: a.Ledger, Jurisdictions: a.Jurisdictions,
 		Ready: a.isReady, Tracer: a.tracer, Statements: sqltime.Process(),
 	}
-	d.History = a.History // nil in a process without
-	if a.Players == nil { // services' routes alone: nobody could sign in
+	d.History, d.Webhooks = a.History, a.Webhooks // nil in a process without
+	if a.Players == nil {                         // services' routes alone: nobody could sign in
 		return d
 	}
 	d.Audit, d.Players, d.Payments = a.audit, a.Players, a.Payments
-	d.Sportsbook, d.Webhooks = a.Sportsbook, a.Webhooks
+	d.Sportsbook = a.Sportsbook
 	return d
 }
 

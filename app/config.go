@@ -209,11 +209,14 @@ func (c Config) Validate() error {
 func (c Config) checkShared(modules []module) (problems []error) {
 	for _, m := range modules {
 		if isOfOneProcess(m) {
-			problems = append(problems, fmt.Errorf("ledger.internal_listen: module %s keeps files of its own and cannot be shared; the roles ledger, ledger-api and books can", m))
+			problems = append(problems, fmt.Errorf("ledger.internal_listen: module %s keeps files of its own and cannot be shared; the roles ledger, ledger-api, books and webhooks can", m))
 		}
 	}
 	if slices.Contains(modules, moduleHistory) {
 		problems = append(problems, named("history", c.History.CheckShared(c.Ledger.ShardCount()))...)
+	}
+	if slices.Contains(modules, moduleWebhooks) {
+		problems = append(problems, named("webhooks", c.Webhooks.CheckShared())...)
 	}
 	return problems
 }

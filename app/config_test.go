@@ -98,6 +98,8 @@ func TestWrongConfigurationsAreRefusedByName(t *testing.T) {
 		{"a drain time without end", "drain_timeout: 20h", "drain_timeout"},
 		{"shared shards and the sportsbook", "ledger:\n  internal_listen: 127.0.0.1:0", "ledger.internal_listen: module sportsbook"},
 		{"a shared history in files", "roles: [books]\nledger:\n  shards: 2\n  internal_listen: 127.0.0.1:0", "history.clusters: must have every shard"},
+		{"shared webhooks in a file", "roles: [webhooks]\nledger:\n  internal_listen: 127.0.0.1:0", "webhooks.cluster: must be there"},
+		{"a cluster of webhooks without an account", "webhooks:\n  cluster: {nodes: [\"a:1\"], database: d}", "webhooks.cluster.user: is required"},
 		{"a lease without sharing", "ledger:\n  lease: 3s", "ledger.internal_listen: is required"},
 		{"shards shared with other machines in clear text", "roles: [ledger-api]\nledger:\n  internal_listen: 10.1.0.21:7070", "ledger.internal_listen: is reached from other machines"},
 		{"shards shared on every address", "roles: [ledger-api]\nledger:\n  internal_listen: \":7070\"", "ledger.internal_listen: is reached from other machines"},

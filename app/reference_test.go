@@ -64,9 +64,9 @@ func (r *reference) render() string {
 	c.GeneratedAccess = ""
 	c.Jurisdictions.Jurisdictions = nil // an item of a list of one's own has no defaults
 	oneEach(reflect.ValueOf(&c).Elem())
-	c.History.Next.Dir = "none" // without one, the rest of it means nothing
+	c.History.Next.Dir, c.Webhooks.Cluster.User = "none", "none" // without one, the rest of it means nothing
 	effective := c.Effective()
-	effective.History.Next.Dir = ""
+	effective.History.Next.Dir, effective.Webhooks.Cluster.User = "", ""
 	v := reflect.ValueOf(effective)
 	var page strings.Builder
 	page.WriteString(referenceHead)

@@ -23,7 +23,7 @@ const (
 	moduleHistory    module = "history"     // bet history
 	moduleWebhooks   module = "webhooks"    // deliveries to other systems
 	moduleHTTP       module = "http"        // REST API, live stream, pages
-	moduleLedgerHTTP module = "ledger-http" // REST API of the ledger, and of a history beside it, for services
+	moduleLedgerHTTP module = "ledger-http" // REST API of the ledger, and of history and webhooks beside it, for services
 	moduleHealth     module = "health"      // /healthz, /readyz and /metrics where there is no API that has them
 )
 
@@ -55,6 +55,7 @@ var roles = []struct {
 	{RoleAll, []module{moduleStreams, moduleLedger, moduleRelays, modulePlayers, modulePayments, moduleSportsbook, moduleHistory, moduleWebhooks, moduleHTTP}, "the whole platform in one process"},
 	{"ledger", []module{moduleStreams, moduleLedger, moduleRelays, moduleHealth}, "the books and their streams, nothing that takes requests"},
 	{"ledger-api", []module{moduleStreams, moduleLedger, moduleRelays, moduleLedgerHTTP}, "the books, their streams and the ledger's API; several processes can share the shards"},
+	{"webhooks", []module{moduleStreams, moduleLedger, moduleRelays, moduleWebhooks, moduleHealth}, "the books and the deliveries to other systems; with `ledger-api` services say who hears of what, in several processes too"},
 	{"books", []module{moduleStreams, moduleLedger, moduleRelays, moduleHistory, moduleHealth}, "the books and the bet history, to catch up or to be audited; with `ledger-api` services read it, in several processes too"},
 }
 
@@ -100,7 +101,7 @@ func modulesOf(names []string) ([]module, error) {
 // isOfOneProcess reports whether a module keeps what only one process can have: it cannot run where
 // several share the shards.
 func isOfOneProcess(m module) bool {
-	return m == modulePlayers || m == modulePayments || m == moduleSportsbook || m == moduleWebhooks
+	return m == modulePlayers || m == modulePayments || m == moduleSportsbook
 }
 
 // needsOf returns what a module needs, as names.

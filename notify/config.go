@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"context"
 	"log/slog"
 	"net/netip"
 	"strconv"
@@ -10,12 +11,17 @@ import (
 
 	"matchday/errs"
 	"matchday/internal/clock"
+	"matchday/internal/mysqldb"
 	"matchday/stream"
 )
 
 // Config of webhooks. The zero value of every field but Dir is a safe default.
 type Config struct {
 	Dir string `yaml:"dir"` // folder of the database
+
+	// Cluster keeps subscriptions and deliveries instead, in the database <database>_webhooks: there several processes that share
+	// the ledger can deliver. Without nodes they are in a file of dir, which is of one process.
+	Cluster mysqldb.Config `yaml:"cluster"`
 
 	// Allow names networks, such as 10.1.0.0/16, that requests may go to although they are not public, and
 	// over plain HTTP if the URL names the address itself. Empty allows public addresses over HTTPS only.
@@ -32,6 +38,9 @@ func (c Config) Validate() error {
 	var check errs.Check
 	if c.Dir == "" {
 		check.Add("dir", "is required")
+	}
+	if c.isOnCluster() {
+		c.Cluster.Validate(&check, "cluster")
 	}
 	if _, err := newGuard(c.Allow); err != nil {
 		check.Add("allow", "%s", err)
@@ -50,12 +59,29 @@ func (c Config) Validate() error {
 	return check.Err()
 }
 
+// isOnCluster reports whether anything of a cluster is configured.
+func (c Config) isOnCluster() bool {
+	return len(c.Cluster.Nodes) > 0 || c.Cluster.Database != "" || c.Cluster.User != ""
+}
+
+// CheckShared reports what keeps several processes from delivering.
+func (c Config) CheckShared() error {
+	var check errs.Check
+	if !c.isOnCluster() {
+		check.Add("cluster", "must be there where several processes share the ledger: webhooks in a file are of the one process that has it")
+	}
+	return check.Err()
+}
+
 // WithDefaults returns the configuration with everything filled in that was left out.
 func (c Config) WithDefaults() Config {
 	c.Timeout = orDefault(c.Timeout, 10*time.Second)
 	c.RetryFor = orDefault(c.RetryFor, 24*time.Hour)
 	c.DisableAfter = orDefault(c.DisableAfter, 72*time.Hour)
 	c.MaxQueued = orDefault(c.MaxQueued, 50_000)
+	if c.isOnCluster() {
+		c.Cluster = c.Cluster.WithDefaults()
+	}
 	return c
 }
 
@@ -66,13 +92,17 @@ func orDefault[T int | time.Duration](value, fallback T) T {
 	return value
 }
 
-// Deps is what the room is given. All are required.
+// Deps is what the room is given. All but Hold are required.
 type Deps struct {
 	Clock     clock.Clock
 	Log       *slog.Logger
 	Metrics   prometheus.Registerer
 	Transport stream.Transport
 	Source    stream.Log
+
+	// Hold says when this process is the one that delivers for a shard, as stream.Sharing has it, where several
+	// processes do. Nil means that this one is alone.
+	Hold func(ctx context.Context, shard int, fn func(ctx context.Context, epoch int64) error) error
 }
 
 func (d Deps) validate() error {

@@ -7,9 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
+
+	"matchday/errs"
+	"matchday/stream"
 )
 
 const (
@@ -59,25 +63,25 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
-// subscription returns the newest version of what the worker delivers to.
-func (w *worker) subscription() (Subscription, bool) {
-	for _, one := range *w.service.known.Load() {
-		if one.ID == w.id {
-			return one, one.State == StateActive
-		}
-	}
-	return Subscription{}, false
-}
-
 // round sends what is due, each player's oldest, and files the outcomes. It reports whether there
 // may be more.
 func (w *worker) round(ctx context.Context) (more bool, err error) {
 	s := w.service
-	one, active := w.subscription()
-	if !active {
+	var shards []int
+	if s.isShared() {
+		if shards = s.held.list(); len(shards) == 0 {
+			return false, nil
+		}
+	}
+	one, err := s.store.subscription(ctx, s.store.engine, w.id, "") // another process may have changed it
+	if errs.Is(err, errs.CodeNotFound) || err == nil && one.State != StateActive {
+		s.stale.Store(true)
 		return false, nil
 	}
-	list, err := s.store.due(ctx, w.id, s.clock.Now(), roundSize)
+	if err != nil {
+		return false, err
+	}
+	list, err := s.store.due(ctx, w.id, shards, s.clock.Now(), roundSize)
 	if err != nil || len(list) == 0 {
 		return false, err
 	}
@@ -99,46 +103,80 @@ func (w *worker) round(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	if w.rounds++; w.rounds%purgeEvery == 0 {
-		return true, s.store.purge(ctx, w.id)
+		err = w.notFenced(s.store.purge(ctx, w.id, list[0].shard))
 	}
-	return true, nil
+	// What was not made is for somebody else, or for later.
+	return !slices.ContainsFunc(outcomes, func(o outcome) bool { return o.state == 0 }), err
 }
 
-// file keeps the outcomes of a round; a subscription that has failed for too long is disabled.
+// notFenced counts and drops the error of a write, or a request, that another process is to make.
+func (w *worker) notFenced(err error) error {
+	if errors.Is(err, stream.ErrFenced) {
+		w.service.metrics.attempts.WithLabelValues("fenced").Inc()
+		return nil
+	}
+	return err
+}
+
+// file keeps the outcomes of a round, those of each shard for itself where another process may take one over; a
+// subscription that has failed for too long is disabled.
 func (w *worker) file(ctx context.Context, one *Subscription, list []outcome) error {
 	s := w.service
 	now := s.clock.Now()
-	since := one.FailingSince
-	if since.IsZero() {
-		since = now
-	}
-	for i := range list {
-		if list[i].state == deliveryDelivered {
-			since = time.Time{}
+	byShard := map[int][]outcome{}
+	var problems []error
+	for _, o := range list {
+		shard := o.shard
+		if !s.isShared() {
+			shard = 0
+		}
+		if o.state != 0 {
+			byShard[shard] = append(byShard[shard], o)
+		} else if err := w.notFenced(o.err); err != nil && len(problems) == 0 {
+			problems = append(problems, err)
 		}
 	}
-	if err := s.store.file(ctx, w.id, list, since); err != nil {
-		return err
+	changed := false
+	for shard, outcomes := range byShard {
+		f, err := s.store.file(ctx, w.id, shard, outcomes, now, s.cfg.DisableAfter)
+		if err != nil {
+			if err := w.notFenced(err); err != nil {
+				problems = append(problems, err)
+			}
+			continue
+		}
+		if f.disabled {
+			s.log.ErrorContext(ctx, "webhook subscription disabled", "subscription_id", w.id, "reason", "failing", "since", f.since)
+		}
+		changed = changed || f.disabled || f.since != one.FailingSince
 	}
-	if !since.IsZero() && now.Sub(since) > s.cfg.DisableAfter {
-		s.log.ErrorContext(ctx, "webhook subscription disabled", "subscription_id", w.id, "reason", "failing", "since", since)
-		reason := "nothing but failures since " + since.Format(time.RFC3339)
-		return s.changing(ctx, func() error { return s.store.setState(ctx, w.id, StateDisabled, reason) })
+	if changed {
+		problems = append(problems, s.refresh(ctx))
+		s.wake()
 	}
-	if since != one.FailingSince {
-		return s.refresh(ctx)
-	}
-	return nil
+	return errors.Join(problems...)
 }
 
-// attempt sends one delivery and says what becomes of it.
+// attempt sends one delivery and says what becomes of it. Where several processes deliver, each request is preceded by a
+// look at who writes the shard: one that was replaced makes none but those that had passed that look.
 func (w *worker) attempt(ctx context.Context, one *Subscription, p *parcel) outcome {
 	s := w.service
+	if s.isShared() {
+		own, cancel := s.held.while(ctx, p.shard)
+		defer cancel()
+		ctx = own
+		if err := s.store.look(ctx, p.shard); err != nil {
+			return outcome{err: err}
+		}
+	}
 	began := s.clock.Now()
 	status, err := w.send(ctx, one, p)
+	if ctx.Err() != nil { // cut off: whoever delivers now sends it again
+		return outcome{}
+	}
 	now := s.clock.Now()
 	s.metrics.seconds.Observe(now.Sub(began).Seconds())
-	out := outcome{id: p.id, status: status, state: deliveryDelivered, done: now}
+	out := outcome{id: p.id, shard: p.shard, status: status, state: deliveryDelivered, done: now}
 	switch {
 	case err == nil:
 		s.metrics.attempts.WithLabelValues("delivered").Inc()

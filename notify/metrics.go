@@ -19,13 +19,13 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	}
 	m := &metrics{
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "matchday_notify_attempts_total", Help: "Requests to receivers of webhooks, by outcome: delivered, failed, dead.",
+			Name: "matchday_notify_attempts_total", Help: "Requests to receivers of webhooks, by outcome: delivered, failed, dead; fenced was not made, because another process delivers for the shard now.",
 		}, []string{"outcome"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "matchday_notify_attempt_seconds", Help: "Time until a receiver has answered.",
 			Buckets: prometheus.ExponentialBuckets(0.002, 2, 13),
 		}),
-		queued:   gauge("queued_deliveries", "Deliveries that wait."),
+		queued:   gauge("queued_deliveries", "Deliveries that wait, of all shards: processes that share them say the same."),
 		dead:     gauge("dead_deliveries", "Deliveries that were given up and are kept for staff."),
 		disabled: gauge("disabled_subscriptions", "Subscriptions that get nothing any more until staff resume them: alarm above zero."),
 	}

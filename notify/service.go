@@ -16,7 +16,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"matchday/errs"
 	"matchday/id"
 	"matchday/internal/clock"
 	"matchday/stream"
@@ -33,9 +32,11 @@ type Service struct {
 	guard   guard
 	http    *http.Client
 	ids     *id.Source
+	cluster *onCluster // nil: a file
+	held    held       // where several processes deliver
 
-	known   atomic.Pointer[[]Subscription] // as of the last change
-	stale   atomic.Bool                    // a sink has changed a subscription
+	known   atomic.Pointer[[]Subscription] // as of the last look
+	stale   atomic.Bool                    // a sink has changed a subscription, or found one that is not known
 	changed chan struct{}                  // asks the run loop to look at the subscriptions again
 
 	mu      sync.Mutex // making of sinks, and changes of subscriptions one after another
@@ -43,12 +44,17 @@ type Service struct {
 	workers map[string]*worker // of the run loop
 }
 
-// Open opens or creates the database in c.Dir. Deliveries wait until Run.
+// Open opens or creates the database. Deliveries wait until Run.
 func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	if err := errors.Join(c.Validate(), d.validate()); err != nil {
 		return nil, err
 	}
 	c = c.WithDefaults()
+	if d.Hold != nil {
+		if err := c.CheckShared(); err != nil {
+			return nil, err
+		}
+	}
 	g, err := newGuard(c.Allow)
 	if err != nil {
 		return nil, err
@@ -57,27 +63,44 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register notify metrics: %w", err)
 	}
-	st, err := openStore(ctx, c.Dir, d.Clock.Now())
-	if err != nil {
+	s := &Service{cfg: c, deps: d, clock: d.Clock, log: d.Log, metrics: m, guard: g, http: g.client(c.Timeout),
+		ids: id.NewSource(d.Clock.Now), changed: make(chan struct{}, 1), workers: map[string]*worker{}}
+	if err := s.openStore(ctx); err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: c, deps: d, clock: d.Clock, log: d.Log, metrics: m, store: st, guard: g, http: g.client(c.Timeout),
-		ids: id.NewSource(d.Clock.Now), changed: make(chan struct{}, 1), workers: map[string]*worker{}}
-	if err := s.refresh(ctx); err != nil {
-		return nil, errors.Join(err, st.db.Close())
+	err = s.refresh(ctx)
+	if err == nil && (s.cluster != nil || len(*s.known.Load()) > 0) { // others may subscribe there at any time
+		s.sinks, err = s.newSinks(ctx)
 	}
-	if len(*s.known.Load()) > 0 {
-		if s.sinks, err = s.newSinks(ctx); err != nil {
-			return nil, errors.Join(err, st.db.Close())
-		}
+	if err != nil {
+		return nil, errors.Join(err, s.store.close())
 	}
 	return s, nil
 }
 
+// openStore opens the database where the configuration says that it is.
+func (s *Service) openStore(ctx context.Context) (err error) {
+	var e engine
+	if s.cfg.isOnCluster() {
+		s.cluster, err = openCluster(ctx, s.cfg.Cluster, s.deps.Source.Shards(), s.isShared(), s.log, s.clock.Now())
+		e = s.cluster
+	} else {
+		e, err = openFile(ctx, s.cfg.Dir, s.clock.Now())
+	}
+	if err != nil {
+		return err
+	}
+	s.store = &store{e}
+	return nil
+}
+
+// isShared reports whether other processes may deliver too.
+func (s *Service) isShared() bool { return s.deps.Hold != nil }
+
 // Close closes the database. Call it after Run has returned; it may be called twice.
 func (s *Service) Close() error {
 	s.http.CloseIdleConnections()
-	return s.store.db.Close()
+	return s.store.close()
 }
 
 // refresh reads the subscriptions after a change.
@@ -106,9 +129,8 @@ func sinkName(shard int) string { return "webhooks-" + strconv.Itoa(shard) }
 func (s *Service) newSinks(ctx context.Context) ([]*stream.Sink, error) {
 	sinks := make([]*stream.Sink, s.deps.Source.Shards())
 	for shard := range sinks {
-		sink, err := stream.NewSink(stream.SinkConfig{
-			Name: sinkName(shard), Shard: shard, DB: s.store.db, Apply: s.project, OnApplied: func(stream.Batch) { s.wake() },
-		}, s.deps.Transport, s.deps.Source, stream.Deps{Clock: s.clock, Log: s.log, Metrics: s.deps.Metrics})
+		sink, err := stream.NewSink(s.sinkConfig(shard), s.deps.Transport, s.deps.Source,
+			stream.Deps{Clock: s.clock, Log: s.log, Metrics: s.deps.Metrics})
 		if err == nil {
 			err = sink.Load(ctx)
 		}
@@ -120,10 +142,40 @@ func (s *Service) newSinks(ctx context.Context) ([]*stream.Sink, error) {
 	return sinks, nil
 }
 
-// project queues what the subscriptions want, in the DBTx of the position.
-func (s *Service) project(ctx context.Context, tx *sql.Tx, batches []stream.Batch) error {
+// sinkConfig says where a shard's sink writes.
+func (s *Service) sinkConfig(shard int) stream.SinkConfig {
+	c := stream.SinkConfig{Name: sinkName(shard), Shard: shard, OnApplied: func(stream.Batch) { s.wake() }}
+	if s.cluster == nil {
+		c.DB = s.store.engine.(*file).db
+		c.Apply = func(ctx context.Context, tx *sql.Tx, batches []stream.Batch) error {
+			return s.project(ctx, tx, batches)
+		}
+		return c
+	}
+	c.Store = &outbox{onCluster: s.cluster, shard: shard, row: stream.PositionRow{Name: c.Name, Shard: shard},
+		head: func() int64 { return s.deps.Source.Head(shard) }, apply: s.project}
+	if s.isShared() {
+		c.Shared = &stream.Sharing{Hold: s.deps.Hold, Beside: func(ctx context.Context) {
+			s.wake() // what the process before has left
+			s.held.during(ctx, shard)
+		}}
+	}
+	return c
+}
+
+// project queues what the subscriptions want, in the DBTx of the position. They are read there: another process
+// may have made one, and its maker was told that from then on nothing is missed.
+func (s *Service) project(ctx context.Context, on conn, batches []stream.Batch) error {
+	subscriptions, err := s.store.holdSubscriptions(ctx, on)
+	if err != nil {
+		return err
+	}
+	if len(subscriptions) != len(*s.known.Load()) {
+		s.stale.Store(true)
+	}
 	now := s.clock.Now()
-	for _, one := range *s.known.Load() {
+	for i := range subscriptions {
+		one := &subscriptions[i]
 		var list []stream.Record
 		for _, b := range batches {
 			for i := range b.Records {
@@ -132,27 +184,29 @@ func (s *Service) project(ctx context.Context, tx *sql.Tx, batches []stream.Batc
 				}
 			}
 		}
-		if len(list) == 0 {
-			continue
-		}
-		n, err := waiting(ctx, tx, one.ID)
-		if err != nil {
-			return err
-		}
-		if n+len(list) > s.cfg.MaxQueued {
-			reason := fmt.Sprintf("its queue is full; the first event it missed is %s", list[0].Position)
-			s.log.ErrorContext(ctx, "webhook subscription disabled", "subscription_id", one.ID, "reason", reason)
-			if err := disable(ctx, tx, one.ID, reason); err != nil {
-				return err
-			}
-			s.stale.Store(true)
-			continue
-		}
-		if err := queue(ctx, tx, one.ID, list, now); err != nil {
+		if err := s.offer(ctx, on, one.ID, list, now); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// offer queues records for a subscription, or disables one that has too many.
+func (s *Service) offer(ctx context.Context, on conn, subscription string, list []stream.Record, now time.Time) error {
+	if len(list) == 0 {
+		return nil
+	}
+	n, err := s.store.waiting(ctx, on, subscription)
+	if err != nil {
+		return err
+	}
+	if n+len(list) <= s.cfg.MaxQueued {
+		return s.store.queue(ctx, on, subscription, list, now)
+	}
+	reason := fmt.Sprintf("its queue is full; the first event it missed is %s", list[0].Position)
+	s.log.ErrorContext(ctx, "webhook subscription disabled", "subscription_id", subscription, "reason", reason)
+	s.stale.Store(true)
+	return s.store.disable(ctx, on, subscription, reason)
 }
 
 // event is the body of a delivery, a CloudEvent.
@@ -195,9 +249,9 @@ func (s *Service) Subscribe(ctx context.Context, n NewSubscription) (Subscriptio
 	one := Subscription{ID: s.ids.New("whk"), URL: n.URL, Types: n.Types, Jurisdiction: n.Jurisdiction, State: StateActive,
 		CreatedBy: n.CreatedBy, CreatedAt: s.clock.Now(), secret: newSecret()}
 	first := s.sinks == nil
-	err := s.store.insert(ctx, &one, func(tx *sql.Tx) error {
+	err := s.store.insert(ctx, &one, func(on conn) error {
 		for shard := 0; first && shard < s.deps.Source.Shards(); shard++ {
-			if err := stream.SkipTo(ctx, tx, sinkName(shard), shard, s.deps.Source.Head(shard)); err != nil {
+			if err := stream.SkipTo(ctx, on, sinkName(shard), shard, s.deps.Source.Head(shard)); err != nil {
 				return err
 			}
 		}
@@ -225,16 +279,13 @@ func (s *Service) List(ctx context.Context) ([]Subscription, error) {
 
 // Find returns one subscription.
 func (s *Service) Find(ctx context.Context, subscription string) (Subscription, error) {
-	list, err := s.store.subscriptions(ctx)
+	one, err := s.store.subscription(ctx, s.store.engine, subscription, "")
 	if err != nil {
 		return Subscription{}, err
 	}
-	for _, one := range list {
-		if one.ID == subscription {
-			return one, nil
-		}
-	}
-	return Subscription{}, errs.New(errs.CodeNotFound, "there is no such subscription")
+	list := []Subscription{one}
+	err = s.store.count(ctx, list)
+	return list[0], err
 }
 
 // rotation is how long the old secret signs too.
@@ -266,15 +317,16 @@ const TypePing = "matchday.webhook.ping"
 
 // Ping queues a test delivery.
 func (s *Service) Ping(ctx context.Context, subscription string) error {
-	one, err := s.Find(ctx, subscription)
-	if err != nil {
-		return err
-	}
 	now := s.clock.Now()
-	record := stream.Record{Type: TypePing, Subject: one.ID, Time: now, Data: json.RawMessage(`{}`),
+	record := stream.Record{Type: TypePing, Subject: subscription, Time: now, Data: json.RawMessage(`{}`),
 		Position: stream.Position{Shard: 0, Seq: -now.UnixMicro()}} // no sequence of a log is below zero
 	return s.changing(ctx, func() error {
-		return s.store.db.InTx(ctx, func(tx *sql.Tx) error { return queue(ctx, tx, one.ID, []stream.Record{record}, now) })
+		return s.store.inDBTx(ctx, func(on conn) error {
+			if _, err := s.store.subscription(ctx, on, subscription, s.store.hold()); err != nil {
+				return err
+			}
+			return s.store.queue(ctx, on, subscription, []stream.Record{record}, now)
+		})
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"matchday/app"
 	"matchday/history"
 	"matchday/ledger"
+	"matchday/notify"
 )
 
 func configCommand() *cobra.Command {
@@ -37,13 +38,13 @@ func configCommand() *cobra.Command {
 	return group(&cobra.Command{Use: "config", Short: "Inspect the configuration"}, check, grantsCommand())
 }
 
-// grantsCommand prints what a database's administrator has to run for the clusters of ledger and history.
+// grantsCommand prints what a database's administrator has to run for the clusters of ledger, history and webhooks.
 func grantsCommand() *cobra.Command {
 	var f processFlags
 	var host string
 	c := &cobra.Command{
 		Use:   "grants",
-		Short: "Print the rights that the accounts of ledger and history need on their clusters",
+		Short: "Print the rights that the accounts of ledger, history and webhooks need on their clusters",
 		Long: "Prints SQL for the administrator of the databases: one run, before the first start, and again when a\n" +
 			"cluster gets more shards. Running it twice does no harm. The accounts must exist. See docs/clusters.md.",
 		Args: noArgs,
@@ -63,9 +64,9 @@ func grantsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			script += more
+			script += more + notify.Grants(c.Webhooks, host)
 			if script == "" {
-				script = "-- No clusters are configured (ledger.clusters, history.clusters): shards are in files, which need no grants.\n"
+				script = "-- No clusters are configured (ledger.clusters, history.clusters, webhooks.cluster): everything is in files, which need no grants.\n"
 			}
 			_, err = fmt.Fprint(cmd.OutOrStdout(), script)
 			return err
