@@ -232,17 +232,10 @@ func (h *hooked) events() (came, cut int) {
 	return len(h.ids), h.cut
 }
 
-// TestWebhooksOutliveAProcess kills one of two processes with deliveries of its shards under way. The other one takes its
-// shards over, and sends everything: each event under the id it had, each player's in order.
-func TestWebhooksOutliveAProcess(t *testing.T) {
-	if file := os.Getenv(childConfig); file != "" {
-		runChild(t, file)
-		return
-	}
-	t.Parallel()
-	if testing.Short() {
-		t.Skip("short mode: starts a database server and processes")
-	}
+// startWebhookProcesses starts two processes over the same books and the same webhooks, and waits until each has half of the
+// shards.
+func startWebhookProcesses(t *testing.T, test string) (first, second *child) {
+	t.Helper()
 	server := mariadb.Shared(t)
 	dir := t.TempDir()
 	password := filepath.Join(dir, "password")
@@ -258,9 +251,8 @@ func TestWebhooksOutliveAProcess(t *testing.T) {
 	processes := make([]*child, 2)
 	for n := range processes {
 		c.Data = t.TempDir()
-		processes[n] = startChild(t, "TestWebhooksOutliveAProcess", c)
+		processes[n] = startChild(t, test, c)
 	}
-	first, second := processes[0], processes[1]
 	for _, p := range processes { // half of the shards each
 		for deadline := time.Now().Add(2 * time.Minute); p.delivers() != 2; <-time.After(20 * time.Millisecond) {
 			if time.Now().After(deadline) {
@@ -268,19 +260,44 @@ func TestWebhooksOutliveAProcess(t *testing.T) {
 			}
 		}
 	}
+	return processes[0], processes[1]
+}
+
+// TestWebhooksOutliveAProcess kills one of two processes with deliveries of its shards under way. The other one takes its
+// shards over, and sends everything: each event under the id it had, each player's in order.
+func TestWebhooksOutliveAProcess(t *testing.T) {
+	if file := os.Getenv(childConfig); file != "" {
+		runChild(t, file)
+		return
+	}
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("short mode: starts a database server and processes")
+	}
+	first, second := startWebhookProcesses(t, "TestWebhooksOutliveAProcess")
 	var secret string
 	h := newHooked(t, func() string { return secret })
 	var made api.WebhookSecret
 	first.call("POST", "/v1/operator/webhooks", api.WebhookRequest{URL: h.URL, Types: []string{"shop.*"}}, &made)
 	secret = made.Secret
+	one := "/v1/operator/webhooks/" + made.Webhook.ID
+	first.call("POST", one+"/pause", nil, nil) // so that each process begins with as many as it sends at once
 	const players, before, after = 24, 3, 2
 	names, ids := make([]string, players), id.NewSource(time.Now)
 	for i := range names {
 		names[i] = string(ids.NewPlayer())
 		for n := range before {
-			processes[(i+n)%2].deposit(names[i], n)
+			[]*child{first, second}[(i+n)%2].deposit(names[i], n)
 		}
 	}
+	var list api.List[api.Webhook]
+	for deadline := time.Now().Add(2 * time.Minute); len(list.Items) != 1 || list.Items[0].Queued != players*before; <-time.After(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not queued: %+v", list.Items)
+		}
+		second.call("GET", "/v1/operator/webhooks", nil, &list)
+	}
+	second.call("POST", one+"/resume", nil, nil)
 	wait := func(what string, is func(came, cut int) bool) {
 		t.Helper()
 		for deadline := time.Now().Add(5 * time.Minute); !is(h.events()); <-time.After(10 * time.Millisecond) {
@@ -300,11 +317,17 @@ func TestWebhooksOutliveAProcess(t *testing.T) {
 		}
 	}
 	wait("every event", func(came, _ int) bool { return came == players*(before+after) })
-	var list api.List[api.Webhook]
+	list = api.List[api.Webhook]{}
 	second.call("GET", "/v1/operator/webhooks", nil, &list)
 	if len(list.Items) != 1 || list.Items[0].ID != made.Webhook.ID || list.Items[0].Dead != 0 {
 		t.Errorf("subscriptions %+v, want the one that was made at the process that is gone", list.Items)
 	}
+	h.check(t, names, before+after)
+}
+
+// check looks at what each player's events were: every one came, none before the one before it had.
+func (h *hooked) check(t *testing.T, names []string, each int) {
+	t.Helper()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for name, numbers := range h.heard {
@@ -315,7 +338,7 @@ func TestWebhooksOutliveAProcess(t *testing.T) {
 			}
 			newest = max(newest, n)
 		}
-		if newest != before+after-1 || !slices.Contains(names, name) {
+		if newest != each-1 || !slices.Contains(names, name) {
 			t.Errorf("%s hears %v", name, numbers)
 		}
 	}
