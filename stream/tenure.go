@@ -54,7 +54,7 @@ func (t *Tenure) Claim(ctx context.Context, conn *sql.Conn, epoch int64) error {
 			return mysqldb.Wrap("read tenure", err)
 		}
 		if now > epoch {
-			return fmt.Errorf("epoch %d has claimed, this process has %d: %w", now, epoch, ErrFenced)
+			return fmt.Errorf("it was claimed under epoch %d, this process has %d: %w", now, epoch, ErrFenced)
 		}
 		_, err := conn.ExecContext(ctx, fmt.Sprintf(raise, t.row), epoch)
 		return mysqldb.Wrap("raise tenure", err)
