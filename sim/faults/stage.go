@@ -143,10 +143,15 @@ func (s *stage) await(ctx context.Context, what string, done func() bool) error 
 
 // awaitMoving waits for what must come, as long as what it looks at moves on: how long a machine takes is no fault.
 func (s *stage) awaitMoving(ctx context.Context, what string, look func(ctx context.Context) (at int64, done bool)) error {
-	if err := whileMoving(ctx, resolveLimit, look); err != nil {
+	err := whileMoving(ctx, resolveLimit, look)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil: // somebody ended the run
+		return fmt.Errorf("%s: %w", what, err)
+	default:
 		return fmt.Errorf("%s: nothing moved for %s: %w", what, resolveLimit, err)
 	}
-	return nil
 }
 
 // whileMoving looks again and again until look says that it is done, and gives up when what it looks at has not moved on
