@@ -20,56 +20,14 @@ import (
 	"matchday/internal/mariadb"
 	"matchday/ledger"
 	"matchday/stream"
+	"matchday/stream/streamtest"
 )
-
-// turns says who writes, and may leave one who wrote before in the belief that it still does.
-type turns struct {
-	mu    sync.Mutex
-	epoch int64 // 0: it is somebody else's turn
-	moved chan struct{}
-}
-
-func newTurns() *turns { return &turns{moved: make(chan struct{})} }
-
-// give lets the process write under the epoch; 0 takes that away.
-func (o *turns) give(epoch int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.epoch = epoch
-	close(o.moved)
-	o.moved = make(chan struct{})
-}
-
-// hold is the Hold of history's Deps.
-func (o *turns) hold(ctx context.Context, _ int, fn func(ctx context.Context, epoch int64) error) error {
-	for ctx.Err() == nil {
-		o.mu.Lock()
-		epoch, moved := o.epoch, o.moved
-		o.mu.Unlock()
-		own, cancel := context.WithCancel(ctx)
-		done := make(chan error, 1)
-		if epoch > 0 {
-			go func() { done <- fn(own, epoch) }()
-		}
-		select {
-		case <-moved:
-		case <-ctx.Done():
-		}
-		cancel()
-		if epoch > 0 {
-			if err := <-done; err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
 
 // sharing is two histories over the log and the databases of one world.
 type sharing struct {
 	*world
 	services [2]*history.Service
-	turns    [2]*turns
+	turns    [2]*streamtest.Turns
 	measures [2]*prometheus.Registry
 }
 
@@ -82,9 +40,9 @@ func newSharing(t *testing.T) *sharing {
 	w.stop() // the world's own is alone
 	w.config.ReadWait = time.Minute
 	for n := range w.services {
-		w.turns[n], w.measures[n] = newTurns(), prometheus.NewRegistry()
+		w.turns[n], w.measures[n] = streamtest.NewTurns(), prometheus.NewRegistry()
 		s, err := history.Open(t.Context(), w.config, history.Deps{Clock: w.clock, Log: quiet(), Metrics: w.measures[n],
-			Transport: w.emb.Transport(), Source: w.log, ShardOf: w.shardOf, Hold: w.turns[n].hold})
+			Transport: w.emb.Transport(), Source: w.log, ShardOf: w.shardOf, Hold: w.turns[n].Hold})
 		if err != nil {
 			t.Fatalf("Open: %v", err)
 		}
@@ -155,8 +113,8 @@ func TestWhoHasTheTurnWritesAndEverybodyReads(t *testing.T) {
 	w := newSharing(t)
 	bets := 0
 	for turn := range 6 {
-		w.turns[1-turn%2].give(0)
-		w.turns[turn%2].give(int64(turn + 1))
+		w.turns[1-turn%2].Give(0)
+		w.turns[turn%2].Give(int64(turn + 1))
 		w.place(bets, bets+40)
 		bets += 40
 		w.bothShow(int64(bets))
@@ -170,7 +128,7 @@ func TestWhoHasTheTurnWritesAndEverybodyReads(t *testing.T) {
 func TestADigestIsMadeForReadersOfOtherProcesses(t *testing.T) {
 	t.Parallel()
 	w := newSharing(t)
-	w.turns[0].give(1)
+	w.turns[0].Give(1)
 	const bets = 600
 	var records []stream.Record
 	for n := range bets {
@@ -196,12 +154,12 @@ func TestADigestIsMadeForReadersOfOtherProcesses(t *testing.T) {
 func TestWhoWasReplacedWritesNothing(t *testing.T) {
 	t.Parallel()
 	w := newSharing(t)
-	w.turns[0].give(1)
+	w.turns[0].Give(1)
 	w.place(0, 40)
 	w.bothShow(40)
-	w.turns[1].give(2)
+	w.turns[1].Give(2)
 	eventually(t, "the take-over", func() bool { return w.services[1].Lag()[0].Held })
-	w.turns[1].give(0)
+	w.turns[1].Give(0)
 	eventually(t, "the end of the second one's tenure", func() bool { return w.holders() == "true false" })
 	shown := w.log.Head(0)
 	w.place(40, 80)
@@ -213,10 +171,10 @@ func TestWhoWasReplacedWritesNothing(t *testing.T) {
 	if moved() {
 		t.Fatalf("the database is at %v, want %d: a process wrote after it was replaced", w.positions(), shown)
 	}
-	w.turns[1].give(3)
+	w.turns[1].Give(3)
 	w.bothShow(80)
-	w.turns[1].give(0)
-	w.turns[0].give(4)
+	w.turns[1].Give(0)
+	w.turns[0].Give(4)
 	w.place(80, 120)
 	w.bothShow(120)
 	if got := w.holders(); got != "true false" {
@@ -250,20 +208,20 @@ func TestAClaimThatIsRefusedIsSeen(t *testing.T) {
 		t.Helper()
 		eventually(t, what, func() bool { return w.barred(n) == want })
 	}
-	w.turns[0].give(5)
+	w.turns[0].Give(5)
 	w.place(0, 20)
 	w.bothShow(20)
 	is("nothing wrong with the first", 0, none)
 	is("nothing wrong with the second, which only reads", 1, none)
-	w.turns[0].give(0)
-	w.turns[1].give(4) // books that were put back: their epochs begin again
+	w.turns[0].Give(0)
+	w.turns[1].Give(4) // books that were put back: their epochs begin again
 	is("a claim under an epoch that has gone", 1, fenced)
-	w.turns[1].give(0)
+	w.turns[1].Give(0)
 	is("the end of its turn", 1, none)
 	c := w.config.Clusters[0]
 	right := fmt.Sprintf("UPDATE ON %s.tenure %%s '%s'@'127.0.0.1'", c.DatabaseOf(0), c.User)
 	w.admin("REVOKE " + fmt.Sprintf(right, "FROM"))
-	w.turns[1].give(6)
+	w.turns[1].Give(6)
 	is("a claim without the right", 1, refused)
 	w.place(20, 40)
 	w.admin("GRANT " + fmt.Sprintf(right, "TO"))

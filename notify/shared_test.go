@@ -1,13 +1,11 @@
 package notify
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,63 +13,23 @@ import (
 	"matchday/id"
 	"matchday/internal/mariadb"
 	"matchday/stream"
+	"matchday/stream/streamtest"
 )
-
-// turns says which process delivers, and may leave one that did before in the belief that it still does.
-type turns struct {
-	mu    sync.Mutex
-	epoch int64 // 0: it is somebody else's turn
-	moved chan struct{}
-}
-
-// give lets the process deliver under the epoch; 0 takes that away.
-func (o *turns) give(epoch int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.epoch = epoch
-	close(o.moved)
-	o.moved = make(chan struct{})
-}
-
-// hold is Deps.Hold.
-func (o *turns) hold(ctx context.Context, _ int, fn func(ctx context.Context, epoch int64) error) error {
-	for ctx.Err() == nil {
-		o.mu.Lock()
-		epoch, moved := o.epoch, o.moved
-		o.mu.Unlock()
-		own, cancel := context.WithCancel(ctx)
-		done := make(chan error, 1)
-		if epoch > 0 {
-			go func() { done <- fn(own, epoch) }()
-		}
-		select {
-		case <-moved:
-		case <-ctx.Done():
-		}
-		cancel()
-		if epoch > 0 {
-			if err := <-done; err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
 
 // sharing is two processes over one log and one database. Epochs go up from turn to turn.
 type sharing struct {
 	*world
 	services [2]*Service
-	turns    [2]*turns
+	turns    [2]*streamtest.Turns
 	stop     func() // ends the second process
 }
 
 func newSharing(t *testing.T) *sharing {
 	t.Helper()
-	w := &sharing{turns: [2]*turns{{moved: make(chan struct{})}, {moved: make(chan struct{})}}}
-	w.world = setup(t, engineOf{mariadb.Shared(t), w.turns[0].hold})
+	w := &sharing{turns: [2]*streamtest.Turns{streamtest.NewTurns(), streamtest.NewTurns()}}
+	w.world = setup(t, engineOf{mariadb.Shared(t), w.turns[0].Hold})
 	w.services[0] = w.Service
-	w.services[1], w.stop = w.join(w.turns[1].hold)
+	w.services[1], w.stop = w.join(w.turns[1].Hold)
 	return w
 }
 
@@ -116,13 +74,13 @@ func TestWhoWasReplacedSendsAndWritesNothing(t *testing.T) {
 	t.Parallel()
 	w, r := newSharing(t), newReceiver(t)
 	e := engineOf{server: mariadb.Shared(t)}
-	w.turns[0].give(1)
+	w.turns[0].Give(1)
 	w.until("the first turn", func() bool { return w.holds(0, true) })
 	r.answers(func(received) int { return http.StatusServiceUnavailable })
 	sub, _ := w.subscribe(r.URL, "*")
 	w.happen(0, "matchday.bet.placed", "a1", "a", "US-NJ")
 	w.until("an attempt", func() bool { return w.made(0, "failed") > 0 })
-	w.turns[1].give(2)
+	w.turns[1].Give(2)
 	w.until("the take-over", func() bool { return w.holds(1, true) })
 	w.stop()
 	if !w.holds(0, true) {
@@ -149,9 +107,9 @@ func TestWhoWasReplacedSendsAndWritesNothing(t *testing.T) {
 		t.Fatalf("%+v at %d, %v; want %+v at 1: a process wrote after it was replaced", after, w.position(e), err, before)
 	}
 	r.answers(func(received) int { return http.StatusNoContent })
-	w.turns[0].give(0)
-	w.turns[1].give(3)
-	w.services[1], _ = w.join(w.turns[1].hold)
+	w.turns[0].Give(0)
+	w.turns[1].Give(3)
+	w.services[1], _ = w.join(w.turns[1].Hold)
 	w.until("both are delivered", func() bool { return w.made(1, "delivered") == 2 })
 	all := r.all()
 	if last := all[len(all)-1]; last.event.Subject != "a2" {
@@ -168,7 +126,7 @@ func TestWhoWasReplacedSendsAndWritesNothing(t *testing.T) {
 func TestTurnsUnderWay(t *testing.T) {
 	t.Parallel()
 	w, r := newSharing(t), newReceiver(t)
-	w.turns[0].give(1)
+	w.turns[0].Give(1)
 	w.until("the first turn", func() bool { return w.holds(0, true) })
 	_, secret := w.subscribe(r.URL, "*")
 	const rounds, each, players = 6, 30, 5
@@ -178,8 +136,8 @@ func TestTurnsUnderWay(t *testing.T) {
 			w.happen(n%players%2, "matchday.bet.placed", strconv.Itoa(n), id.Player(fmt.Sprintf("p%d", n%players)), "US-NJ")
 		}
 		w.until("some deliveries", func() bool { return heard(r) > turn*each+each/3 })
-		w.turns[turn%2].give(0)
-		w.turns[1-turn%2].give(int64(turn + 2))
+		w.turns[turn%2].Give(0)
+		w.turns[1-turn%2].Give(int64(turn + 2))
 	}
 	w.until("all deliveries", func() bool { return heard(r) == rounds*each })
 	checkHeard(t, r, players, secret)
@@ -227,7 +185,7 @@ func checkHeard(t *testing.T, r *receiver, players int, secret string) {
 func TestSubscriptionsAreManagedFromAnyProcess(t *testing.T) {
 	t.Parallel()
 	w, r := newSharing(t), newReceiver(t)
-	w.turns[0].give(1)
+	w.turns[0].Give(1)
 	w.until("the first turn", func() bool { return w.holds(0, true) })
 	ctx, other := t.Context(), w.services[1]
 	sub, secret, err := other.Subscribe(ctx, NewSubscription{URL: r.URL, Types: []string{"*"}, CreatedBy: "test"})

@@ -1,4 +1,4 @@
-// Package streamtest holds a log in memory that stands in for the ledger where streams are tested,
+// Package streamtest holds a log in memory, and turns at applying it, that stand in for the ledger where streams are tested,
 // here and in the rooms above.
 //
 // Not guaranteed: any durability, and any speed with long logs.
