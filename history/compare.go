@@ -14,6 +14,7 @@ import (
 
 	"matchday/id"
 	"matchday/internal/clock"
+	"matchday/stream"
 )
 
 // Buckets that players are counted by.
@@ -57,7 +58,7 @@ type Difference struct {
 type comparer struct {
 	from, to *shard
 	copy     *filler
-	pace     *pace
+	pace     *stream.Pace
 	clock    clock.Clock
 	log      *slog.Logger
 	bucketOf func(id.Player) int
@@ -130,7 +131,7 @@ func (c *comparer) pass(ctx context.Context, p *pass) error {
 			return fmt.Errorf("second history: %w", err)
 		}
 		after, more = c.common(p, &a, &b)
-		c.pace.rest(ctx, len(a.bets))
+		c.pace.Rest(ctx, len(a.bets))
 	}
 	c.copy.note("")
 	return nil

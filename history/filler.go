@@ -20,7 +20,7 @@ type filler struct {
 	from, to *shard
 	store    *filled // of to
 	config   NextConfig
-	pace     *pace
+	pace     *stream.Pace
 	turns    chan struct{} // shards that copy at a time
 	clock    clock.Clock
 	log      *slog.Logger
@@ -86,7 +86,7 @@ func (f *filler) turn(ctx context.Context) error {
 	}
 	f.note("")
 	f.went(n)
-	f.pace.rest(ctx, n)
+	f.pace.Rest(ctx, n)
 	return nil
 }
 
@@ -315,27 +315,6 @@ func refuseHalf(ctx context.Context, s store) error {
 		}
 		return err
 	})
-}
-
-// pace spreads bets over time, for all shards together.
-type pace struct {
-	rate  int // a second
-	clock clock.Clock
-	mu    sync.Mutex
-	free  time.Time
-}
-
-// rest waits for as long as n bets take at the rate.
-func (p *pace) rest(ctx context.Context, n int) {
-	p.mu.Lock()
-	now := p.clock.Now()
-	if p.free.Before(now) {
-		p.free = now
-	}
-	p.free = p.free.Add(time.Duration(n) * time.Second / time.Duration(p.rate))
-	d := p.free.Sub(now)
-	p.mu.Unlock()
-	wait(ctx, min(d, time.Minute)) // a clock that steps back must not stop it
 }
 
 // wait reports false if ctx ends first.

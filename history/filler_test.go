@@ -147,14 +147,6 @@ func TestACopyRestsWhileAHistoryIsBehind(t *testing.T) {
 	}
 }
 
-// silent is a stream in which nothing ever comes: sinks read the log.
-type silent struct{ stream.Transport }
-
-func (silent) Consume(ctx context.Context, _ int, _ int64, _ func(stream.Message) error) error {
-	<-ctx.Done()
-	return ctx.Err()
-}
-
 // TestAChunkWaitsForWhatTheSecondHistoryHasCommitted: a sink tells of a commit a moment after its database has it, and the first
 // history may be behind that.
 func TestAChunkWaitsForWhatTheSecondHistoryHasCommitted(t *testing.T) {
@@ -171,7 +163,7 @@ func TestAChunkWaitsForWhatTheSecondHistoryHasCommitted(t *testing.T) {
 	}
 	sink := func(s stream.Store) *shard {
 		t.Helper()
-		out, err := stream.NewSink(stream.SinkConfig{Name: sinkName, Store: s}, silent{}, log,
+		out, err := stream.NewSink(stream.SinkConfig{Name: sinkName, Store: s}, streamtest.Silent{}, log,
 			stream.Deps{Clock: now, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
 		if err == nil {
 			err = out.Load(ctx)

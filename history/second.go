@@ -175,7 +175,7 @@ func (s *Service) openSecond(ctx context.Context) (*second, error) {
 		return nil, err
 	}
 	at := place{dir: c.Dir, cacheKiB: c.CacheKiB, writers: c.Writers, fleet: o.fleet, sink: nextName}
-	rate := &pace{rate: c.Rate, clock: s.deps.Clock}
+	rate := stream.NewPace(c.Rate, s.deps.Clock)
 	turns := make(chan struct{}, c.Parallel)
 	for n, from := range s.shards {
 		to, err := s.openShard(ctx, at, n)

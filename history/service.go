@@ -34,6 +34,11 @@ type Config struct {
 	Clusters []ledger.Cluster `yaml:"clusters"`
 	Writers  int              `yaml:"writers"` // connections that write a shard of a cluster; 0 is 2
 
+	// FillRate bounds how many records a second go into a history that fills itself, or has been away for long, all shards
+	// together: those that are older than ten minutes. It must be more than the ledger commits, or the history never gets
+	// there. 0 is no bound.
+	FillRate int `yaml:"fill_rate"`
+
 	Next NextConfig `yaml:"next"` // a second history that is to take over
 }
 
@@ -75,6 +80,9 @@ func (c Config) Validate() error {
 	}
 	if c.Writers < 0 || c.Writers > maxWriters {
 		check.Add("writers", "must be 0 to %d", maxWriters)
+	}
+	if c.FillRate < 0 || c.FillRate > maxRate {
+		check.Add("fill_rate", "must be 0 to %d", maxRate)
 	}
 	validateClusters(&check, "clusters", c.Clusters, c.Shards)
 	c.Next.validate(&check, c)
@@ -168,6 +176,7 @@ type Service struct {
 	shards []*shard
 	fleet  fleet
 	second secondHolder
+	fill   *stream.Pace  // nil: no bound
 	desk   *Desk         // nil: no second history
 	gone   chan struct{} // closed when operators have let go of the first history
 
@@ -217,7 +226,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
-	s := &Service{config: c, deps: d, metrics: newKeepMetrics(d.Metrics), nextMetrics: newNextMetrics(d.Metrics),
+	s := &Service{config: c, deps: d, fill: stream.NewPace(c.FillRate, d.Clock), metrics: newKeepMetrics(d.Metrics), nextMetrics: newNextMetrics(d.Metrics),
 		subscribers: make(map[int]func(stream.Batch)), asks: make(chan digestAsk, maxDigestAsks), gone: make(chan struct{})}
 	err := s.openDesk(ctx)
 	if err != nil {
@@ -293,7 +302,7 @@ func (s *Service) prepare(ctx context.Context, h *shard, sink string) error {
 		s.deps.Log.WarnContext(ctx, "months of bets not made", "shard", h.number, "error", err)
 		s.metrics.fail(h.number)
 	}
-	c := stream.SinkConfig{Name: sink, Shard: h.number}
+	c := stream.SinkConfig{Name: sink, Shard: h.number, Fill: s.fill}
 	if sink == nextName {
 		beside := &filled{store: h.store, kept: h.kept}
 		h.store = beside

@@ -44,7 +44,12 @@ type SinkConfig struct {
 	Store     Store       // anything else
 	OnApplied func(Batch) // after the commit, in order; may be nil; must not block
 	Shared    *Sharing    // nil: this process is alone
+	Fill      *Pace       // of records older than FillAge, of several sinks together perhaps; nil: no bound
 }
+
+// FillAge is how old records are that a sink fills in rather than follows. It is far more than sinks are behind after a stop or
+// a lost node, so that SinkConfig.Fill never holds up what people wait for.
+const FillAge = 10 * time.Minute
 
 // Sink projects one shard's log into a database, each record exactly once. Its position is a row of
 // that database and moves in the transaction of the data; what the stream calls its messages is
@@ -278,10 +283,11 @@ func (s *Sink) applyAll(ctx context.Context, feed *feed) error {
 	var wait backoff
 	for {
 		batches, err := s.next(ctx, feed)
-		for piece := range pieces(batches, 2*sinkRecords) {
+		for piece := range pieces(batches, s.most(batches)) {
 			if err = s.apply(ctx, piece, &wait); err != nil {
 				break
 			}
+			s.rest(ctx, piece)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -412,6 +418,28 @@ func (s *Sink) backfill(ctx context.Context, after int64, reason string) ([]Batc
 	s.log.Info("sink reads the log", "position", after, "reason", reason)
 	return batches, nil
 }
+
+// most returns how many records of the batches go into one commit.
+func (s *Sink) most(batches []Batch) int {
+	if s.config.Fill == nil || len(batches) == 0 || !s.isOld(&batches[0]) {
+		return 2 * sinkRecords
+	}
+	return min(s.config.Fill.atOnce(), 2*sinkRecords)
+}
+
+// rest leaves something to others after a commit of old records.
+func (s *Sink) rest(ctx context.Context, batches []Batch) {
+	records := 0
+	for _, b := range batches {
+		records += len(b.Records)
+	}
+	if s.config.Fill != nil && records > 0 && s.isOld(&batches[len(batches)-1]) {
+		s.config.Fill.Rest(ctx, records)
+	}
+}
+
+// isOld reports whether a batch is filled in rather than followed.
+func (s *Sink) isOld(b *Batch) bool { return s.clock.Now().Sub(b.At) > FillAge }
 
 // apply commits the batches, again and again until it succeeds.
 func (s *Sink) apply(ctx context.Context, batches []Batch, wait *backoff) error {

@@ -1,5 +1,5 @@
-// Package streamtest holds a log in memory, and turns at applying it, that stand in for the ledger where streams are tested,
-// here and in the rooms above.
+// Package streamtest holds a log in memory, turns at applying it, and a stream in which nothing comes, where streams are
+// tested, here and in the rooms above.
 //
 // Not guaranteed: any durability, and any speed with long logs.
 package streamtest

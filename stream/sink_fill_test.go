@@ -1,0 +1,51 @@
+package stream_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"matchday/internal/sqldb"
+	"matchday/stream"
+	"matchday/stream/streamtest"
+)
+
+// fromTheLog starts a sink to which no stream brings anything.
+func (w *world) fromTheLog(name string, fill *stream.Pace) (*stream.Sink, *sqldb.DB) {
+	w.t.Helper()
+	w.over = streamtest.Silent{}
+	db := openDB(w.t, w.t.TempDir())
+	s := w.sink(db, func(c *stream.SinkConfig) { c.Name, c.DB, c.Fill = name, db, fill })
+	w.start(s.Run)
+	return s, db
+}
+
+// TestOldRecordsAreFilledInAtAPace by two sinks together, the records of one large batch as those of many small ones. What is new is
+// followed at once.
+func TestOldRecordsAreFilledInAtAPace(t *testing.T) {
+	t.Parallel()
+	const rate, records = 100, 1000
+	synctest.Test(t, func(t *testing.T) {
+		w := bare(t)
+		w.commit(records / 2)
+		for range records / 2 {
+			w.commit(1)
+		}
+		<-time.After(stream.FillAge + time.Second)
+		began, pace := time.Now(), stream.NewPace(rate, w.deps.Clock)
+		one, oneDB := w.fromTheLog("one", pace)
+		two, twoDB := w.fromTheLog("two", pace)
+		w.caughtUp(one, oneDB)
+		w.caughtUp(two, twoDB)
+		whole := 2 * records * time.Second / rate
+		if took := time.Since(began); took < whole-time.Second || took > whole+2*time.Second {
+			t.Errorf("%d records twice at %d a second took %s, want %s", records, rate, took, whole)
+		}
+		began = time.Now()
+		w.commit(records)
+		w.caughtUp(one, oneDB)
+		if took := time.Since(began); took > 1100*time.Millisecond {
+			t.Errorf("what is new took %s", took)
+		}
+	})
+}
