@@ -414,6 +414,7 @@ func (s *Sink) backfill(ctx context.Context, after int64, reason string) ([]Batc
 	if len(batches) == 0 {
 		return nil, fmt.Errorf("sink %s after %d-%d: %w", s.config.Name, s.config.Shard, after, ErrAhead)
 	}
+	s.behind = batches[len(batches)-1].Last < s.source.Head(s.config.Shard)
 	s.metrics.backfills.Inc()
 	s.log.Info("sink reads the log", "position", after, "reason", reason)
 	return batches, nil

@@ -20,6 +20,24 @@ func (w *world) fromTheLog(name string, fill *stream.Pace) (*stream.Sink, *sqldb
 	return s, db
 }
 
+// TestALogIsReadToItsEndAtOnce in a bubble whose time passes only while everybody waits: for the stream to be silent for two
+// turns, and then no more, however long the log is.
+func TestALogIsReadToItsEndAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := bare(t)
+		for range 5 {
+			w.commit(stream.SinkRecords)
+		}
+		began := time.Now()
+		s, db := w.fromTheLog("copy", nil)
+		w.caughtUp(s, db)
+		if took := time.Since(began); took > 1100*time.Millisecond {
+			t.Errorf("it waited for %s", took)
+		}
+	})
+}
+
 // TestOldRecordsAreFilledInAtAPace by two sinks together, the records of one large batch as those of many small ones. What is new is
 // followed at once.
 func TestOldRecordsAreFilledInAtAPace(t *testing.T) {
