@@ -72,7 +72,8 @@ type Sink struct {
 
 	mu       sync.Mutex
 	position int64
-	shown    time.Time     // everything committed until then is applied
+	shown    time.Time     // everything committed until then is applied; zero if nothing is, or since when is not known
+	asked    time.Time     // since when Lag was asked in vain
 	moved    chan struct{} // closed when position moves
 }
 
@@ -123,10 +124,14 @@ func (s *Sink) Lag() time.Duration {
 	case at.After(s.shown):
 		s.shown = at
 	}
-	if s.shown.IsZero() { // never measured: behind for as long as we know
-		s.shown = now
+	since := s.shown
+	if since.IsZero() { // behind for as long as we know
+		if s.asked.IsZero() {
+			s.asked = now
+		}
+		since = s.asked
 	}
-	return max(now.Sub(s.shown), 0)
+	return max(now.Sub(since), 0)
 }
 
 // head returns the end of the log and how long ago it was that.

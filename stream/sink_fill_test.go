@@ -53,6 +53,12 @@ func TestOldRecordsAreFilledInAtAPace(t *testing.T) {
 		began, pace := time.Now(), stream.NewPace(rate, w.deps.Clock)
 		one, oneDB := w.fromTheLog("one", pace)
 		two, twoDB := w.fromTheLog("two", pace)
+		if err := one.WaitFor(within(t, time.Hour), records/2); err != nil {
+			t.Fatal(err)
+		}
+		if lag := one.Lag(); lag < stream.FillAge {
+			t.Errorf("in the middle of what is older than %s it is %s behind", stream.FillAge, lag)
+		}
 		w.caughtUp(one, oneDB)
 		w.caughtUp(two, twoDB)
 		whole := 2 * records * time.Second / rate
@@ -65,5 +71,34 @@ func TestOldRecordsAreFilledInAtAPace(t *testing.T) {
 		if took := time.Since(began); took > 1100*time.Millisecond {
 			t.Errorf("what is new took %s", took)
 		}
+	})
+}
+
+// TestASinkThatBeginsSaysHowOldIsWhatItShows: also of one that was asked before it had anything.
+func TestASinkThatBeginsSaysHowOldIsWhatItShows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := bare(t)
+		w.commit(10)
+		<-time.After(stream.FillAge + time.Second)
+		w.commit(10)
+		w.over = streamtest.Silent{}
+		db := openDB(t, w.dir)
+		s := w.sink(db, func(c *stream.SinkConfig) { c.Fill = stream.NewPace(1, w.deps.Clock) })
+		if lag := s.Lag(); lag != 0 {
+			t.Errorf("asked for the first time, behind for %s", lag)
+		}
+		<-time.After(3 * time.Second)
+		if lag := s.Lag(); lag != 3*time.Second {
+			t.Errorf("asked three seconds later, behind for %s", lag)
+		}
+		w.start(s.Run)
+		if err := s.WaitFor(within(t, time.Hour), 5); err != nil {
+			t.Fatal(err)
+		}
+		if lag := s.Lag(); lag < stream.FillAge {
+			t.Errorf("what it shows is older than %s, and it is %s behind", stream.FillAge, lag)
+		}
+		w.caughtUp(s, db)
 	})
 }
