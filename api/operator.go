@@ -127,8 +127,11 @@ func (a *API) lag(_ context.Context, _ *call) (List[Lag], error) {
 	out := List[Lag]{Items: []Lag{}}
 	for _, l := range a.deps.History.Lag() {
 		head := max(a.deps.Ledger.Head(l.Shard), l.Position) // of a shard that another process writes it may be a poll old
-		out.Items = append(out.Items, Lag{Shard: l.Shard, History: string(l.History), Position: l.Position, Head: head, LagSeconds: l.Lag.Seconds(), Here: l.Held,
-			Trouble: l.Trouble})
+		one := Lag{Shard: l.Shard, History: string(l.History), Position: l.Position, Head: head, LagSeconds: l.Lag.Seconds(), Here: l.Held, Trouble: l.Trouble}
+		if c := l.CatchUp; c.Remaining > 0 {
+			one.CatchingUp = &CatchingUp{Remaining: c.Remaining, Rate: c.Rate, Added: c.Added, LeftSeconds: c.Left.Seconds()}
+		}
+		out.Items = append(out.Items, one)
 	}
 	return out, nil
 }

@@ -448,6 +448,16 @@ type Lag struct {
 	LagSeconds float64 `json:"lag_seconds"`
 	Here       bool    `json:"here" doc:"This process applies the log; of several, the one that writes the shard does"`
 	Trouble    string  `json:"trouble,omitempty" example:"another process has claimed it under a higher epoch" doc:"Why this process does not apply the log although it writes the shard; nobody else will"`
+
+	CatchingUp *CatchingUp `json:"catching_up,omitempty" doc:"While history is more than ten seconds behind: one that fills itself, or that has been away"`
+}
+
+// CatchingUp is how history comes nearer to the end of a shard's log.
+type CatchingUp struct {
+	Remaining   int64   `json:"remaining" doc:"Positions of the log that history does not show yet"`
+	Rate        int64   `json:"rate" doc:"Positions applied in a second, lately; 0 while not known"`
+	Added       int64   `json:"added" doc:"Positions that the log gets in a second, meanwhile"`
+	LeftSeconds float64 `json:"left_seconds" doc:"How long it still takes, by the trend until now, with what the log gets meanwhile; 0 while not known, or where the log gets nearly as much as is applied"`
 }
 
 // Rates are counts per second over the last minutes, oldest first; all series are of one length.

@@ -2,7 +2,7 @@ package history
 
 import "time"
 
-// course is how a copy has gone until now, and what follows from that for the rest. A copy does not go at one rate: the trees
+// course is how a copy, or the way through the log, has gone until now, and what follows from that for the rest. A copy does not go at one rate: the trees
 // that it writes grow, caches fill, and what flows beside it leaves it more or less. So the rest is not taken to cost what
 // the bets until now did on average, but what they cost lately, and more or less by the trend of them all.
 //
@@ -101,7 +101,6 @@ func (c *course) left(bets, later int64) time.Duration {
 // are behind it, down to none: until now that was, on average, the share of what is left and half of what was
 // copied; from now on it is half of what is left.
 func (c *course) withLater(left time.Duration, bets, later int64) time.Duration {
-	const whole = 1 << 10
 	if later <= 0 {
 		return left
 	}
@@ -109,7 +108,29 @@ func (c *course) withLater(left time.Duration, bets, later int64) time.Duration 
 	share := bets * whole / (2*bets + t.bets)
 	more := int64(left/max(t.took/time.Duration(later), 1)) * share / whole
 	more = min(more, bets*3/4) // more than that and the copy hardly gets anywhere: the estimate only says so
-	return left / whole * time.Duration(bets*whole/(bets-more))
+	return stretched(left, bets, more)
+}
+
+// leftWhile returns how long it takes to apply so many sequences of a log more, and those that the log gets meanwhile, of which
+// it got so many in a time; 0 while that is not known, or if it gets nearly as many as are applied.
+func (c *course) leftWhile(sequences, grown int64, took time.Duration) time.Duration {
+	left := c.left(sequences, 0)
+	if left == 0 || grown <= 0 {
+		return left
+	}
+	more := int64(left / max(took/time.Duration(grown), 1))
+	if more > sequences*9/10 {
+		return 0
+	}
+	return min(stretched(left, sequences, more), maxLeft)
+}
+
+const whole = 1 << 10 // shares are counted in parts of it
+
+// stretched returns how long all of it takes if so many more come while the first so many are done, and as many in proportion
+// while those are.
+func stretched(left time.Duration, first, more int64) time.Duration {
+	return left / whole * time.Duration(first*whole/(first-more))
 }
 
 // weight is how much a piece counts: a newer one more, one that is not full less.

@@ -195,6 +195,7 @@ type shard struct {
 	number int
 	store  store
 	sink   *stream.Sink
+	course catchUp
 	meters ownMeters        // of this shard alone
 	moves  stream.BucketLog // nil: no bucket can come or go
 	kept   *keeper
@@ -366,6 +367,7 @@ func (s *Service) Run(ctx context.Context) error {
 		g.Go(func() error { return s.runDesk(ctx) })
 	}
 	g.Go(func() error { s.makeDigests(ctx); return nil })
+	g.Go(func() error { s.followCourses(ctx); return nil })
 	if err := g.Wait(); err != nil {
 		return fmt.Errorf("run history: %w", err)
 	}
@@ -392,6 +394,7 @@ type ShardLag struct {
 	Lag      time.Duration // 0 when the whole log is shown
 	Held     bool          // this process applies the log; else it reads what another one applies
 	Trouble  string        // why it does not although it is its turn, in words; "" is none
+	CatchUp  CatchUp       // while it is far behind
 }
 
 // Lag reports every shard, in order: of the second history while everybody sees that one, else of the first.
@@ -399,7 +402,8 @@ func (s *Service) Lag() []ShardLag {
 	shown := s.main()
 	out := make([]ShardLag, len(shown))
 	for i, h := range shown {
-		out[i] = ShardLag{Shard: h.number, History: h.which, Position: h.sink.Position(), Lag: h.sink.Lag(), Held: h.sink.IsHeld(), Trouble: h.sink.Trouble()}
+		out[i] = ShardLag{Shard: h.number, History: h.which, Position: h.sink.Position(), Lag: h.sink.Lag(), Held: h.sink.IsHeld(), Trouble: h.sink.Trouble(),
+			CatchUp: h.course.outlook(s.deps.Clock.Now())}
 	}
 	return out
 }

@@ -21,6 +21,8 @@ const (
 		`{"shard":1,"position":90,"epoch":2,"queued_interactive":0,"queued_bulk":0,"committed":0,"transfers_last_minute":0,"last_commit":null,"stream_position":null,"state":"elsewhere","owner":"two","engine":"east","bytes":0,"buckets":512}]}`
 	twoLags   = `{"items":[{"shard":0,"position":100,"head":100,"lag_seconds":0,"here":true},{"shard":1,"position":88,"head":90,"lag_seconds":1.5,"here":false}]}`
 	barredLag = `{"items":[{"shard":0,"position":100,"head":100,"lag_seconds":0,"here":true},{"shard":1,"position":88,"head":90,"lag_seconds":1.5,"here":false,"trouble":"another has it"}]}`
+	fillLag   = `{"items":[{"shard":0,"position":100,"head":100,"lag_seconds":0,"here":true},{"shard":1,"position":20,"head":9020,"lag_seconds":86400,"here":true,"catching_up":{"remaining":9000,"rate":10,"added":1,"left_seconds":1000}}]}`
+	lostLag   = `{"items":[{"shard":0,"position":100,"head":100,"lag_seconds":0,"here":true},{"shard":1,"position":20,"head":9020,"lag_seconds":86400,"here":true,"catching_up":{"remaining":9000,"rate":10,"added":10,"left_seconds":0}}]}`
 )
 
 // TestStaffSeeWhoAppliesTheHistory opens the pages that show the shards, before answers as several processes give them.
@@ -56,6 +58,9 @@ func TestStaffSeeWhoAppliesTheHistory(t *testing.T) {
 		{"/staff/shards", barredLag, "applied here", "not applied here: another has it"},
 		{"/staff", twoLags, "", "applied by another process"}, // which has room for what is out of the ordinary
 		{"/staff", barredLag, "", "not applied here: another has it"},
+		{"/staff/shards", fillLag, "applied here", "17 min left at 10 a second"},
+		{"/staff", fillLag, "", "17 min left at 10 a second"},
+		{"/staff/shards", lostLag, "applied here", "no end known yet"},
 	} {
 		lags.Store(&tt.lags)
 		if err := chromedp.Do(ctx, chromedp.Navigate(server.URL+tt.path)); err != nil {

@@ -4,7 +4,7 @@ import { $, $$, apiAmountText, el, parseAmount, toast } from './dom.js';
 import { call, explain } from './api.js';
 import { drawChart } from './chart.js';
 import { refresh } from './regions.js';
-import { applied } from './staff-shards.js';
+import { applied, catchingUp } from './staff-shards.js';
 
 const number = new Intl.NumberFormat('en');
 
@@ -121,7 +121,7 @@ async function shards() {
       el('td', {}, String(shard.shard)), el('td', { class: 'num' }, number.format(shard.position)),
       el('td', { class: 'num' }, number.format(shard.queued_interactive + shard.queued_bulk)),
       el('td', { class: 'num' }, lag ? `${behind > 0 ? `${number.format(behind)} · ` : ''}${lagText(lag.lag_seconds)}` : '–',
-        lag && (lag.trouble || !lag.here) ? applied(lag) : null));
+        lag && (lag.trouble || !lag.here) ? applied(lag) : null, lag ? catchingUp(lag) : null));
   }));
 }
 

@@ -18,6 +18,15 @@ export function applied(lag) {
   return el('div', { class: 'muted small' }, lag.here ? 'applied here' : 'applied by another process');
 }
 
+// catchingUp says how long a history that is far behind still takes; nothing of one that is not.
+export function catchingUp(lag) {
+  const way = lag.catching_up;
+  if (!way) return null;
+  const seconds = Math.max(1, Math.round(way.left_seconds));
+  const rest = seconds < 90 ? `${seconds} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
+  return el('div', { class: 'muted small' }, way.left_seconds > 0 ? `${rest} left at ${number.format(way.rate)} a second` : 'no end known yet');
+}
+
 const count = (value) => el('td', { class: 'num' }, value === null ? '–' : number.format(value));
 
 function row(shard, lag) {
@@ -30,7 +39,7 @@ function row(shard, lag) {
     count(shard.queued_interactive + shard.queued_bulk),
     count(shard.stream_position === null ? null : Math.max(0, shard.position - shard.stream_position)),
     el('td', { class: 'num' }, lag ? number.format(Math.max(0, lag.head - lag.position)) : '–',
-      lag ? applied(lag) : null),
+      lag ? applied(lag) : null, lag ? catchingUp(lag) : null),
     el('td', { class: 'num' }, sizeText(shard.bytes)),
     el('td', { class: 'muted small' }, shard.last_commit ? new Date(shard.last_commit).toLocaleString() : '–'));
 }
