@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -113,8 +114,8 @@ func (o *Outcome) cell() string {
 // Row is what one fault cost.
 type Row struct {
 	Outcome
-	RecoverS   float64 `json:"recover_s"`    // until every shard committed again
-	Since      string  `json:"recover_from"` // counted from here
+	RecoverS   float64 `json:"recover_s"`    // until every shard committed again; 0 where nothing broke
+	Since      string  `json:"recover_from"` // counted from here; "" where nothing broke
 	AwayS      float64 `json:"away_s"`       // longest time in which some shard committed nothing
 	Operations int     `json:"operations"`   // tries of clients, reads included
 	proof
@@ -122,6 +123,9 @@ type Row struct {
 
 // Line is the row in one line.
 func (r *Row) Line() string {
+	if r.Since == "" {
+		return r.line(fmt.Sprintf("%d acknowledged, nothing lost or doubled", r.Acknowledged))
+	}
 	return r.line(fmt.Sprintf("back after %.2f s from %s, %d acknowledged, nothing lost or doubled", r.RecoverS, r.Since, r.Acknowledged))
 }
 
@@ -220,6 +224,9 @@ func (s *stage) conclude(ctx context.Context, row *Row) error {
 	if err != nil {
 		return err
 	}
+	if row.Since == "" {
+		row.RecoverS = 0 // from nothing
+	}
 	row.proof, err = prove(ctx, s.config(), s.load.history, s.Players)
 	row.Problem = row.problem()
 	return err
@@ -266,7 +273,11 @@ func (r *Report) ledgerTable(printf func(string, ...any)) {
 			printf("%s\t%s\t%s\n", row.Fault, row.Engine, instead)
 			continue
 		}
-		printf("%s\t%s\t%.2f\t%s\t%.2f\t%d\t%d\t%d\t%d\tyes, %d operations\tclean\n", row.Fault, row.Engine, row.RecoverS, row.Since,
+		recovered := "-"
+		if row.Since != "" {
+			recovered = fmt.Sprintf("%.2f", row.RecoverS)
+		}
+		printf("%s\t%s\t%s\t%s\t%.2f\t%d\t%d\t%d\t%d\tyes, %d operations\tclean\n", row.Fault, row.Engine, recovered, cmp.Or(row.Since, "-"),
 			row.AwayS, row.Operations, row.Acknowledged, row.Lost, row.Doubled, row.History.Operations)
 	}
 }

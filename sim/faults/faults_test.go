@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -84,7 +85,7 @@ func TestFaults(t *testing.T) {
 				}
 				t.Skip(row.Skipped)
 			}
-			if row.Acknowledged == 0 || row.RecoverS <= 0 || row.AwayS <= 0 || row.History.Operations == 0 {
+			if row.Acknowledged == 0 || (row.RecoverS > 0) != (f.since != "") || row.AwayS <= 0 || row.History.Operations == 0 {
 				t.Errorf("the row says little: %+v", row)
 			}
 			t.Logf("recovered in %.2f s, away %.2f s, %d operations, %d tries unanswered; %s",
@@ -242,7 +243,8 @@ func TestOptionsNameWhatIsWrong(t *testing.T) {
 func TestReportTable(t *testing.T) {
 	t.Parallel()
 	r := Report{Commit: "abc", Rows: []Row{
-		{Outcome: Outcome{Fault: "killed", Engine: "sqlite", Note: "longest pause 77 ms"}, RecoverS: 1.25, Operations: 7},
+		{Outcome: Outcome{Fault: "killed", Engine: "sqlite", Note: "longest pause 77 ms"}, RecoverS: 1.25, Since: "the kill", Operations: 7},
+		{Outcome: Outcome{Fault: "moved", Engine: "sqlite"}, AwayS: 0.5, Operations: 6},
 		{Outcome: Outcome{Fault: "hung", Engine: "sqlite", Problem: "lost"}},
 		{Outcome: Outcome{Fault: "disk full", Engine: "sqlite", Skipped: "no root"}},
 	}}
@@ -250,9 +252,22 @@ func TestReportTable(t *testing.T) {
 	if err := r.Write(&out, false); err != nil {
 		t.Fatal(err)
 	}
+	if got := strings.Fields(tableLine(out.String(), "moved")); len(got) < 6 || !slices.Equal(got[2:6], []string{"-", "-", "0.50", "6"}) {
+		t.Errorf("a row in which nothing breaks is %q, want no time to recover", got)
+	}
 	for _, want := range []string{"1.25", "PROBLEM: lost", "skipped: no root", "commit abc", "killed, sqlite: longest pause 77 ms"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the table lacks %q:\n%s", want, &out)
 		}
 	}
+}
+
+// tableLine returns the line that begins with the name.
+func tableLine(table, name string) string {
+	for line := range strings.Lines(table) {
+		if strings.HasPrefix(line, name) {
+			return line
+		}
+	}
+	return ""
 }

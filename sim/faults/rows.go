@@ -22,7 +22,7 @@ const (
 // fault is one row of the table.
 type fault struct {
 	name, engine, what string
-	since              string // what time to recover is counted from
+	since              string // what time to recover is counted from; "" is a row in which nothing breaks
 	run                func(ctx context.Context, s *stage) error
 }
 
@@ -37,11 +37,13 @@ var faults = []fault{
 	{"owner hung", engineSQLite, "one of two processes that share the shards gets SIGSTOP, is replaced, and wakes up", "the stop", ownerHung},
 	{"buckets moved", engineSQLite, "half of a shard's buckets move to another, and the writer is killed on the way", "the kill", bucketsMoved},
 	{"shared buckets moved", engineSQLite, "half of a shard's buckets move to the shard of another process, and the one that moves them gets SIGKILL on the way", "the kill", ownedBucketsMoved},
+	{"shared buckets moved, nobody killed", engineSQLite, "half of a shard's buckets move to the shard of another process under load", "", ownedBucketsMovedInPeace},
 	{"killed", engineMySQL, "the writer process gets SIGKILL and is started again at once", "the kill", onOneServer(killed)},
 	{"owner killed", engineMySQL, "one of two processes that share the shards gets SIGKILL and stays away", "the kill", onOneServer(ownerKilled)},
 	{"owner hung", engineMySQL, "one of two processes that share the shards gets SIGSTOP, is replaced, and wakes up", "the stop", onOneServer(ownerHung)},
 	{"owner cut off", engineMySQL, "one of two processes that share the shards cannot reach databases and directory, is replaced, and reaches them again", "the cut", ownerCutOff},
 	{"shared buckets moved", engineMySQL, "half of a shard's buckets move to the shard of another process, and the one that moves them gets SIGKILL on the way", "the kill", onOneServer(ownedBucketsMoved)},
+	{"shared buckets moved, nobody killed", engineMySQL, "half of a shard's buckets move to the shard of another process under load", "", onOneServer(ownedBucketsMovedInPeace)},
 	{"database cut off", engineMySQL, "writer and database cannot reach each other for three seconds", "the end of the cut", databaseCutOff},
 	{"database hung", engineMySQL, "the database server gets SIGSTOP for three seconds", "it runs on", databaseHung},
 	{"database restarted", engineMySQL, "the database server gets SIGKILL and is started again at once", "the kill", databaseRestarted},

@@ -42,26 +42,18 @@ func bucketsMoved(ctx context.Context, s *stage) error {
 // ownedBucketsMoved moves half of the buckets of a shard that one of two processes writes to the other's
 // shard, and kills the first when some have changed sides: the other takes the shard over, and the move.
 func ownedBucketsMoved(ctx context.Context, s *stage) error {
-	list, err := s.beginShared(ctx)
+	list, err := s.beginOwnedMove(ctx)
 	if err != nil {
 		return err
 	}
-	from, err := s.shardOf(ctx, list[0])
-	if err != nil {
-		return err
-	}
-	of, err := s.bucketsOf(ctx, from)
-	if err != nil {
-		return err
-	}
-	request := ledger.MoveRequest{Buckets: of[:len(of)/2], From: from, To: 1 - from, By: "faults"}
-	if err := callMoves(ctx, list[1].addr, http.MethodPost, request, nil); err != nil {
-		return err
-	}
+	var before time.Duration
 	err = s.await(ctx, "buckets to change sides", func() bool {
 		var moves []ledger.Move
-		err := callMoves(ctx, list[1].addr, http.MethodGet, nil, &moves)
-		return err == nil && len(moves) == 1 && moves[0].Switched > 0
+		if err := callMoves(ctx, list[1].addr, http.MethodGet, nil, &moves); err != nil || len(moves) != 1 {
+			return false
+		}
+		before = moves[0].LongestPause
+		return moves[0].Switched > 0
 	})
 	if err != nil {
 		return err
@@ -71,7 +63,39 @@ func ownedBucketsMoved(ctx context.Context, s *stage) error {
 	}
 	s.strike()
 	s.send(list[1].addr)
+	if err := s.awaitMove(ctx, list[1]); err != nil {
+		return err
+	}
+	s.note += fmt.Sprintf(", until the kill %s", before.Round(time.Millisecond))
+	return nil
+}
+
+// ownedBucketsMovedInPeace is ownedBucketsMoved without the kill: what it notes is what a move itself costs players.
+func ownedBucketsMovedInPeace(ctx context.Context, s *stage) error {
+	list, err := s.beginOwnedMove(ctx)
+	if err != nil {
+		return err
+	}
 	return s.awaitMove(ctx, list[1])
+}
+
+// beginOwnedMove starts two processes with the load on both, and a move of half of the buckets of the first
+// one's shard to the second one's.
+func (s *stage) beginOwnedMove(ctx context.Context) ([]*process, error) {
+	list, err := s.beginShared(ctx)
+	if err != nil {
+		return nil, err
+	}
+	from, err := s.shardOf(ctx, list[0])
+	if err != nil {
+		return nil, err
+	}
+	of, err := s.bucketsOf(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	request := ledger.MoveRequest{Buckets: of[:len(of)/2], From: from, To: 1 - from, By: "faults"}
+	return list, callMoves(ctx, list[1].addr, http.MethodPost, request, nil)
 }
 
 // awaitMove waits until the only move is done, as a writer tells, and notes what it was.
