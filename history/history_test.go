@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -20,6 +19,7 @@ import (
 	"matchday/id"
 	"matchday/internal/clock"
 	"matchday/internal/mysqldb"
+	"matchday/internal/telemetry/telemetrytest"
 	"matchday/ledger"
 	"matchday/money"
 	"matchday/stream"
@@ -489,25 +489,5 @@ func TestAlertsNameMetricsThatExist(t *testing.T) {
 	t.Parallel()
 	w := setup(t, engine{}, 1)
 	w.commit("plr_0", placedRecord("plr_0", nj, "bet_1", 100))
-	families, err := w.metrics.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	known := map[string]bool{}
-	for _, f := range families {
-		known[f.GetName()] = true
-	}
-	text, err := os.ReadFile(filepath.Join("..", "docs", "alerts", "history.rules.yml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := regexp.MustCompile(`matchday_[a-z_]+`).FindAllString(string(text), -1)
-	if len(names) < 4 {
-		t.Errorf("the rules name %d metrics, want one each", len(names))
-	}
-	for _, name := range names {
-		if !known[strings.TrimSuffix(name, "_bucket")] {
-			t.Errorf("the rules use %s, which is no metric", name)
-		}
-	}
+	telemetrytest.RulesNameMetrics(t, w.metrics, "../docs/alerts/history.rules.yml", `matchday_[a-z_]+`, 4)
 }

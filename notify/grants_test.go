@@ -1,9 +1,6 @@
 package notify
 
 import (
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -11,6 +8,7 @@ import (
 
 	"matchday/internal/mariadb"
 	"matchday/internal/mysqldb"
+	"matchday/internal/telemetry/telemetrytest"
 )
 
 // TestNobodyHasMoreRightsThanTheirRole: that the rights suffice is shown by every test on a server.
@@ -67,24 +65,5 @@ func TestAlertsNameMetricsThatExist(t *testing.T) {
 	t.Parallel()
 	w, r := setup(t, engineOf{}), newReceiver(t)
 	w.subscribe(r.URL, "*") // its sinks have metrics from then on
-	described := make(chan *prometheus.Desc, 1000)
-	w.deps.Metrics.(*prometheus.Registry).Describe(described)
-	close(described)
-	var known strings.Builder
-	for d := range described {
-		known.WriteString(d.String())
-	}
-	text, err := os.ReadFile(filepath.Join("..", "docs", "alerts", "webhooks.rules.yml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := regexp.MustCompile(`matchday_[a-z_]+`).FindAllString(string(text), -1)
-	if len(names) < 5 {
-		t.Errorf("the rules name %d metrics, want one each", len(names))
-	}
-	for _, name := range names {
-		if !strings.Contains(known.String(), `"`+name+`"`) {
-			t.Errorf("the rules use %s, which is no metric", name)
-		}
-	}
+	telemetrytest.RulesNameMetrics(t, w.deps.Metrics.(*prometheus.Registry), "../docs/alerts/webhooks.rules.yml", `matchday_[a-z_]+`, 5)
 }

@@ -1,13 +1,11 @@
 package stream_test
 
 import (
-	"os"
-	"path/filepath"
-	"regexp"
-	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"matchday/internal/telemetry/telemetrytest"
 )
 
 // TestAlertsNameMetricsThatExist keeps the rules file true: an alert on a metric that nobody writes is silent.
@@ -19,24 +17,5 @@ func TestAlertsNameMetricsThatExist(t *testing.T) {
 	if err := w.commands().Send(t.Context(), 0, "a", nil); err != nil {
 		t.Fatal(err)
 	}
-	described := make(chan *prometheus.Desc, 1000)
-	w.deps.Metrics.(*prometheus.Registry).Describe(described)
-	close(described)
-	var known strings.Builder
-	for d := range described {
-		known.WriteString(d.String())
-	}
-	text, err := os.ReadFile(filepath.Join("..", "docs", "alerts", "streams.rules.yml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := regexp.MustCompile(`matchday_[a-z_]+`).FindAllString(string(text), -1)
-	if len(names) < 3 {
-		t.Errorf("the rules name %d metrics, want one each", len(names))
-	}
-	for _, name := range names {
-		if !strings.Contains(known.String(), `"`+name+`"`) {
-			t.Errorf("the rules use %s, which is no metric", name)
-		}
-	}
+	telemetrytest.RulesNameMetrics(t, w.deps.Metrics.(*prometheus.Registry), "../docs/alerts/streams.rules.yml", `matchday_[a-z_]+`, 3)
 }
