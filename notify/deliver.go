@@ -24,6 +24,10 @@ const (
 	firstPause    = time.Second
 	longestPause  = 10 * time.Minute
 	maxDetailText = 200
+
+	// slowAfter is how long a round waits for the next answer. Then it ends, and requests that still hang are left to
+	// later ones: they hold up their players only.
+	slowAfter = 100 * time.Millisecond
 )
 
 // worker delivers to one subscription.
@@ -33,6 +37,15 @@ type worker struct {
 	woken   chan struct{}
 	stop    context.CancelFunc
 	rounds  int
+
+	busy     map[string]bool // players with a request under way, or one whose outcome is not filed
+	ended    chan outcome    // of requests; with room for all, so that none waits for a round
+	requests sync.WaitGroup
+}
+
+func newWorker(s *Service, subscription string, stop context.CancelFunc) *worker {
+	return &worker{service: s, id: subscription, stop: stop, woken: make(chan struct{}, 1), busy: map[string]bool{},
+		ended: make(chan outcome, sendsAtOnce)}
 }
 
 func (w *worker) wake() {
@@ -42,8 +55,9 @@ func (w *worker) wake() {
 	}
 }
 
-// run delivers what is due until ctx is done.
+// run delivers what is due until ctx is done and no request is under way.
 func (w *worker) run(ctx context.Context) {
+	defer w.requests.Wait()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -54,9 +68,15 @@ func (w *worker) run(ctx context.Context) {
 		if more && err == nil && ctx.Err() == nil {
 			continue
 		}
+		ended := w.ended
+		if err != nil {
+			ended = nil // a database that is away is asked again with the next tick
+		}
 		select {
 		case <-ctx.Done():
 			return
+		case o := <-ended:
+			w.ended <- o // for the round; it has room again
 		case <-w.woken:
 		case <-tick.C:
 		}
@@ -67,46 +87,76 @@ func (w *worker) run(ctx context.Context) {
 // may be more.
 func (w *worker) round(ctx context.Context) (more bool, err error) {
 	s := w.service
-	var shards []int
-	if s.isShared() {
-		if shards = s.held.list(); len(shards) == 0 {
-			return false, nil
-		}
+	one, list, err := w.due(ctx)
+	if err != nil || len(list) == 0 && len(w.busy) == 0 {
+		return false, err
 	}
-	one, err := s.store.subscription(ctx, s.store.engine, w.id, "") // another process may have changed it
-	if errs.Is(err, errs.CodeNotFound) || err == nil && one.State != StateActive {
-		s.stale.Store(true)
-		return false, nil
+	outcomes := w.sendAll(ctx, &one, list)
+	if ctx.Err() != nil {
+		return false, nil // what was cut short is sent again
+	}
+	err = w.file(ctx, &one, outcomes)
+	for _, o := range outcomes {
+		delete(w.busy, o.player) // only now: what is due is read from the outcomes
 	}
 	if err != nil {
 		return false, err
 	}
-	list, err := s.store.due(ctx, w.id, shards, s.clock.Now(), roundSize)
-	if err != nil || len(list) == 0 {
-		return false, err
-	}
-	outcomes := make([]outcome, len(list))
-	slots := make(chan struct{}, sendsAtOnce)
-	var wg sync.WaitGroup
-	for i := range list {
-		slots <- struct{}{}
-		wg.Go(func() {
-			outcomes[i] = w.attempt(ctx, &one, &list[i])
-			<-slots
-		})
-	}
-	wg.Wait()
-	if ctx.Err() != nil {
-		return false, nil // what was cut short is sent again
-	}
-	if err := w.file(ctx, &one, outcomes); err != nil {
-		return false, err
-	}
-	if w.rounds++; w.rounds%purgeEvery == 0 {
+	if w.rounds++; w.rounds%purgeEvery == 0 && len(list) > 0 {
 		err = w.notFenced(s.store.purge(ctx, w.id, list[0].shard))
 	}
 	// What was not made is for somebody else, or for later.
-	return !slices.ContainsFunc(outcomes, func(o outcome) bool { return o.state == 0 }), err
+	return len(outcomes) > 0 && !slices.ContainsFunc(outcomes, func(o outcome) bool { return o.state == 0 }), err
+}
+
+// due returns the subscription and what may be sent now: nothing unless it is active and this process delivers, and
+// nothing of players with a request under way.
+func (w *worker) due(ctx context.Context) (one Subscription, list []parcel, err error) {
+	s := w.service
+	var shards []int
+	if s.isShared() {
+		if shards = s.held.list(); len(shards) == 0 && len(w.busy) == 0 {
+			return one, nil, nil
+		}
+	}
+	one, err = s.store.subscription(ctx, s.store.engine, w.id, "") // another process may have changed it
+	if errs.Is(err, errs.CodeNotFound) || err == nil && one.State != StateActive {
+		s.stale.Store(true)
+		return one, nil, nil
+	}
+	if err != nil || s.isShared() && len(shards) == 0 {
+		return one, nil, err
+	}
+	list, err = s.store.due(ctx, w.id, shards, s.clock.Now(), roundSize)
+	return one, slices.DeleteFunc(list, func(p parcel) bool { return w.busy[p.player] }), err
+}
+
+// sendAll sends what is in the list and returns what has ended, of earlier rounds too. Requests that hang longer than
+// slowAfter are left to a later round, and what found no slot is due again.
+func (w *worker) sendAll(ctx context.Context, one *Subscription, list []parcel) (outcomes []outcome) {
+	slow := time.NewTimer(slowAfter)
+	defer slow.Stop()
+	for waiting := len(w.busy); len(list) > 0 || waiting > 0; {
+		if len(list) > 0 && waiting < sendsAtOnce {
+			p := list[0]
+			list, waiting = list[1:], waiting+1
+			w.busy[p.player] = true
+			w.requests.Go(func() {
+				o := w.attempt(ctx, one, &p)
+				o.player = p.player
+				w.ended <- o
+			})
+			continue
+		}
+		select {
+		case o := <-w.ended:
+			outcomes, waiting = append(outcomes, o), waiting-1
+			slow.Reset(slowAfter)
+		case <-slow.C:
+			return outcomes
+		}
+	}
+	return outcomes
 }
 
 // notFenced counts and drops the error of a write, or a request, that another process is to make.

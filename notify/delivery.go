@@ -12,6 +12,7 @@ import (
 type parcel struct {
 	id       int64
 	shard    int
+	player   string
 	event    string
 	attempts int
 	queued   time.Time
@@ -23,7 +24,7 @@ type parcel struct {
 func (s *store) due(ctx context.Context, subscription string, shards []int, now time.Time, limit int) ([]parcel, error) {
 	const (
 		from = `
-			SELECT d.id, d.shard, d.event_id, d.attempts, d.queued_us, d.body
+			SELECT d.id, d.shard, d.player, d.event_id, d.attempts, d.queued_us, d.body
 			FROM delivery d
 			WHERE d.subscription_id = ? AND d.state = 1 AND d.next_us <= ? AND NOT EXISTS (
 				SELECT 1
@@ -49,7 +50,7 @@ func (s *store) due(ctx context.Context, subscription string, shards []int, now 
 	for rows.Next() {
 		var p parcel
 		var queued int64
-		if err := rows.Scan(&p.id, &p.shard, &p.event, &p.attempts, &queued, &p.body); err != nil {
+		if err := rows.Scan(&p.id, &p.shard, &p.player, &p.event, &p.attempts, &queued, &p.body); err != nil {
 			return nil, s.wrap("read due delivery", err)
 		}
 		p.queued = fromMicros(queued)
@@ -61,6 +62,7 @@ func (s *store) due(ctx context.Context, subscription string, shards []int, now 
 // outcome is what became of an attempt.
 type outcome struct {
 	id     int64
+	player string
 	shard  int
 	state  int       // deliveryQueued: it is tried again at next; 0: it was not made, for err, or cut off
 	next   time.Time // of a queued one

@@ -13,7 +13,8 @@
 //   - Order for a player: a subscription's deliveries about one player are sent in the order of the log,
 //     the next when the one before was answered or is dead. Deliveries about nobody are one such row. What is
 //     sent again may come after a younger one; what comes for the first time never does.
-//   - A receiver that is slow or down holds up nobody but itself.
+//   - A receiver that is slow or down holds up nobody but itself, and a request that hangs holds up its player:
+//     those about others go on beside it, until 8 hang.
 //   - A request is signed over its time and body (see [Sign]); a receiver should refuse what is older
 //     than five minutes. During a rotation the old secret signs too, so no request is unverifiable.
 //   - Several processes share the work if [Config].Cluster keeps it: who writes a shard of the ledger delivers its

@@ -64,6 +64,7 @@ func (e engineOf) cluster(t *testing.T) mysqldb.Config {
 var suite = map[string]func(t *testing.T, e engineOf){
 	"MatchingRecordsAreDeliveredSignedFromTheSubscriptionOn": testMatchingRecordsAreDeliveredSignedFromTheSubscriptionOn,
 	"AFailedDeliveryHoldsUpItsPlayerAndNobodyElse":           testAFailedDeliveryHoldsUpItsPlayerAndNobodyElse,
+	"ARequestThatHangsHoldsUpItsPlayerAndNobodyElse":         testARequestThatHangsHoldsUpItsPlayerAndNobodyElse,
 	"ADeliveryThatIsTooOldIsDeadAndCanBeSentAgain":           testADeliveryThatIsTooOldIsDeadAndCanBeSentAgain,
 	"ASubscriptionThatOnlyFailsIsDisabledUntilItIsResumed":   testASubscriptionThatOnlyFailsIsDisabledUntilItIsResumed,
 	"AFullQueueDisablesItsSubscriptionOnly":                  testAFullQueueDisablesItsSubscriptionOnly,

@@ -405,9 +405,8 @@ func (s *Service) tend(ctx context.Context, g *errgroup.Group) {
 		active[one.ID] = true
 		w := s.workers[one.ID]
 		if w == nil {
-			var work context.Context
-			w = &worker{service: s, id: one.ID, woken: make(chan struct{}, 1)}
-			work, w.stop = context.WithCancel(ctx)
+			work, stop := context.WithCancel(ctx)
+			w = newWorker(s, one.ID, stop)
 			s.workers[one.ID] = w
 			g.Go(func() error { w.run(work); return nil })
 		}
