@@ -29,7 +29,7 @@ const (
 	// holdWriter is how long a batch with bulk work may take while interactive work is expected, holdThick where
 	// calls come thick: each of them waits for half a batch and for its own.
 	holdWriter = 8 * time.Millisecond
-	holdThick  = 4 * time.Millisecond
+	holdThick  = 2 * time.Millisecond
 	// debitWait is how long an interactive call should wait at most, from the queue to its answer.
 	debitWait = 8 * time.Millisecond
 
