@@ -402,8 +402,10 @@ func (s *Service) Lag() []ShardLag {
 	shown := s.main()
 	out := make([]ShardLag, len(shown))
 	for i, h := range shown {
-		out[i] = ShardLag{Shard: h.number, History: h.which, Position: h.sink.Position(), Lag: h.sink.Lag(), Held: h.sink.IsHeld(), Trouble: h.sink.Trouble(),
-			CatchUp: h.course.outlook(s.deps.Clock.Now())}
+		out[i] = ShardLag{Shard: h.number, History: h.which, Position: h.sink.Position(), Lag: h.sink.Lag(), Held: h.sink.IsHeld(), Trouble: h.sink.Trouble()}
+		if out[i].Lag >= farBehind { // the course is looked at once a second: it may not know yet that it has ended
+			out[i].CatchUp = h.course.outlook(s.deps.Clock.Now())
+		}
 	}
 	return out
 }
