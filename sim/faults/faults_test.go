@@ -240,6 +240,16 @@ func TestOptionsNameWhatIsWrong(t *testing.T) {
 	}
 }
 
+// TestNamesCanBeAskedFor keeps commas out of the names of rows: --only separates them by commas.
+func TestNamesCanBeAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, name := range Names() {
+		if strings.Contains(name, ",") || strings.TrimSpace(name) != name {
+			t.Errorf("nobody can ask for the row %q", name)
+		}
+	}
+}
+
 func TestReportTable(t *testing.T) {
 	t.Parallel()
 	r := Report{Commit: "abc", Rows: []Row{
