@@ -28,6 +28,9 @@ const (
 	// slowAfter is how long a round waits for the next answer. Then it ends, and requests that still hang are left to
 	// later ones: they hold up their players only.
 	slowAfter = 100 * time.Millisecond
+	// fullAfter is the same while every slot is taken and more is due: to end the round would send nothing sooner, and where every receiver
+	// took longer than slowAfter a DBTx for each turn of the slots would file what one for a round does.
+	fullAfter = time.Second
 )
 
 // worker delivers to one subscription.
@@ -132,7 +135,7 @@ func (w *worker) due(ctx context.Context) (one Subscription, list []parcel, err 
 }
 
 // sendAll sends what is in the list and returns what has ended, of earlier rounds too. Requests that hang longer than
-// slowAfter are left to a later round, and what found no slot is due again.
+// slowAfter, or fullAfter, are left to a later round, and what found no slot is due again.
 func (w *worker) sendAll(ctx context.Context, one *Subscription, list []parcel) (outcomes []outcome) {
 	slow := time.NewTimer(slowAfter)
 	defer slow.Stop()
@@ -148,10 +151,12 @@ func (w *worker) sendAll(ctx context.Context, one *Subscription, list []parcel) 
 			})
 			continue
 		}
+		if slow.Reset(slowAfter); len(list) > 0 {
+			slow.Reset(fullAfter)
+		}
 		select {
 		case o := <-w.ended:
 			outcomes, waiting = append(outcomes, o), waiting-1
-			slow.Reset(slowAfter)
 		case <-slow.C:
 			return outcomes
 		}

@@ -129,6 +129,7 @@ func (s *store) note(ctx context.Context, on conn, subscription string, delivere
 		f.since = now
 	}
 	if micros(f.since) != us {
+		s.changed()
 		if _, err := on.ExecContext(ctx, write, micros(f.since), subscription); err != nil {
 			return failing{}, s.wrap("note failures", err)
 		}

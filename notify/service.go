@@ -90,7 +90,7 @@ func (s *Service) openStore(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.store = &store{e}
+	s.store = &store{engine: e}
 	return nil
 }
 
@@ -163,8 +163,8 @@ func (s *Service) sinkConfig(shard int) stream.SinkConfig {
 	return c
 }
 
-// project queues what the subscriptions want, in the DBTx of the position. They are read there: another process
-// may have made one, and its maker was told that from then on nothing is missed.
+// project queues what the subscriptions want, in the DBTx of the position. They are held there: one may have been
+// made meanwhile, by another process too, and its maker was told that from then on nothing is missed.
 func (s *Service) project(ctx context.Context, on conn, batches []stream.Batch) error {
 	subscriptions, err := s.store.holdSubscriptions(ctx, on)
 	if err != nil {
