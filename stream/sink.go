@@ -435,11 +435,14 @@ func (s *Sink) most(batches []Batch) int {
 
 // rest leaves something to others after a commit of old records.
 func (s *Sink) rest(ctx context.Context, batches []Batch) {
+	if s.config.Fill == nil || !s.isOld(&batches[len(batches)-1]) {
+		return
+	}
 	records := 0
 	for _, b := range batches {
 		records += len(b.Records)
 	}
-	if s.config.Fill != nil && records > 0 && s.isOld(&batches[len(batches)-1]) {
+	if records > 0 { // who did nothing waits behind nobody
 		s.config.Fill.Rest(ctx, records)
 	}
 }
