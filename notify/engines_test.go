@@ -65,6 +65,7 @@ var suite = map[string]func(t *testing.T, e engineOf){
 	"MatchingRecordsAreDeliveredSignedFromTheSubscriptionOn": testMatchingRecordsAreDeliveredSignedFromTheSubscriptionOn,
 	"AFailedDeliveryHoldsUpItsPlayerAndNobodyElse":           testAFailedDeliveryHoldsUpItsPlayerAndNobodyElse,
 	"ARequestThatHangsHoldsUpItsPlayerAndNobodyElse":         testARequestThatHangsHoldsUpItsPlayerAndNobodyElse,
+	"ManyThatHangKeepNothingFromBeingFiled":                  testManyThatHangKeepNothingFromBeingFiled,
 	"ADeliveryThatIsTooOldIsDeadAndCanBeSentAgain":           testADeliveryThatIsTooOldIsDeadAndCanBeSentAgain,
 	"ASubscriptionThatOnlyFailsIsDisabledUntilItIsResumed":   testASubscriptionThatOnlyFailsIsDisabledUntilItIsResumed,
 	"AFullQueueDisablesItsSubscriptionOnly":                  testAFullQueueDisablesItsSubscriptionOnly,

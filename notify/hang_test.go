@@ -42,6 +42,11 @@ func testARequestThatHangsHoldsUpItsPlayerAndNobodyElse(t *testing.T, e engineOf
 	if slices.Contains(r.subjects(), "slow1") {
 		t.Error("the next of the player was sent before the one before was answered")
 	}
+	w.until("those of the others are filed", func() bool {
+		one, err := w.Find(t.Context(), sub.ID)
+		return err == nil && one.Queued == 3
+	})
+	<-time.After(5 * slowAfter) // most likely no round is under way then, and the answer comes between two
 	close(release)
 	w.until("all of them", func() bool {
 		one, err := w.Find(t.Context(), sub.ID)
@@ -60,4 +65,45 @@ func testARequestThatHangsHoldsUpItsPlayerAndNobodyElse(t *testing.T, e engineOf
 			t.Errorf("player %d heard %v, want %v", n, got, want)
 		}
 	}
+}
+
+// testManyThatHangKeepNothingFromBeingFiled takes every slot with requests that hang, while more is due.
+func testManyThatHangKeepNothingFromBeingFiled(t *testing.T, e engineOf) {
+	t.Parallel()
+	w, r := setup(t, e, func(c *Config) { c.Timeout = time.Minute }), newReceiver(t)
+	release, answer := make(chan struct{}), r.Config.Handler
+	slow := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, request *http.Request) {
+		answer.ServeHTTP(out, request)
+		if request.Header.Get(HeaderEvent) != "0-1" { // all but the first
+			select {
+			case <-release:
+			case <-request.Context().Done():
+			}
+		}
+	}))
+	defer slow.Close()
+	sub, _ := w.subscribe(slow.URL, "*")
+	if err := w.Pause(t.Context(), sub.ID); err != nil {
+		t.Fatal(err)
+	}
+	queued := func(n int) func() bool {
+		return func() bool {
+			one, err := w.Find(t.Context(), sub.ID)
+			return err == nil && one.Queued == n
+		}
+	}
+	w.happen(0, "matchday.bet.placed", "first", "first", "US-NJ")
+	for n := range 2 * sendsAtOnce {
+		w.happen(0, "matchday.bet.placed", fmt.Sprint(n), id.Player(fmt.Sprint("p", n)), "US-NJ")
+	}
+	w.until("all are queued", queued(1+2*sendsAtOnce))
+	if err := w.Resume(t.Context(), sub.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.until("what was answered is filed", func() bool { return queued(2*sendsAtOnce)() || len(r.all()) > 1+sendsAtOnce })
+	if n := len(r.all()); n > 1+sendsAtOnce {
+		t.Errorf("%d requests, want that what was answered is filed before those that hang have ended", n)
+	}
+	close(release)
+	w.until("all are delivered", queued(0))
 }
