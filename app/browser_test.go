@@ -458,6 +458,10 @@ func TestBrowserOnAPhone(t *testing.T) {
 		b.open(path)
 		b.fitsThePhone(path)
 	}
+	b.do("take a small phone", chromedp.EmulateViewport(360, 780, chromedp.EmulateMobile, chromedp.EmulateTouch))
+	b.open("/")
+	b.fitsThePhone("/ on a small one")
+	b.do("take the phone again", chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile, chromedp.EmulateTouch))
 	b.open("/")
 	b.click(selection(first, sportsbook.Spread, "away"))
 	b.click(selection(second, sportsbook.Moneyline, "home"))
@@ -477,13 +481,22 @@ func TestBrowserOnAPhone(t *testing.T) {
 	b.fitsThePhone("/bets with a bet")
 }
 
-// fitsThePhone checks that nothing is wider than the screen and that what one presses is large
-// enough for a thumb.
+// fitsThePhone checks that nothing is wider than the screen, that no word of a team's name is broken, and that what one
+// presses is large enough for a thumb.
 func (b tab) fitsThePhone(what string) {
 	b.t.Helper()
-	if width := value[int](b, `document.documentElement.scrollWidth`); width > 390 {
-		wide := value[string](b, `[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > 391).slice(0, 5).map((e) => e.tagName + '.' + e.className).join(', ')`)
-		b.t.Errorf("%s is %d px wide on a phone: %s", what, width, wide)
+	if width := value[int](b, `document.documentElement.scrollWidth - screen.width`); width > 0 {
+		wide := value[string](b, `[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > screen.width + 1).slice(0, 5).map((e) => e.tagName + '.' + e.className).join(', ')`)
+		b.t.Errorf("%s is %d px too wide for a phone: %s", what, width, wide)
+	}
+	broken := value[string](b, `[...document.querySelectorAll('.team-name')].flatMap((e) => [...e.textContent.matchAll(/\S+/g)].map((word) => {
+			const part = document.createRange();
+			part.setStart(e.firstChild, word.index);
+			part.setEnd(e.firstChild, word.index + word[0].length);
+			return part.getClientRects().length > 1 || e.scrollHeight > e.clientHeight + 1 ? word[0] : '';
+		})).filter(Boolean).join(', ')`)
+	if broken != "" {
+		b.t.Errorf("%s breaks or hides words of names: %s", what, broken)
 	}
 	small := value[string](b, `[...document.querySelectorAll('.price, .tabbar a, .tabbar button, .chips a, .bar a, input:not([type=hidden]), select, #place, .iconbtn')]
 		.filter((e) => e.checkVisibility() && (e.getBoundingClientRect().height < 43.5 || e.getBoundingClientRect().width < 43.5))

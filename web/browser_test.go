@@ -89,7 +89,7 @@ var screens = []struct {
 	phone         bool
 	scheme        string
 }{
-	{"desktop", 1280, 900, false, "light"}, {"tablet", 820, 1180, true, "light"}, {"phone", 390, 844, true, "light"},
+	{"desktop", 1280, 900, false, "light"}, {"tablet", 820, 1180, true, "light"}, {"phone", 390, 844, true, "light"}, {"phone-small", 360, 780, true, "light"},
 	{"desktop-dark", 1280, 900, false, "dark"}, {"phone-dark", 390, 844, true, "dark"},
 }
 
