@@ -72,7 +72,8 @@ func (c *course) rate() int64 {
 	if t.took <= 0 {
 		return 0
 	}
-	return t.bets * int64(time.Second/time.Microsecond) / max(t.took.Microseconds(), 1)
+	us := max(t.took.Microseconds(), 1)
+	return (t.bets*int64(time.Second/time.Microsecond) + us/2) / us // to the nearest: 1.9 is not 1
 }
 
 // maxLeft bounds what is said to be left.
