@@ -16,8 +16,8 @@ const (
 	walPages = 24_000
 	// keptPages is about when walKeeper copies it, beside the writer.
 	keptPages = 8_000
-	// tailPages is what may be left over for the writer to copy.
-	tailPages = 500
+	// tailPages is what may be left over for the writer to copy, maxCopies how often the keeper copies to come near it.
+	tailPages, maxCopies = 200, 6
 	// The pages that a commit writes, roughly: some for itself, some for each transfer.
 	pagesPerBatch, pagesPerRow = 12, 3
 )
@@ -32,8 +32,9 @@ const (
 // [walWatch], and tries again when as much has come together once more.
 //
 // A log that is written all the time is never copied to its end this way, and it starts again from
-// its beginning only then. So the writer copies what came meanwhile, a few hundred pages, when the
-// keeper says that there is not more.
+// its beginning only then. So the writer copies what came meanwhile, some hundred pages, when the
+// keeper says that there is not more. SQLite flushes the file only after a copy to the end, which is the writer's,
+// so the keeper flushes what it has copied: else the writer waits for the disk to take all of it.
 type walKeeper struct {
 	db      *sqldb.DB
 	watch   *walWatch
@@ -65,11 +66,12 @@ func keepWAL(ctx context.Context, db *sqldb.DB, watch *walWatch) *walKeeper {
 
 // copy copies what is in the log, again if much was written meanwhile.
 func (k *walKeeper) copy(ctx context.Context) {
-	for range 3 {
+	for range maxCopies {
 		before := k.written.Load()
 		if !k.checkpoint(ctx, k.db.Read) {
 			return
 		}
+		_ = k.db.Flush() // an error is the writer's, whose copy waits for the same
 		if k.written.Load()-before <= tailPages {
 			break
 		}

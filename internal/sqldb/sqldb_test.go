@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 	"testing/fstest"
@@ -37,6 +38,32 @@ func TestDurableDatabasesSyncEveryCommit(t *testing.T) {
 		if err := db.Write.QueryRow(`PRAGMA synchronous`).Scan(&synchronous); err != nil || synchronous != want {
 			t.Errorf("synchronous %d, %v; want %d", synchronous, err, want)
 		}
+	}
+}
+
+func TestFlushChangesNothingAndEndsWithTheFile(t *testing.T) {
+	t.Parallel()
+	db := setup(t, Options{})
+	for i := range 3 {
+		if _, err := db.Write.Exec(`INSERT INTO line (text) VALUES (?)`, i); err != nil {
+			t.Fatal(err)
+		}
+		if _, copied, err := Checkpoint(t.Context(), db.Read); err != nil || copied == 0 {
+			t.Fatalf("%d pages copied, %v", copied, err)
+		}
+		if err := db.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var n int
+	if err := db.Read.QueryRow(`SELECT COUNT(*) FROM line`).Scan(&n); err != nil || n != 3 {
+		t.Errorf("%d rows, %v, want 3", n, err)
+	}
+	if err := errors.Join(db.Close(), db.Close()); err != nil {
+		t.Error(err)
+	}
+	if err := db.Flush(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("flush after close: %v", err)
 	}
 }
 
