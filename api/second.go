@@ -16,7 +16,7 @@ import (
 func (a *API) secondRoutes() []route {
 	const (
 		tag   = "Running"
-		rules = "Who did it and why is kept. What is so already is answered the same way and not noted again. The process follows within two seconds. " +
+		rules = "Who did it and why is kept. What is so already is answered the same way and not noted again. Every process follows within two seconds. " +
 			"Conflict where there is no second history. It concerns players of every jurisdiction, so it needs an account that is cleared for every one."
 		equal = "Refused while the second is not complete, has not been compared, or differs. "
 	)
@@ -68,10 +68,18 @@ type HistoryChoice struct {
 // SecondHistory is everything about a second history.
 type SecondHistory struct {
 	HistoryChoice
-	At      *time.Time      `json:"at" doc:"Of the figures; null before there are any"`
-	Trouble string          `json:"trouble,omitempty" doc:"Why it cannot be fed; it is tried again every few seconds"`
-	Shards  []SecondShard   `json:"shards"`
-	Steps   []HistoryAction `json:"steps" doc:"Newest first, at most 100"`
+	At        *time.Time      `json:"at" doc:"Of the oldest figures; null before there are any"`
+	Trouble   string          `json:"trouble,omitempty" doc:"Why it cannot be fed; it is tried again every few seconds"`
+	Shards    []SecondShard   `json:"shards" doc:"That a process feeds"`
+	Steps     []HistoryAction `json:"steps" doc:"Newest first, at most 100"`
+	Processes []HistoryLook   `json:"processes" doc:"That answer for the history, and looked at the choice in the last ten minutes"`
+}
+
+// HistoryLook says of a process whether it goes by the last step.
+type HistoryLook struct {
+	Process string    `json:"process" example:"books-2:417:K7QZPA" doc:"Machine, process id and a few letters by chance"`
+	At      time.Time `json:"at" doc:"When it looked last"`
+	Current bool      `json:"current" doc:"It goes by the last step, and has the same second history configured"`
 }
 
 // SecondShard is one shard of a second history.
@@ -84,6 +92,7 @@ type SecondShard struct {
 	Expected    int64             `json:"expected" doc:"Bets to copy, those placed meanwhile included; 0 while not known"`
 	Rate        int64             `json:"rate" doc:"Bets copied in a second, lately"`
 	LeftSeconds float64           `json:"left_seconds" doc:"How long it still takes, by the trend of what it cost until now; 0 while not known"`
+	Since       *time.Time        `json:"since" doc:"Since when the process copies that does, which the rate and the estimate go by; null before and once it is done"`
 	Waiting     string            `json:"waiting,omitempty" doc:"What copying waits for"`
 	Comparison  HistoryComparison `json:"comparison"`
 }
@@ -130,10 +139,13 @@ func secondOf(s history.NextStatus) SecondHistory {
 	out := SecondHistory{HistoryChoice: choiceOf(s.Choice), At: optional(s.At), Trouble: s.Trouble}
 	for i, p := range s.Copy {
 		out.Shards = append(out.Shards, SecondShard{Shard: p.Shard, Position: p.Position, LagSeconds: p.Lag.Seconds(), Done: p.Done, Copied: p.Bets,
-			Expected: p.Expected, Rate: p.Rate, LeftSeconds: p.Left.Seconds(), Waiting: p.Waiting, Comparison: comparisonOf(s.Equal[i])})
+			Expected: p.Expected, Rate: p.Rate, LeftSeconds: p.Left.Seconds(), Since: optional(p.Since), Waiting: p.Waiting, Comparison: comparisonOf(s.Equal[i])})
 	}
 	for _, a := range s.Acts {
 		out.Steps = append(out.Steps, HistoryAction(a))
+	}
+	for _, l := range s.Looks {
+		out.Processes = append(out.Processes, HistoryLook(l))
 	}
 	return out
 }

@@ -103,6 +103,10 @@ func TestASecondHistoryIsShownToSome(t *testing.T) {
 	if got.Shown != "share" || len(got.Players) != 1 || len(got.Shards) != s.ledger.Shards() || got.At == nil {
 		t.Errorf("status %+v, want one player's share and every shard", got)
 	}
+	s.poll("the look that is current", func() bool {
+		got := status()
+		return len(got.Processes) == 1 && got.Processes[0].Current && got.Processes[0].Process != ""
+	})
 	if len(got.Steps) != 1 || got.Steps[0].By != "trader" || got.Steps[0].Reason != "a first look" {
 		t.Errorf("steps %+v, want the share once, by whom and why", got.Steps)
 	}

@@ -129,6 +129,7 @@ func (r *AuditReport) projections(ctx context.Context, c Config, books *ledger.R
 	if err != nil {
 		return err
 	}
+	c.History.Shards = c.Ledger.ShardCount()
 	shown, err := c.History.InForce(ctx)
 	if err != nil {
 		return err

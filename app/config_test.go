@@ -98,6 +98,8 @@ func TestWrongConfigurationsAreRefusedByName(t *testing.T) {
 		{"a drain time without end", "drain_timeout: 20h", "drain_timeout"},
 		{"shared shards and the sportsbook", "ledger:\n  internal_listen: 127.0.0.1:0", "ledger.internal_listen: module sportsbook"},
 		{"a shared history in files", "roles: [books]\nledger:\n  shards: 2\n  internal_listen: 127.0.0.1:0", "history.clusters: must have every shard"},
+		{"a second history in files beside a shared one", "roles: [books]\nledger:\n  shards: 1\n  internal_listen: 127.0.0.1:0\nhistory:\n  next: {dir: second}\n  clusters: [{name: a, shards: \"0\", nodes: [\"a:1\"], database: h, user: u}]",
+			"history.next.clusters: must have every shard"},
 		{"shared webhooks in a file", "roles: [webhooks]\nledger:\n  internal_listen: 127.0.0.1:0", "webhooks.cluster: must be there"},
 		{"a cluster of webhooks without an account", "webhooks:\n  cluster: {nodes: [\"a:1\"], database: d}", "webhooks.cluster.user: is required"},
 		{"a lease without sharing", "ledger:\n  lease: 3s", "ledger.internal_listen: is required"},

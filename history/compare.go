@@ -95,9 +95,14 @@ func (c *comparer) state() Comparison {
 	return c.last
 }
 
-// run compares for as long as ctx is not done, once everything is copied.
+// run compares for as long as ctx is not done, once everything is copied. What an earlier run found is forgotten: another
+// process may have written since.
 func (c *comparer) run(ctx context.Context) {
 	seed := maphash.MakeSeed()
+	c.suspects = nil
+	c.mu.Lock()
+	c.last = Comparison{Shard: c.from.number}
+	c.mu.Unlock()
 	for pause := compareAgain; wait(ctx, pause); {
 		pause = compareAgain
 		if !c.copy.store.state().isWhole() {

@@ -1,16 +1,11 @@
 package history
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
-	"embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/fnv"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -19,10 +14,8 @@ import (
 	"matchday/id"
 	"matchday/internal/clock"
 	"matchday/internal/sqldb"
+	"matchday/stream"
 )
-
-//go:embed desk/migrations/*.sql
-var deskMigrations embed.FS
 
 // Shown says whose bets players see.
 type Shown string
@@ -40,6 +33,8 @@ type Choice struct {
 	Share   int         `json:"share"`   // players in a hundred who see the second, while it is shown to a share
 	Players []id.Player `json:"players"` // who see it besides
 	Dropped string      `json:"dropped"` // "first" or "second": no longer fed; "" while both are
+
+	act int64 // the last one that it shows
 }
 
 // sees reports whether a player sees the second history.
@@ -86,23 +81,33 @@ func (r ActRequest) validate(check *errs.Check) {
 // NextStatus is everything about a second history.
 type NextStatus struct {
 	Choice
-	At      time.Time      `json:"at"` // of the report; zero if no process has fed it yet
-	Copy    []FillProgress `json:"copy"`
+	At      time.Time      `json:"at"`     // of the oldest shard's report; zero if no process has fed it yet
+	Shards  int            `json:"shards"` // that there are; 0 while not known
+	Copy    []FillProgress `json:"copy"`   // of the shards that a process feeds, in order
 	Equal   []Comparison   `json:"comparison"`
 	Trouble string         `json:"trouble"` // why it is not open, or ""
 	Acts    []Act          `json:"acts"`    // newest first, at most maxActs
+	Looks   []Look         `json:"looks"`   // of the processes that answer for the history, lately
+}
+
+// Look says of a process whether it goes by what was chosen.
+type Look struct {
+	Process string    `json:"process"`
+	At      time.Time `json:"at"`      // when it looked last
+	Current bool      `json:"current"` // it has seen the last act, and has this second history configured
 }
 
 const (
 	maxActs         = 100
 	maxSharePlayers = 1_000
+	lookAge         = 10 * time.Minute // a process that has not looked for longer is taken for gone
 )
 
-// Desk is where operators choose what becomes of a second history; the process that feeds it looks there each
-// second. It is a small file in the first history's folder, which several processes may have open. A step that
-// is repeated is answered as before.
+// Desk is where operators choose what becomes of a second history; every process that answers for it looks there
+// each second. It is a small file in the first history's folder or, where shard 0 of that is on a cluster, a
+// database beside it. Several processes may have it open. A step that is repeated is answered as before.
 type Desk struct {
-	db    *sqldb.DB
+	rows  deskRows
 	clock clock.Clock
 	next  string
 }
@@ -114,59 +119,39 @@ func OpenDesk(ctx context.Context, c Config, clk clock.Clock) (*Desk, error) {
 	if c.Next.Dir == "" {
 		return nil, errs.New(errs.CodeConflict, "no second history is configured (history.next)")
 	}
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open desk: %w", err)
-	}
-	files, err := fs.Sub(deskMigrations, "desk")
-	if err != nil {
-		return nil, fmt.Errorf("open desk: %w", err)
-	}
-	db, err := sqldb.Open(c.deskFile(), sqldb.Options{CacheKiB: 256, Readers: 1})
+	rows, err := openDeskRows(ctx, c, clk.Now())
 	if err != nil {
 		return nil, err
 	}
-	d := &Desk{db: db, clock: clk, next: c.Next.place()}
-	if err := db.Migrate(ctx, files, clk.Now()); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return d, nil
-}
-
-// deskFile is where the desk is.
-func (c Config) deskFile() string { return filepath.Join(c.Dir, "second.db") }
-
-// place names where a second history is: a choice about one place is none about another.
-func (c NextConfig) place() string {
-	name := "folder " + c.Dir
-	for _, one := range c.Clusters {
-		name += fmt.Sprintf("; shards %s in %s on %s", one.Shards, one.Database, strings.Join(one.Nodes, ", "))
-	}
-	return name
+	return &Desk{rows: rows, clock: clk, next: c.nextPlace()}, nil
 }
 
 // Close closes the desk.
-func (d *Desk) Close() error { return d.db.Close() }
+func (d *Desk) Close() error { return d.rows.close() }
 
 // Choice returns what was chosen about the second history that is configured.
-func (d *Desk) Choice(ctx context.Context) (Choice, error) { return d.choice(ctx, d.db.Read) }
+func (d *Desk) Choice(ctx context.Context) (Choice, error) { return d.choice(ctx, d.rows, "") }
 
-type rowReader interface {
-	QueryRowContext(ctx context.Context, q string, args ...any) *sql.Row
-}
-
-func (d *Desk) choice(ctx context.Context, on rowReader) (Choice, error) {
+// choice reads what was chosen, and with a hold keeps it so until the DBTx ends.
+func (d *Desk) choice(ctx context.Context, on reader, hold string) (c Choice, err error) {
 	const q = `
-		SELECT shown, share, players, dropped
-		FROM choice
-		WHERE next = ?`
-	c := Choice{Shown: ShownFirst}
-	var players string
-	err := on.QueryRowContext(ctx, q, d.next).Scan(&c.Shown, &c.Share, &players, &c.Dropped)
-	if errors.Is(err, sql.ErrNoRows) {
-		return c, nil
-	}
+		SELECT next, shown, share, players, dropped, (SELECT COALESCE(MAX(number), 0) FROM act)
+		FROM choice`
+	c = Choice{Shown: ShownFirst}
+	rows, err := on.QueryContext(ctx, q+hold)
 	if err != nil {
 		return c, sqldb.Wrap("read choice", err)
+	}
+	defer rows.Close()
+	if !rows.Next() { // a file of before there was always one, which is only read
+		return c, sqldb.Wrap("read choice", rows.Err())
+	}
+	var next, players string
+	if err := rows.Scan(&next, &c.Shown, &c.Share, &players, &c.Dropped, &c.act); err != nil {
+		return c, sqldb.Wrap("read choice", err)
+	}
+	if next != d.next {
+		return Choice{Shown: ShownFirst, act: c.act}, nil
 	}
 	if err := json.Unmarshal([]byte(players), &c.Players); err != nil {
 		return c, errs.Wrap(err, errs.CodeInternal, "players of the choice")
@@ -190,8 +175,8 @@ func (d *Desk) act(ctx context.Context, r ActRequest, s step) (Choice, error) {
 		return Choice{}, err
 	}
 	var c Choice
-	err := d.db.InTx(ctx, func(tx *sql.Tx) error {
-		was, err := d.choice(ctx, tx)
+	err := d.rows.inDBTx(ctx, func(on deskTx) error {
+		was, err := d.choice(ctx, on, d.rows.hold())
 		if err != nil {
 			return err
 		}
@@ -207,7 +192,7 @@ func (d *Desk) act(ctx context.Context, r ActRequest, s step) (Choice, error) {
 				return err
 			}
 		}
-		return d.save(ctx, tx, c, r, s.what)
+		return d.save(ctx, on, c, r, s.what)
 	})
 	if err != nil {
 		return Choice{}, err
@@ -216,26 +201,24 @@ func (d *Desk) act(ctx context.Context, r ActRequest, s step) (Choice, error) {
 }
 
 // save writes the choice and the act.
-func (d *Desk) save(ctx context.Context, tx *sql.Tx, c Choice, r ActRequest, what string) error {
+func (d *Desk) save(ctx context.Context, on stream.Conn, c Choice, r ActRequest, what string) error {
 	const (
 		save = `
-			INSERT INTO choice (one, next, shown, share, players, dropped)
-			VALUES (1, ?, ?, ?, ?, ?)
-			ON CONFLICT (one) DO UPDATE SET
-				next = excluded.next, shown = excluded.shown, share = excluded.share,
-				players = excluded.players, dropped = excluded.dropped`
+			UPDATE choice
+			SET next = ?, shown = ?, share = ?, players = ?, dropped = ?
+			WHERE one = 1`
 		note = `
-			INSERT INTO act (at_us, by, what, reason)
+			INSERT INTO act (at_us, by_whom, what, reason)
 			VALUES (?, ?, ?, ?)`
 	)
 	players, err := json.Marshal(append([]id.Player{}, c.Players...))
 	if err != nil {
 		return fmt.Errorf("save choice: %w", err)
 	}
-	if _, err := tx.ExecContext(ctx, save, d.next, string(c.Shown), c.Share, string(players), c.Dropped); err != nil {
+	if _, err := on.ExecContext(ctx, save, d.next, string(c.Shown), c.Share, string(players), c.Dropped); err != nil {
 		return sqldb.Wrap("save choice", err)
 	}
-	_, err = tx.ExecContext(ctx, note, d.clock.Now().UnixMicro(), strings.TrimSpace(r.By), what, strings.TrimSpace(r.Reason))
+	_, err = on.ExecContext(ctx, note, d.clock.Now().UnixMicro(), strings.TrimSpace(r.By), what, strings.TrimSpace(r.Reason))
 	return sqldb.Wrap("record act", err)
 }
 
@@ -308,8 +291,8 @@ func (d *Desk) ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(s.Copy) == 0 || d.clock.Now().Sub(s.At) > reportAge {
-		return errs.New(errs.CodeConflict, "no process feeds the second history: nothing was changed")
+	if len(s.Copy) == 0 || len(s.Copy) < s.Shards || d.clock.Now().Sub(s.At) > reportAge {
+		return errs.New(errs.CodeConflict, "no process feeds the second history, or not all of its shards: nothing was changed")
 	}
 	for i, p := range s.Copy {
 		switch {
@@ -324,61 +307,154 @@ func (d *Desk) ready(ctx context.Context) error {
 	return nil
 }
 
-// Status returns the choice, what the feeding process said last, and the last steps.
-func (d *Desk) Status(ctx context.Context) (NextStatus, error) {
-	const (
-		report = `
-			SELECT at_us, body
-			FROM report`
-		acts = `
-			SELECT at_us, by, what, reason
-			FROM act
-			ORDER BY number DESC
-			LIMIT ?`
-	)
-	var s NextStatus
-	var us int64
-	var body string
-	switch err := d.db.Read.QueryRowContext(ctx, report).Scan(&us, &body); {
-	case errors.Is(err, sql.ErrNoRows):
-	case err != nil:
-		return s, sqldb.Wrap("read report", err)
-	default:
-		if err := json.Unmarshal([]byte(body), &s); err != nil {
-			return s, errs.Wrap(err, errs.CodeInternal, "report of the second history")
-		}
-		s.At = time.UnixMicro(us).UTC()
-	}
-	var err error
+// Status returns the choice, what the feeding processes said last, who looked, and the last steps. It is the same
+// whichever process is asked.
+func (d *Desk) Status(ctx context.Context) (s NextStatus, err error) {
 	if s.Choice, err = d.Choice(ctx); err != nil {
 		return s, err
 	}
-	rows, err := d.db.Read.QueryContext(ctx, acts, maxActs)
+	if err := d.readReports(ctx, &s); err != nil {
+		return s, err
+	}
+	if err := d.readLooks(ctx, &s); err != nil {
+		return s, err
+	}
+	return s, d.readActs(ctx, &s)
+}
+
+// shardReport is what the process that feeds a shard of the second history says of it.
+type shardReport struct {
+	Shard   int           `json:"shard"`
+	Of      int           `json:"of"`   // so many
+	Copy    *FillProgress `json:"copy"` // nil while the second history is not open there
+	Equal   *Comparison   `json:"comparison"`
+	Trouble string        `json:"trouble"`
+}
+
+// readReports adds what the feeding processes said.
+func (d *Desk) readReports(ctx context.Context, s *NextStatus) error {
+	const q = `
+		SELECT at_us, body
+		FROM report
+		WHERE next = ?
+		ORDER BY shard`
+	rows, err := d.rows.QueryContext(ctx, q, d.next)
 	if err != nil {
-		return s, sqldb.Wrap("read acts", err)
+		return sqldb.Wrap("read reports", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var us int64
+		var body []byte
+		if err := rows.Scan(&us, &body); err != nil {
+			return sqldb.Wrap("read reports", err)
+		}
+		var r shardReport
+		if err := json.Unmarshal(body, &r); err != nil {
+			return errs.Wrap(err, errs.CodeInternal, "report of the second history")
+		}
+		if at := time.UnixMicro(us).UTC(); s.At.IsZero() || at.Before(s.At) {
+			s.At = at
+		}
+		s.Shards, s.Trouble = max(s.Shards, r.Of), cmp.Or(s.Trouble, r.Trouble)
+		if r.Copy != nil && r.Equal != nil {
+			s.Copy, s.Equal = append(s.Copy, *r.Copy), append(s.Equal, *r.Equal)
+		}
+	}
+	return sqldb.Wrap("read reports", rows.Err())
+}
+
+// readLooks adds which processes looked, and whether they go by the choice.
+func (d *Desk) readLooks(ctx context.Context, s *NextStatus) error {
+	const q = `
+		SELECT process, next, at_us, acts
+		FROM look
+		WHERE at_us > ?
+		ORDER BY process`
+	rows, err := d.rows.QueryContext(ctx, q, d.clock.Now().Add(-lookAge).UnixMicro())
+	if err != nil {
+		return sqldb.Wrap("read looks", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var l Look
+		var next string
+		var us, acts int64
+		if err := rows.Scan(&l.Process, &next, &us, &acts); err != nil {
+			return sqldb.Wrap("read looks", err)
+		}
+		l.At, l.Current = time.UnixMicro(us).UTC(), next == d.next && acts >= s.act
+		s.Looks = append(s.Looks, l)
+	}
+	return sqldb.Wrap("read looks", rows.Err())
+}
+
+// readActs adds the last steps.
+func (d *Desk) readActs(ctx context.Context, s *NextStatus) error {
+	const q = `
+		SELECT at_us, by_whom, what, reason
+		FROM act
+		ORDER BY number DESC
+		LIMIT ?`
+	rows, err := d.rows.QueryContext(ctx, q, maxActs)
+	if err != nil {
+		return sqldb.Wrap("read acts", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var a Act
+		var us int64
 		if err := rows.Scan(&us, &a.By, &a.What, &a.Reason); err != nil {
-			return s, sqldb.Wrap("read acts", err)
+			return sqldb.Wrap("read acts", err)
 		}
 		a.At = time.UnixMicro(us).UTC()
 		s.Acts = append(s.Acts, a)
 	}
-	return s, sqldb.Wrap("read acts", rows.Err())
+	return sqldb.Wrap("read acts", rows.Err())
 }
 
-// report notes how far the second history is.
-func (d *Desk) report(ctx context.Context, s NextStatus) error {
-	const q = `
-		INSERT INTO report (one, at_us, body)
-		VALUES (1, ?, ?)
-		ON CONFLICT (one) DO UPDATE SET at_us = excluded.at_us, body = excluded.body`
-	body, err := json.Marshal(s)
-	if err != nil {
-		return fmt.Errorf("report second history: %w", err)
+// look returns what was chosen, and notes that the process looked, up to which act it has gone until now, and how far
+// the shards are that it feeds. It writes, so what it reads is from a primary that takes writes.
+func (d *Desk) look(ctx context.Context, process string, acts int64, list []shardReport) (c Choice, err error) {
+	const (
+		looked = `
+			REPLACE INTO look (process, next, at_us, acts)
+			VALUES (?, ?, ?, ?)`
+		report = `
+			REPLACE INTO report (shard, next, at_us, body)
+			VALUES (?, ?, ?, ?)`
+	)
+	now := d.clock.Now().UnixMicro()
+	args := make([]any, 0, 4*len(list))
+	for i := range list {
+		body, err := json.Marshal(&list[i])
+		if err != nil {
+			return c, fmt.Errorf("report second history: %w", err)
+		}
+		args = append(args, list[i].Shard, d.next, now, string(body))
 	}
-	_, err = d.db.Write.ExecContext(ctx, q, d.clock.Now().UnixMicro(), string(body))
-	return sqldb.Wrap("report second history", err)
+	err = d.rows.inDBTx(ctx, func(on deskTx) error {
+		if len(list) > 0 {
+			if _, err := on.ExecContext(ctx, report+strings.Repeat(", (?, ?, ?, ?)", len(list)-1), args...); err != nil {
+				return sqldb.Wrap("report second history", err)
+			}
+		}
+		if _, err := on.ExecContext(ctx, looked, process, d.next, now, acts); err != nil {
+			return sqldb.Wrap("note look", err)
+		}
+		c, err = d.choice(ctx, on, "")
+		return err
+	})
+	return c, err
+}
+
+// forgetLooks deletes those of processes that have long been gone.
+func (d *Desk) forgetLooks(ctx context.Context) error {
+	const q = `
+		DELETE FROM look
+		WHERE at_us < ?`
+	return d.rows.inDBTx(ctx, func(on deskTx) error {
+		_, err := on.ExecContext(ctx, q, d.clock.Now().Add(-lookAge).UnixMicro())
+		return sqldb.Wrap("forget looks", err)
+	})
 }

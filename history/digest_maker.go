@@ -45,9 +45,19 @@ type asker interface {
 	takeAsked(ctx context.Context) ([]id.Player, error)
 }
 
+// asker returns the shard's store if several processes may have it open, else nil.
+func (h *shard) asker() asker {
+	from := h.store
+	if beside, ok := from.(*filled); ok {
+		from = beside.store
+	}
+	shared, _ := from.(asker)
+	return shared
+}
+
 // makeDigest takes in all of a player's bets but the newest, or asks the process for it that writes the shard.
 func (s *Service) makeDigest(ctx context.Context, ask digestAsk) error {
-	if shared, ok := ask.shard.store.(asker); ok && ask.shard.sink != nil && !ask.shard.sink.IsHeld() {
+	if shared := ask.shard.asker(); shared != nil && ask.shard.sink != nil && !ask.shard.sink.IsHeld() {
 		return shared.askDigest(ctx, ask.player)
 	}
 	for more := true; more && ctx.Err() == nil; {
@@ -64,8 +74,8 @@ const askedEvery = 2 * time.Second
 
 // takeAsks has the digests made that other processes want of a shard, until ctx is done.
 func (s *Service) takeAsks(ctx context.Context, h *shard) {
-	shared, ok := h.store.(asker)
-	for ok && wait(ctx, askedEvery) {
+	shared := h.asker()
+	for shared != nil && wait(ctx, askedEvery) {
 		list, err := shared.takeAsked(ctx)
 		if err != nil && ctx.Err() == nil {
 			s.deps.Log.WarnContext(ctx, "digests that other processes want not read", "shard", h.number, "error", err)

@@ -38,17 +38,38 @@ func (e engine) clusters(t testing.TB, prefix string, shards int) []ledger.Clust
 		Nodes: []string{e.server.Addr()}, Database: prefix, User: prefix + "_w", PasswordEnv: passwordEnv,
 		Reader: prefix + "_r", ReaderPasswordEnv: passwordEnv, Migrator: prefix + "_m", MigratorPasswordEnv: passwordEnv,
 	}}
-	script, err := history.Grants(history.Config{Clusters: []ledger.Cluster{c}}, "127.0.0.1")
+	for _, user := range []string{c.User, c.Reader, c.Migrator} {
+		if _, err := e.server.Admin().ExecContext(t.Context(), "CREATE USER IF NOT EXISTS '"+user+"'@'127.0.0.1' IDENTIFIED BY '"+mariadb.Password+"'"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e.grant(t, history.Config{Clusters: []ledger.Cluster{c}})
+	return []ledger.Cluster{c}
+}
+
+// fresh puts so many shards into databases of their own on the server; none for files.
+func (e engine) fresh(t testing.TB, shards int) []ledger.Cluster {
+	t.Helper()
+	if e.server == nil {
+		return nil
+	}
+	return e.clusters(t, e.server.Database(t), shards)
+}
+
+// grant gives the accounts of a configuration their rights, as printed, before there is a table. A second history adds some
+// beside the first, if that is on a server.
+func (e engine) grant(t testing.TB, c history.Config) {
+	t.Helper()
+	if e.server == nil {
+		return
+	}
+	script, err := history.Grants(c, "127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, user := range []string{c.User, c.Reader, c.Migrator} {
-		script = "CREATE USER IF NOT EXISTS '" + user + "'@'127.0.0.1' IDENTIFIED BY '" + mariadb.Password + "';\n" + script
-	}
-	if _, err := e.server.Admin().ExecContext(t.Context(), script); err != nil { // as printed, before there is a table
+	if _, err := e.server.Admin().ExecContext(t.Context(), script); err != nil {
 		t.Fatalf("%s: %v", script, err)
 	}
-	return []ledger.Cluster{c}
 }
 
 // suite is what every engine must do.

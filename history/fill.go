@@ -2,7 +2,6 @@ package history
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"slices"
 	"strconv"
@@ -139,18 +138,23 @@ const (
 )
 
 // readFill returns nil where nothing was ever copied: the history came from the log.
-func readFill(ctx context.Context, on stream.Conn) (*fill, error) {
+func readFill(ctx context.Context, on reader) (*fill, error) {
 	const q = `
 		SELECT after_player, after_bet, player_id, bet_id, seqs, done, start, chunks, bets, expected, begun_us, updated_us
 		FROM fill`
+	rows, err := on.QueryContext(ctx, q)
+	if err != nil {
+		return nil, sqldb.Wrap("read fill", err)
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return nil, sqldb.Wrap("read fill", rows.Err())
+	}
 	var f fill
 	var begun, updated int64
 	var at string
-	err := on.QueryRowContext(ctx, q).Scan(&f.after.player, &f.after.bet, &f.upTo.player, &f.upTo.bet, &at, &f.done, &f.start,
+	err = rows.Scan(&f.after.player, &f.after.bet, &f.upTo.player, &f.upTo.bet, &at, &f.done, &f.start,
 		&f.chunks, &f.bets, &f.expected, &begun, &updated)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil //nolint:nilnil // said above
-	}
 	if err != nil {
 		return nil, sqldb.Wrap("read fill", err)
 	}
@@ -243,6 +247,34 @@ func (s *filled) Load(ctx context.Context) (int64, time.Time, error) {
 	}
 	s.follow(nil)
 	return seq, at, nil
+}
+
+// sharedStore is the store below as one that several processes have open.
+func (s *filled) sharedStore() (stream.SharedStore, error) {
+	shared, ok := s.store.(stream.SharedStore)
+	if !ok {
+		return nil, errs.New(errs.CodeInternal, "a history in a file is of one process")
+	}
+	return shared, nil
+}
+
+// Claim implements stream.SharedStore. What was counted under an earlier claim is another process's to know by now.
+func (s *filled) Claim(ctx context.Context, epoch int64) error {
+	shared, err := s.sharedStore()
+	if err != nil {
+		return err
+	}
+	s.later.Store(0)
+	return shared.Claim(ctx, epoch)
+}
+
+// Follow implements stream.SharedStore.
+func (s *filled) Follow(ctx context.Context) (int64, time.Time, error) {
+	shared, err := s.sharedStore()
+	if err != nil {
+		return 0, time.Time{}, err
+	}
+	return shared.Follow(ctx)
 }
 
 // Commit implements stream.Store.

@@ -45,10 +45,11 @@ func (s *mysqlStore) fillWith(f *fill) {
 	}
 }
 
-// inTables implements store. The DBTx is of no writer: it may write bets of all of them, while none commits.
+// inTables implements store. The DBTx is of no writer: it may write bets of all of them, while none commits. Nor does another
+// process that has claimed the database: the DBTx is fenced as theirs are.
 func (s *mysqlStore) inTables(ctx context.Context, fn func(on tables) error) error {
 	return s.on(ctx, func(conn *sql.Conn) error {
-		return mysqldb.InDBTx(ctx, conn, func() error { return fn(&mysqlTx{Conn: conn}) })
+		return s.tenure.InDBTx(ctx, conn, func() error { return fn(&mysqlTx{Conn: conn}) })
 	})
 }
 

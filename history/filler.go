@@ -26,10 +26,11 @@ type filler struct {
 	log      *slog.Logger
 
 	mu       sync.Mutex
-	waiting  string  // what copying waits for, "" while it goes on
-	course   *course // since this process began to copy
-	expected int64   // counted by this process
-	counted  int64   // of the store's later, when it was
+	waiting  string    // what copying waits for, "" while it goes on
+	begun    time.Time // when this process began to copy; another one may have copied before and since
+	course   *course   // since then
+	expected int64     // counted by this process
+	counted  int64     // of the store's later, when it was
 }
 
 // Bounds of waits while a chunk is copied.
@@ -46,6 +47,7 @@ var errWaits = errors.New("stands still")
 
 // run copies until everything is copied or ctx is done. What fails is tried again.
 func (f *filler) run(ctx context.Context) {
+	f.begin()
 	for first := true; ; first = false {
 		state := f.store.state()
 		if state.isWhole() || ctx.Err() != nil {
@@ -70,6 +72,13 @@ func (f *filler) run(ctx context.Context) {
 			wait(ctx, fillRetry)
 		}
 	}
+}
+
+// begin forgets what this process knew of the copy when it copied before.
+func (f *filler) begin() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.waiting, f.begun, f.course, f.expected, f.counted = "", f.clock.Now(), nil, 0, 0
 }
 
 // turn copies a chunk when it is the shard's turn, and rests as the rate asks for.
@@ -308,13 +317,11 @@ func startFill(ctx context.Context, s *filled, seq int64, now time.Time) error {
 
 // refuseHalf refuses to open a history that was copied to and lacks bets: nobody would notice.
 func refuseHalf(ctx context.Context, s store) error {
-	return s.inTables(ctx, func(on tables) error {
-		f, err := readFill(ctx, on)
-		if err == nil && !f.isWhole() {
-			return errs.New(errs.CodeConflict, "only %d bets were copied here: configure it as history.next again, or delete it", f.bets)
-		}
-		return err
-	})
+	f, err := readFill(ctx, s)
+	if err == nil && !f.isWhole() {
+		return errs.New(errs.CodeConflict, "only %d bets were copied here: configure it as history.next again, or delete it", f.bets)
+	}
+	return err
 }
 
 // wait reports false if ctx ends first.
@@ -332,4 +339,4 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-var _ stream.Store = (*filled)(nil)
+var _ stream.SharedStore = (*filled)(nil)

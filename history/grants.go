@@ -29,6 +29,12 @@ func Grants(c Config, host string) (string, error) {
 		}
 		out.WriteString(rights.Script(one.Name+" (history)", one.User, one.Reader, one.Migrator))
 	}
+	if one, ok := c.deskCluster(); ok && c.Next.Dir != "" {
+		r, database := mysqldb.NewRights(one.Config, host), deskDatabase(one.Config)
+		r.OnTables("UPDATE", database, []string{"choice"})
+		r.OnTables("DELETE", database, []string{"report", "look"})
+		out.WriteString(r.Script(one.Name+" (choices about a second history)", one.User))
+	}
 	return out.String(), nil
 }
 

@@ -58,9 +58,13 @@ func TestGrantsOfBothHistories(t *testing.T) {
 	on := func(name string) []ledger.Cluster {
 		return []ledger.Cluster{{Name: name, Shards: "0-1", Config: mysqldb.Config{Database: name, User: name + "_writer", Reader: name + "_reader"}}}
 	}
-	script, err := history.Grants(history.Config{Clusters: on("one"), Next: history.NextConfig{Clusters: on("two")}}, "10.1.%")
+	script, err := history.Grants(history.Config{Clusters: on("one"), Next: history.NextConfig{Dir: "e", Clusters: on("two")}}, "10.1.%")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if strings.Contains(script, "one_desk`.`bet") || !strings.Contains(script, "GRANT CREATE, DELETE ON `one_desk`.`look` TO 'one_writer'@'10.1.%';") ||
+		!strings.Contains(script, "GRANT CREATE, UPDATE ON `one_desk`.`choice` TO 'one_writer'@'10.1.%';") || strings.Contains(script, "two_desk") {
+		t.Errorf("the desk is beside the first history, and takes what it needs:\n%s", script)
 	}
 	for _, want := range []string{
 		"-- Cluster one (history).", "-- Cluster two (history).", "GRANT SELECT ON `one\\_%`.* TO 'one_reader'@'10.1.%';",

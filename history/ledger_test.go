@@ -163,10 +163,7 @@ func TestBucketsMoveWhileASecondHistoryIsFilled(t *testing.T) {
 		defer cancel()
 		w := &world{t: t, dir: t.TempDir()}
 		books, emb := w.realBooks(ctx)
-		config := history.Config{Dir: filepath.Join(w.dir, "history"), ReadWait: time.Minute}
-		if first.server != nil {
-			config.Clusters = first.clusters(t, first.server.Database(t), 2)
-		}
+		config := history.Config{Dir: filepath.Join(w.dir, "history"), ReadWait: time.Minute, Clusters: first.fresh(t, 2)}
 		open := func() (stop func()) {
 			s, err := history.Open(ctx, config, history.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry(),
 				Transport: emb.Transport(), Source: books, ShardOf: books.ShardOf, Since: books.Since})
@@ -192,10 +189,8 @@ func TestBucketsMoveWhileASecondHistoryIsFilled(t *testing.T) {
 		}
 		play(0, players)
 		stop()
-		config.Next = history.NextConfig{Dir: filepath.Join(w.dir, "next"), Chunk: 4, Rate: 100, Lag: time.Minute}
-		if second.server != nil {
-			config.Next.Clusters = second.clusters(t, second.server.Database(t), 2)
-		}
+		config.Next = history.NextConfig{Dir: filepath.Join(w.dir, "next"), Chunk: 4, Rate: 100, Lag: time.Minute, Clusters: second.fresh(t, 2)}
+		first.grant(t, config)
 		stop = open()
 		moveEverybody(ctx, t, books, 2*players)
 		play(players, 2*players)

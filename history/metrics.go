@@ -125,8 +125,11 @@ func newNextMetrics(r prometheus.Registerer) nextMetrics {
 	return m
 }
 
-// begin shows a shard before anything is known of it.
-func (m nextMetrics) begin(shard int) { m.compared(Comparison{Shard: shard}) }
+// begin shows a shard of which this process knows nothing, yet or any more.
+func (m nextMetrics) begin(shard int) {
+	m.compared(Comparison{Shard: shard})
+	m.copied(FillProgress{Shard: shard})
+}
 
 func (m nextMetrics) copied(p FillProgress) {
 	m.bets.WithLabelValues(strconv.Itoa(p.Shard)).Set(float64(p.Bets))

@@ -111,13 +111,16 @@ func (s *Service) shardFor(ctx context.Context, player id.Player, at *stream.Pos
 
 // shown returns the player's shard of the history that the player sees.
 //
-// Errors: unavailable while the only one that is still fed is not open.
+// Errors: unavailable while the only one that is still fed is not open, or nobody can say which one the player sees.
 func (s *Service) shown(n int, player id.Player) (*shard, error) {
+	if s.desk != nil && s.deps.Hold != nil && s.second.age(s.deps.Clock.Now()) > deskLost {
+		return nil, errs.New(errs.CodeUnavailable, "which history is shown could not be read lately")
+	}
 	if h := s.second.shardFor(n, player); h != nil {
 		s.nextMetrics.read("second")
 		return h, nil
 	}
-	if s.isGone() {
+	if s.isLeft() {
 		return nil, errs.New(errs.CodeUnavailable, "the history is being opened again")
 	}
 	s.nextMetrics.read("first")

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -17,7 +16,6 @@ import (
 	"matchday/errs"
 	"matchday/id"
 	"matchday/internal/mysqldb"
-	"matchday/internal/sqldb"
 	"matchday/ledger"
 	"matchday/stream"
 )
@@ -109,6 +107,7 @@ func (s *Service) openDesk(ctx context.Context) error {
 	if s.config.Next.Dir == "" {
 		return nil
 	}
+	now := s.deps.Clock.Now()
 	desk, err := OpenDesk(ctx, s.config, s.deps.Clock)
 	if err != nil {
 		return err
@@ -116,8 +115,8 @@ func (s *Service) openDesk(ctx context.Context) error {
 	c, err := desk.Choice(ctx)
 	if err != nil || c.Dropped == "" {
 		s.desk = desk // Close closes it
-		s.second.choose(c)
-		return err
+		s.second.choose(c, now)
+		return errors.Join(err, desk.forgetLooks(ctx))
 	}
 	s.config = s.config.without(c.Dropped)
 	s.deps.Log.Warn("operators let go of a history that is still configured", "dropped", c.Dropped)
@@ -139,15 +138,12 @@ func (c Config) InForce(ctx context.Context) (Config, error) {
 	if c.Next.Dir == "" {
 		return c, nil
 	}
-	if _, err := os.Stat(c.deskFile()); errors.Is(err, fs.ErrNotExist) {
-		return c, nil
+	rows, err := readDeskRows(ctx, c)
+	if err != nil || rows == nil {
+		return c, err
 	}
-	db, err := sqldb.Open(c.deskFile(), sqldb.Options{ReadOnly: true, CacheKiB: 256, Readers: 1})
-	if err != nil {
-		return c, fmt.Errorf("open desk: %w", err)
-	}
-	choice, err := (&Desk{db: db, next: c.Next.place()}).Choice(ctx)
-	if err = errors.Join(err, db.Close()); err != nil || choice.Dropped != "first" {
+	choice, err := (&Desk{rows: rows, next: c.nextPlace()}).Choice(ctx)
+	if err = errors.Join(err, rows.close()); err != nil || choice.Dropped != "first" {
 		return c, err
 	}
 	return c.without(choice.Dropped), nil
@@ -182,7 +178,7 @@ func (s *Service) openSecond(ctx context.Context) (*second, error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("shard %d: %w", n, err), o.close())
 		}
-		o.shards = append(o.shards, to)
+		o.shards = append(o.shards, to) // close closes it
 		f := &filler{from: from, to: to, config: c, pace: rate, turns: turns, clock: s.deps.Clock, log: s.deps.Log.With("shard", n)}
 		f.store, _ = to.store.(*filled)
 		o.fillers = append(o.fillers, f)
@@ -190,8 +186,10 @@ func (s *Service) openSecond(ctx context.Context) (*second, error) {
 		if to.moves != nil {
 			bucketOf = to.moves.BucketOf
 		}
-		o.comparers = append(o.comparers, &comparer{from: from, to: to, copy: f, pace: rate, clock: s.deps.Clock, log: f.log,
-			bucketOf: bucketOf, told: s.nextMetrics.compared, last: Comparison{Shard: n}})
+		c := &comparer{from: from, to: to, copy: f, pace: rate, clock: s.deps.Clock, log: f.log,
+			bucketOf: bucketOf, told: s.nextMetrics.compared, last: Comparison{Shard: n}}
+		o.comparers = append(o.comparers, c)
+		to.beside = func(ctx context.Context) { s.copyAndCompare(ctx, f, c) }
 	}
 	return o, nil
 }
@@ -236,7 +234,7 @@ func (s *Service) runDesk(ctx context.Context) error {
 			s.deps.Log.Info("second history is no longer fed")
 			stop()
 			<-ctx.Done()
-		case dropped == "first" && !s.isGone() && s.second.main() != nil: // otherwise it is still what players see
+		case dropped == "first" && !s.isGone() && s.second.main() != nil: // otherwise it is still the one that is open
 			s.deps.Log.Info("first history is no longer fed")
 			s.letGo()
 		}
@@ -276,46 +274,89 @@ func (s *Service) untilGone(ctx context.Context, g *errgroup.Group) context.Cont
 	return until
 }
 
-// copyFrom returns the sequence at which a second history that is empty begins to be copied to; 0 lets it begin with
-// the log.
-func (s *Service) copyFrom(shard int) int64 {
-	if s.isGone() {
-		return 0
-	}
-	return s.shards[shard].sink.Position()
+// isLeft reports whether the first history may show less every moment: operators have let go of it, here or, as this
+// process has read, everywhere. While one that is alone cannot open the second, it goes on feeding the first.
+func (s *Service) isLeft() bool {
+	return s.isGone() || s.deps.Hold != nil && s.second.chosen().Dropped == "first"
 }
 
-// deskPoll is how often the desk is looked at.
-const deskPoll = time.Second
+// copyFrom returns the sequence at which a second history that is empty begins to be copied to; 0 lets it begin with
+// the log.
+func (s *Service) copyFrom(ctx context.Context, shard int) (int64, error) {
+	from := s.shards[shard]
+	if s.isLeft() {
+		return 0, nil
+	}
+	if shared, ok := from.store.(stream.SharedStore); ok && s.deps.Hold != nil { // the sink may not have seen it yet
+		seq, _, err := shared.Follow(ctx)
+		return seq, err
+	}
+	return from.sink.Position(), nil
+}
 
-// look reads the choice and writes the report.
+const (
+	// deskPoll is how often the desk is looked at, and deskTime how long a look may take.
+	deskPoll = time.Second
+	deskTime = 5 * time.Second
+	// deskLost is how long a process that shares the history goes by a choice that it cannot read again. Then it
+	// answers nobody until it can: who takes a step knows that it is in force everywhere by then.
+	deskLost = 30 * time.Second
+)
+
+// look reads the choice and writes what there is to report.
 func (s *Service) look(ctx context.Context) error {
-	c, err := s.desk.Choice(ctx)
+	now, was := s.deps.Clock.Now(), s.second.chosen()
+	ctx, cancel := context.WithTimeout(ctx, deskTime)
+	defer cancel()
+	c, err := s.desk.look(ctx, s.process, was.act, s.reports())
 	if err != nil {
 		return err
 	}
-	if was := s.second.chosen(); was.Shown != c.Shown || was.Share != c.Share || len(was.Players) != len(c.Players) {
+	if was.Shown != c.Shown || was.Share != c.Share || len(was.Players) != len(c.Players) {
 		s.deps.Log.Info("history is shown as operators chose", "shown", string(c.Shown), "share", c.Share, "players", len(c.Players))
 	}
-	s.second.choose(c)
-	return s.desk.report(ctx, s.NextStatus())
+	s.second.choose(c, now)
+	return nil
 }
 
-// feed feeds and fills the second history until ctx is done or a sink cannot go on.
+// reports says how far the shards of the second history are that this process feeds, or why it does not.
+func (s *Service) reports() (list []shardReport) {
+	status := s.NextStatus()
+	for i := range status.Copy {
+		list = append(list, shardReport{Shard: status.Copy[i].Shard, Of: len(s.shards), Copy: &status.Copy[i], Equal: &status.Equal[i]})
+	}
+	for n, h := range s.shards {
+		if status.Trouble != "" && h.sink.IsHeld() {
+			list = append(list, shardReport{Shard: n, Of: len(s.shards), Trouble: status.Trouble})
+		}
+	}
+	return list
+}
+
+// feed feeds and fills the second history until ctx is done or a sink cannot go on. Where several processes share it, whoever
+// applies a shard's log also keeps, copies and compares it: besideWriting.
 func (s *Service) feed(ctx context.Context, o *second) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, h := range o.shards {
 		g.Go(func() error { return h.sink.Run(ctx) })
+		if s.deps.Hold != nil {
+			g.Go(func() error { s.followFor(ctx, h); return nil })
+			continue
+		}
 		g.Go(func() error { s.keepFor(ctx, h); return nil })
-	}
-	both := s.untilGone(ctx, g)
-	for _, f := range o.fillers {
-		g.Go(func() error { f.run(both); return nil })
-	}
-	for _, c := range o.comparers {
-		g.Go(func() error { c.run(both); return nil })
+		g.Go(func() error { h.beside(ctx); return nil })
 	}
 	return g.Wait()
+}
+
+// copyAndCompare copies a shard and compares it, until ctx is done or operators let go of the first history.
+func (s *Service) copyAndCompare(ctx context.Context, f *filler, c *comparer) {
+	g, ctx := errgroup.WithContext(ctx)
+	both := s.untilGone(ctx, g)
+	g.Go(func() error { f.run(both); return nil })
+	g.Go(func() error { c.run(both); return nil })
+	_ = g.Wait() // none of them fails
+	s.nextMetrics.begin(f.to.number)
 }
 
 // close closes the databases.
@@ -339,6 +380,7 @@ type FillProgress struct {
 	Rate     int64         `json:"rate"`     // bets a second lately
 	Left     time.Duration `json:"left_ns"`  // how long it still takes; 0 while not known
 	Waiting  string        `json:"waiting"`  // what copying waits for, or ""
+	Since    time.Time     `json:"since"`    // since when the process copies that does, which is all that Rate and Left go by; zero before and when done
 }
 
 // progress tells how far the shard is.
@@ -351,6 +393,9 @@ func (f *filler) progress() FillProgress {
 	p.Done, p.Chunks, p.Bets, p.Expected = state.isWhole(), state.chunks, state.bets, state.expected
 	f.mu.Lock()
 	p.Waiting = f.waiting
+	if !p.Done {
+		p.Since = f.begun
+	}
 	f.mu.Unlock()
 	if p.Done {
 		return p
@@ -367,6 +412,7 @@ type secondHolder struct {
 	it      *second
 	trouble string // why it is not open
 	choice  Choice
+	looked  time.Time // when it was read
 }
 
 func (h *secondHolder) set(o *second, trouble string) {
@@ -375,10 +421,20 @@ func (h *secondHolder) set(o *second, trouble string) {
 	h.it, h.trouble = o, trouble
 }
 
-func (h *secondHolder) choose(c Choice) {
+func (h *secondHolder) choose(c Choice, at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.choice = c
+	h.choice, h.looked = c, at
+}
+
+// age is how long ago the choice was read; 0 if it cannot change any more.
+func (h *secondHolder) age(now time.Time) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.choice.Dropped != "" {
+		return 0
+	}
+	return now.Sub(h.looked)
 }
 
 func (h *secondHolder) chosen() Choice {
@@ -408,20 +464,23 @@ func (h *secondHolder) shardFor(n int, player id.Player) *shard {
 	return h.it.shards[n]
 }
 
-// NextStatus tells how far the second history is copied, shard by shard, how equal it is and who sees it. The
-// acts are the desk's to tell.
+// NextStatus tells how far the second history is copied, shard by shard, how equal it is and who sees it: of the shards
+// whose log this process applies. What others apply, who looked and the acts are the desk's to tell.
 func (s *Service) NextStatus() NextStatus {
 	s.second.mu.Lock() // briefly: reads and the sinks of both histories ask there whom they serve
-	out := NextStatus{Choice: s.second.choice, At: s.deps.Clock.Now(), Trouble: s.second.trouble}
+	out := NextStatus{Choice: s.second.choice, At: s.deps.Clock.Now(), Shards: len(s.shards), Trouble: s.second.trouble}
 	it := s.second.it
 	s.second.mu.Unlock()
 	if it == nil {
 		return out
 	}
 	for i, f := range it.fillers {
-		out.Copy = append(out.Copy, f.progress())
-		out.Equal = append(out.Equal, it.comparers[i].state())
-		s.nextMetrics.copied(out.Copy[i])
+		if !f.to.sink.IsHeld() {
+			continue
+		}
+		p := f.progress()
+		out.Copy, out.Equal = append(out.Copy, p), append(out.Equal, it.comparers[i].state())
+		s.nextMetrics.copied(p)
 	}
 	return out
 }

@@ -18,10 +18,9 @@ import (
 
 // next configures a second history on an engine, beside the one of the world.
 func (w *world) next(e engine) {
-	w.config.Next = history.NextConfig{Dir: filepath.Join(w.dir, "next"), Chunk: 50, Rate: 1_000_000, Lag: time.Minute}
-	if e.server != nil {
-		w.config.Next.Clusters = e.clusters(w.t, e.server.Database(w.t), w.log.Shards())
-	}
+	w.config.Next = history.NextConfig{Dir: filepath.Join(w.dir, "next"), Chunk: 50, Rate: 1_000_000, Lag: time.Minute,
+		Clusters: e.fresh(w.t, w.log.Shards())}
+	w.engine.grant(w.t, w.config)
 }
 
 // beside is a world that has bets and is closed, with a second history configured that was never open.
@@ -250,7 +249,7 @@ func (w *world) until(what string, done func(history.NextStatus) bool) {
 var why = history.ActRequest{By: "test", Reason: "it is one"}
 
 // reported waits until a step is no longer refused for want of a fresh report.
-func reported(t *testing.T, step func() error) {
+func reported(t testing.TB, step func() error) {
 	t.Helper()
 	deadline := time.After(3 * time.Minute)
 	for {

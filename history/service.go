@@ -3,6 +3,7 @@ package history
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -144,41 +145,49 @@ func (d Deps) check() error {
 	return nil
 }
 
-// CheckShared reports what keeps several processes from sharing the history of so many shards.
-func (c Config) CheckShared(shards int) error {
-	var check errs.Check
+// firstFile returns the first of so many shards that no cluster of the list keeps, -1 if there is none.
+func firstFile(list []ledger.Cluster, shards int) int {
 	on := map[int]bool{}
-	for _, one := range c.Clusters {
-		numbers, err := one.Shards.Numbers()
-		if err != nil {
-			return err
-		}
+	for _, one := range list {
+		numbers, _ := one.Shards.Numbers() // Validate says what is wrong with them
 		for _, n := range numbers {
 			on[n] = true
 		}
 	}
 	for n := range shards {
 		if !on[n] {
-			check.Add("clusters", "must have every shard where several processes share the history: shard %d would be a file, which is of the one process that has it", n)
-			break
+			return n
 		}
 	}
+	return -1
+}
+
+// CheckShared reports what keeps several processes from sharing the history of so many shards.
+func (c Config) CheckShared(shards int) error {
+	var check errs.Check
+	all := func(field string, list []ledger.Cluster) {
+		if n := firstFile(list, shards); n >= 0 {
+			check.Add(field, "must have every shard where several processes share the history: shard %d would be a file, which is of the one process that has it", n)
+		}
+	}
+	all("clusters", c.Clusters)
 	if c.Next.Dir != "" {
-		check.Add("next", "needs a process that is alone: a second history is fed and compared in one place")
+		all("next.clusters", c.Next.Clusters)
 	}
 	return check.Err()
 }
 
 // Service answers for the history of all shards.
 type Service struct {
-	config Config
-	deps   Deps
-	shards []*shard
-	fleet  fleet
-	second secondHolder
-	fill   *stream.Pace  // nil: no bound
-	desk   *Desk         // nil: no second history
-	gone   chan struct{} // closed when operators have let go of the first history
+	config  Config
+	deps    Deps
+	shards  []*shard
+	fleet   fleet
+	second  secondHolder
+	fill    *stream.Pace  // nil: no bound
+	desk    *Desk         // nil: no second history
+	process string        // this one's name at the desk
+	gone    chan struct{} // closed when operators have let go of the first history
 
 	nextMetrics nextMetrics
 	asks        chan digestAsk
@@ -201,6 +210,9 @@ type shard struct {
 	kept   *keeper
 	zone   Zone
 	which  Shown // of the two histories: ShownFirst or ShownSecond
+
+	// beside copies and compares a shard of a second history, while this process applies its log; nil for one of a first.
+	beside func(ctx context.Context)
 }
 
 // sinkName is the projection's name in its files and measures.
@@ -227,7 +239,7 @@ func Open(ctx context.Context, c Config, d Deps) (*Service, error) {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open history: %w", err)
 	}
-	s := &Service{config: c, deps: d, fill: stream.NewPace(c.FillRate, d.Clock), metrics: newKeepMetrics(d.Metrics), nextMetrics: newNextMetrics(d.Metrics),
+	s := &Service{config: c, deps: d, process: processName(), fill: stream.NewPace(c.FillRate, d.Clock), metrics: newKeepMetrics(d.Metrics), nextMetrics: newNextMetrics(d.Metrics),
 		subscribers: make(map[int]func(stream.Batch)), asks: make(chan digestAsk, maxDigestAsks), gone: make(chan struct{})}
 	err := s.openDesk(ctx)
 	if err != nil {
@@ -312,8 +324,10 @@ func (s *Service) prepare(ctx context.Context, h *shard, sink string) error {
 				s.announce(b)
 			}
 		}
-		if err := startFill(ctx, beside, s.copyFrom(h.number), s.deps.Clock.Now()); err != nil {
-			return err
+		if s.deps.Hold == nil {
+			if err := s.startFill(ctx, h); err != nil {
+				return err
+			}
 		}
 	} else {
 		c.OnApplied = func(b stream.Batch) {
@@ -328,7 +342,7 @@ func (s *Service) prepare(ctx context.Context, h *shard, sink string) error {
 	c.Store = h.store
 	if s.deps.Hold != nil {
 		c.Shared = &stream.Sharing{Hold: s.deps.Hold,
-			Begin:  func(ctx context.Context) error { return s.raise(ctx, h) },
+			Begin:  func(ctx context.Context) error { return s.beginWriting(ctx, h) },
 			Beside: func(ctx context.Context) { s.besideWriting(ctx, h) }}
 	}
 	var err error
@@ -340,12 +354,45 @@ func (s *Service) prepare(ctx context.Context, h *shard, sink string) error {
 	return h.sink.Load(ctx)
 }
 
+// beginWriting does what is for the process that begins to write a shared shard.
+func (s *Service) beginWriting(ctx context.Context, h *shard) error {
+	if err := s.raise(ctx, h); err != nil {
+		return err
+	}
+	return s.startFill(ctx, h)
+}
+
+// startFill begins the copy to a shard of a second history that is empty.
+func (s *Service) startFill(ctx context.Context, h *shard) error {
+	beside, ok := h.store.(*filled)
+	if !ok {
+		return nil
+	}
+	seq, err := s.copyFrom(ctx, h.number)
+	if err != nil {
+		return err
+	}
+	return startFill(ctx, beside, seq, s.deps.Clock.Now())
+}
+
 // besideWriting does what is for the process that writes a shared shard, until ctx is done.
 func (s *Service) besideWriting(ctx context.Context, h *shard) {
-	var both sync.WaitGroup
-	both.Go(func() { s.keepFor(ctx, h) })
-	both.Go(func() { s.takeAsks(ctx, h) })
-	both.Wait()
+	var all sync.WaitGroup
+	all.Go(func() { s.keepFor(ctx, h) })
+	all.Go(func() { s.takeAsks(ctx, h) })
+	if h.beside != nil {
+		all.Go(func() { h.beside(ctx) })
+	}
+	all.Wait()
+}
+
+// processName names this process among those that look at a desk.
+func processName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unnamed"
+	}
+	return fmt.Sprintf("%.200s:%d:%s", host, os.Getpid(), rand.Text()[:6])
 }
 
 // close closes a shard's database.

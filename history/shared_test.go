@@ -98,7 +98,7 @@ func (w *sharing) positions() (out []int64) {
 }
 
 // eventually waits for a state.
-func eventually(t *testing.T, what string, is func() bool) {
+func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); !is(); <-time.After(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -229,7 +229,7 @@ func TestAClaimThatIsRefusedIsSeen(t *testing.T) {
 	is("a claim with the right", 1, none)
 }
 
-// TestSharingNeedsDatabases refuses a shared history in files, and one beside a second.
+// TestSharingNeedsDatabases refuses a shared history in files, and a second one there.
 func TestSharingNeedsDatabases(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -238,7 +238,9 @@ func TestSharingNeedsDatabases(t *testing.T) {
 	}{
 		{history.Config{Dir: "d"}, "shard 0 would be a file"},
 		{history.Config{Dir: "d", Clusters: []ledger.Cluster{{Shards: "0-1,3"}}}, "shard 2 would be a file"},
-		{history.Config{Dir: "d", Clusters: []ledger.Cluster{{Shards: "0-3"}}, Next: history.NextConfig{Dir: "e"}}, "second history"},
+		{history.Config{Dir: "d", Clusters: []ledger.Cluster{{Shards: "0-3"}}, Next: history.NextConfig{Dir: "e"}}, "next.clusters: must have every shard"},
+		{history.Config{Dir: "d", Clusters: []ledger.Cluster{{Shards: "0-3"}}, Next: history.NextConfig{Dir: "e", Clusters: []ledger.Cluster{{Shards: "0-2"}}}}, "shard 3 would be a file"},
+		{history.Config{Dir: "d", Clusters: []ledger.Cluster{{Shards: "0-3"}}, Next: history.NextConfig{Dir: "e", Clusters: []ledger.Cluster{{Shards: "0-1"}, {Shards: "2-3"}}}}, ""},
 		{history.Config{Dir: "d", Clusters: []ledger.Cluster{{Shards: "0-3"}}}, ""},
 	} {
 		err := c.config.CheckShared(4)

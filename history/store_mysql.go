@@ -280,13 +280,18 @@ func (s *mysqlStore) on(ctx context.Context, fn func(conn *sql.Conn) error) erro
 
 // exists reports whether the shard has a database.
 func (s *mysqlStore) exists(ctx context.Context) (bool, error) {
+	return hasTable(ctx, s.cluster, s.database, "sink_position")
+}
+
+// hasTable reports whether a database, which may not be there, has a table.
+func hasTable(ctx context.Context, cluster *mysqldb.Cluster, database, table string) (bool, error) {
 	const q = `
 		SELECT COUNT(*)
 		FROM information_schema.tables
-		WHERE table_schema = ? AND table_name = 'sink_position'`
-	rows, err := s.cluster.Reads().QueryContext(ctx, q, s.database)
+		WHERE table_schema = ? AND table_name = ?`
+	rows, err := cluster.Reads().QueryContext(ctx, q, database, table)
 	if err != nil {
-		return false, mysqldb.Wrap("look for "+s.database, err)
+		return false, mysqldb.Wrap("look for "+database, err)
 	}
 	defer rows.Close()
 	var n int
@@ -294,7 +299,7 @@ func (s *mysqlStore) exists(ctx context.Context) (bool, error) {
 		return false, errors.Join(errs.New(errs.CodeInternal, "no answer"), rows.Err())
 	}
 	if err := rows.Scan(&n); err != nil {
-		return false, mysqldb.Wrap("look for "+s.database, err)
+		return false, mysqldb.Wrap("look for "+database, err)
 	}
 	return n > 0, rows.Err()
 }

@@ -100,6 +100,7 @@ func TestWhoWasReplacedIsFenced(t *testing.T) {
 				return err
 			})
 		}},
+		{"chunk of a copy", func() error { return p.first.inTables(ctx, func(tables) error { return nil }) }},
 		{"digest", func() error { _, err := p.first.extendDigest(ctx, "plr_1"); return err }},
 		{"claim", func() error { return p.first.Claim(ctx, 1) }},
 	}

@@ -22,7 +22,7 @@ func historyCommand() *cobra.Command {
 		Use:   "history",
 		Short: "A second bet history beside the first: how far it is, and who sees it",
 		Long: "With history.next configured a process fills a second bet history beside the first and compares the\n" +
-			"two. These commands show how far it is and choose who sees it. The process follows within two seconds.\n" +
+			"two. These commands show how far it is and choose who sees it. Every process follows within two seconds.\n" +
 			"docs/runbooks/history-rebuild.md goes through it step by step.",
 	}
 	return group(c, historyStatusCommand(), historyShareCommand(),
@@ -51,7 +51,9 @@ func (f *processFlags) atHistoryDesk(ctx context.Context, do func(*history.Desk)
 	if err != nil {
 		return err
 	}
-	d, err := history.OpenDesk(ctx, config.Effective().History, clock.System{})
+	c := config.Effective()
+	c.History.Shards = c.Ledger.ShardCount()
+	d, err := history.OpenDesk(ctx, c.History, clock.System{})
 	if err != nil {
 		return err
 	}
@@ -113,7 +115,8 @@ func historyStatusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "How far the second history is, how equal, and who sees it",
 		Long: "Shows for each shard what was copied, at what rate and how long it still takes, what the last comparison\n" +
-			"found, and the last steps of operators. The figures are those of the running process.",
+			"found, the last steps of operators, and the processes that do not go by the last one yet. Each shard's figures\n" +
+			"are those of the process that applies its log.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.atHistoryDesk(cmd.Context(), func(d *history.Desk) error {
@@ -177,6 +180,20 @@ func printHistory(out io.Writer, s history.NextStatus) error {
 	}
 	if err := w.Flush(); err != nil {
 		return err
+	}
+	if n := len(s.Copy); !s.At.IsZero() && n < s.Shards {
+		fmt.Fprintf(out, "%d of %d shards: no process has said anything of the others.\n", n, s.Shards)
+	}
+	current := 0
+	for _, l := range s.Looks {
+		if l.Current {
+			current++
+			continue
+		}
+		fmt.Fprintf(out, "Process %s does not go by the last step, or has another second history configured; it looked here last at %s.\n", l.Process, l.At.Format(time.RFC3339))
+	}
+	if len(s.Looks) > 0 {
+		fmt.Fprintf(out, "Of %d processes %d go by the last step.\n", len(s.Looks), current)
 	}
 	for _, e := range s.Equal {
 		for _, d := range e.Named {
