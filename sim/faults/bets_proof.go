@@ -79,9 +79,9 @@ func (c *betsClient) readAll(ctx context.Context) (map[id.Bet][]betFacts, error)
 	}
 }
 
-// prove compares after the process has ended: every bet of the log with the history, and what players were
+// prove compares after the process has ended: every bet of the log with each history, and what players were
 // told with the log.
-func (p *betsProof) prove(ctx context.Context, c ledger.Config, h history.Config, l *betLoad, shown map[id.Bet][]betFacts) (err error) {
+func (p *betsProof) prove(ctx context.Context, c ledger.Config, histories []history.Config, l *betLoad, shown map[id.Bet][]betFacts) (err error) {
 	log := slog.New(slog.DiscardHandler)
 	var service *ledger.Service
 	for limit := time.Now().Add(resolveLimit); ; pause(ctx, pauseRetry) { // a process that was killed is to be forgotten first
@@ -108,8 +108,10 @@ func (p *betsProof) prove(ctx context.Context, c ledger.Config, h history.Config
 		}
 	}
 	p.Reads, p.Backwards = l.reads, l.backwards
-	if _, err := history.Audit(ctx, history.AuditOptions{Dir: h.Dir, Clusters: h.Clusters, Log: service}); err != nil {
-		p.Audit = err.Error()
+	for _, h := range histories {
+		if _, err := history.Audit(ctx, history.AuditOptions{Dir: h.Dir, Clusters: h.Clusters, Log: service}); err != nil {
+			p.Audit = err.Error()
+		}
 	}
 	return nil
 }

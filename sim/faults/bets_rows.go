@@ -71,6 +71,7 @@ var betsFaults = []betsFault{
 	{"history cut off", "history and database cannot reach each other for three seconds", "the end of the cut", engineMySQL, betsRun{fault: historyCutOff}},
 	{"history process killed", "of two processes that share books and history, each of which applies a shard's log, one gets SIGKILL for good", "the kill", engineMySQL, betsRun{fault: historyProcessKilled, nodes: true, shared: true, onServer: true}},
 	{"history process frozen", "one of the two gets SIGSTOP, and runs on when the other has taken its shards over", "the stop", engineMySQL, betsRun{fault: historyProcessFrozen, nodes: true, shared: true, onServer: true}},
+	{"copying process killed", "of two processes that share books and history, and copy it to a second one, one gets SIGKILL for good in the middle of its part", "the kill", engineMySQL, betsRun{fault: copyingProcessKilled, nodes: true, shared: true, onServer: true}},
 }
 
 // betsStage is what a fault of the history happens on.
@@ -83,6 +84,7 @@ type betsStage struct {
 	nodes    *natsnode.Cluster // of the streams; nil: they are embedded
 	links    []*link           // to the nodes
 	history  history.Config
+	beside   history.Config // a second history, to be audited too; without a folder there is none
 	client   *betsClient
 	bets     *betLoad
 	process  *process
@@ -315,7 +317,11 @@ func (s *betsStage) concludeBets(ctx context.Context, row *BetsRow) error {
 	}
 	books := s.config()
 	books.InternalListen = "" // nobody shares them any more
-	err = row.prove(ctx, books, s.history, s.bets, shown)
+	histories := []history.Config{s.history}
+	if s.beside.Dir != "" {
+		histories = append(histories, s.beside)
+	}
+	err = row.prove(ctx, books, histories, s.bets, shown)
 	row.Problem = row.problem()
 	return err
 }

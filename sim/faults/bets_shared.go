@@ -18,13 +18,14 @@ const firstAccount = "first"
 // startShared starts two processes on the same books and history, and waits until each applies a shard's log.
 func (s *betsStage) startShared(ctx context.Context) (err error) {
 	const account = `
-		CREATE USER '` + firstAccount + `'@'127.0.0.1' IDENTIFIED BY '` + mariadb.Password + `';
+		CREATE USER IF NOT EXISTS '` + firstAccount + `'@'127.0.0.1' IDENTIFIED BY '` + mariadb.Password + `';
 		GRANT ALL PRIVILEGES ON *.* TO '` + firstAccount + `'@'127.0.0.1'`
 	if _, err := s.server.Admin().ExecContext(ctx, account); err != nil {
 		return fmt.Errorf("create the account of the first process: %w", err)
 	}
 	every := s.extra
 	s.extra = strings.Replace(every, "user: "+mariadb.User, "user: "+firstAccount, 1)
+	s.extra = strings.Replace(s.extra, quickCopy, slowCopy, 1)
 	if s.process, err = s.write(ctx); err != nil {
 		return err
 	}
