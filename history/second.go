@@ -28,9 +28,9 @@ type NextConfig struct {
 	Clusters []ledger.Cluster `yaml:"clusters"`  // where its shards are, as of the first history
 	Writers  int              `yaml:"writers"`   // connections that write a shard of a cluster; 0 is as the first history's
 
-	Rate     int           `yaml:"rate"`     // bets copied a second at most, all shards together; 0 is 20,000
+	Rate     int           `yaml:"rate"`     // bets that a process copies a second at most, all its shards together; 0 is 20,000
 	Chunk    int           `yaml:"chunk"`    // bets copied in one DBTx; 0 is 4,096
-	Parallel int           `yaml:"parallel"` // shards copied at a time; 0 is 2
+	Parallel int           `yaml:"parallel"` // shards that a process copies at a time; 0 is 2
 	Lag      time.Duration `yaml:"lag"`      // copying rests while either history is further behind; 0 is 500 ms
 }
 
