@@ -28,8 +28,26 @@ type filling struct {
 	mu     sync.Mutex
 }
 
+// newFilling returns one whose ledger runs and has nothing yet.
+func newFilling(t *testing.T, rate int) *filling {
+	f := &filling{world: &world{t: t, dir: t.TempDir()}}
+	var err error
+	f.books, err = ledger.Open(t.Context(), ledger.Config{Dir: filepath.Join(f.dir, "ledger"), Shards: 2},
+		ledger.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.books.Close() })
+	f.background(f.books.Run)
+	f.config = history.Config{Dir: filepath.Join(f.dir, "history"), FillRate: rate}
+	return f
+}
+
 // place commits the stakes of so many bets together, of players of both shards in turn.
-func (f *filling) place(n int) {
+func (f *filling) place(n int) { f.commit(n, true) }
+
+// commit commits so many transfers together; the history takes only what places a bet.
+func (f *filling) commit(n int, bets bool) {
 	var together sync.WaitGroup
 	for range n {
 		f.mu.Lock()
@@ -40,8 +58,10 @@ func (f *filling) place(n int) {
 			player := f.player(number)
 			bet := placedRecord(player, nj, id.Bet(fmt.Sprintf("bet_%06d", number)), 100)
 			t := ledger.Transfer{Key: fmt.Sprint("stake", number), Kind: ledger.KindDeposit, Player: player, Jurisdiction: nj, Currency: "USD",
-				Postings: []ledger.Posting{{Account: ledger.PSP("sandbox", nj), AmountMinor: -100}, {Account: ledger.PlayerCash(player, nj), AmountMinor: 100}},
-				Record:   &stream.Draft{Type: bet.Type, Subject: bet.Subject, Data: bet.Data}}
+				Postings: []ledger.Posting{{Account: ledger.PSP("sandbox", nj), AmountMinor: -100}, {Account: ledger.PlayerCash(player, nj), AmountMinor: 100}}}
+			if bets {
+				t.Record = &stream.Draft{Type: bet.Type, Subject: bet.Subject, Data: bet.Data}
+			}
 			if _, err := f.books.Commit(context.Background(), ledger.LaneInteractive, t); err != nil {
 				f.t.Errorf("commit %s: %v", t.Key, err)
 			}
@@ -129,18 +149,9 @@ func TestAHistoryFillsItselfFromTheLogAtARate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const placed, rate = 4_000, 2
-		f := &filling{world: &world{t: t, dir: t.TempDir()}}
-		var err error
-		f.books, err = ledger.Open(t.Context(), ledger.Config{Dir: filepath.Join(f.dir, "ledger"), Shards: 2},
-			ledger.Deps{Clock: clock.System{}, Log: quiet(), Metrics: prometheus.NewRegistry()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = f.books.Close() })
-		f.background(f.books.Run)
+		f := newFilling(t, rate)
 		f.place(placed)
 		<-time.After(2 * stream.FillAge)
-		f.config = history.Config{Dir: filepath.Join(f.dir, "history"), FillRate: rate}
 		stopPlaying := f.background(func(ctx context.Context) error {
 			for tick := time.NewTicker(5 * time.Second); ; {
 				select {
@@ -183,6 +194,37 @@ func TestAHistoryFillsItselfFromTheLogAtARate(t *testing.T) {
 		}
 		if got := report.Shards[0].Bets + report.Shards[1].Bets; got != int64(f.bets) {
 			t.Errorf("audit counts %d bets, want %d", got, f.bets)
+		}
+	})
+}
+
+// TestAFillLooksAheadIntoTheLog of a real ledger, half of which holds nothing for a history: what it says is left at a fifth of the way, before
+// it has met any of that, is what it then takes, within a fifth.
+func TestAFillLooksAheadIntoTheLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const each, rate = 1_500, 2
+		f := newFilling(t, rate)
+		f.place(each)
+		f.commit(each, false)
+		<-time.After(2 * stream.FillAge)
+		stop := f.begin()
+		defer func() { stop() }()
+		list := f.follow(func() bool { return f.shown() >= 2*each/5 })
+		began := time.Now()
+		for f.shown() < f.head() {
+			if time.Since(began) > time.Hour {
+				t.Fatalf("shows %d of %d", f.shown(), f.head())
+			}
+			<-time.After(time.Second)
+		}
+		took := time.Since(began)
+		for shard, all := range list {
+			left := all[len(all)-1].Left
+			t.Logf("shard %d: %s were said to be left, it took %s", shard, left, took)
+			if left < took*4/5 || left > took*6/5 {
+				t.Errorf("shard %d: %s were said to be left, it took %s", shard, left, took)
+			}
 		}
 	})
 }

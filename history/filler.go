@@ -124,7 +124,7 @@ func (f *filler) expect(ctx context.Context, state *fill) error {
 		}
 	}
 	f.mu.Lock()
-	f.expected, f.counted, f.course = max(n, 1), counted, newCourse(f.clock.Now())
+	f.expected, f.counted, f.course = max(n, 1), counted, newCourse(f.clock.Now(), kinds{kindPlaced: 1})
 	f.mu.Unlock()
 	return nil
 }
@@ -147,7 +147,7 @@ func (f *filler) went(bets int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if bets > 0 {
-		f.course.add(f.clock.Now(), int64(bets))
+		f.course.add(f.clock.Now(), kinds{kindPlaced: int64(bets)})
 	}
 }
 

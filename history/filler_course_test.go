@@ -25,6 +25,11 @@ var curves = map[string]func(x float64) float64{
 	"steps up at a tenth": func(x float64) float64 { return 1 + math.Floor(min(x+0.9, 1)) },
 }
 
+// one is what a bet costs where all are of one kind, and of is so many of them.
+var one = kinds{kindPlaced: 1}
+
+func of(bets int64) kinds { return kinds{kindPlaced: bets} }
+
 // said are the ratios of the estimate to the time that it took, at parts of the way, along a curve with noise.
 func said(cost func(x float64) float64, chunks int, noise float64, at []float64, seed uint64) []float64 {
 	const chunk = 4096
@@ -34,11 +39,11 @@ func said(cost func(x float64) float64, chunks int, noise float64, at []float64,
 		took[i] = time.Duration(2e8 * cost((float64(i)+0.5)/float64(chunks)) * (1 + noise*(2*random.Float64()-1)))
 	}
 	now := time.UnixMicro(1_600_000_000_000_000)
-	c := newCourse(now)
+	c := newCourse(now, one)
 	var out []float64
 	for i, d := range took {
 		now = now.Add(d)
-		c.add(now, chunk)
+		c.add(now, of(chunk))
 		if len(out) < len(at) && i+1 == int(at[len(out)]*float64(chunks)) {
 			var rest time.Duration
 			for _, d := range took[i+1:] {
@@ -98,13 +103,13 @@ func TestAnEstimateIsNeverAbsurd(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		now := time.UnixMicro(1_600_000_000_000_000)
-		c := newCourse(now)
+		c := newCourse(now, one)
 		most := time.Duration(0)
 		for range rapid.IntRange(1, 300).Draw(rt, "chunks") {
 			d := time.Duration(rapid.Int64Range(-1e9, 4e12).Draw(rt, "took"))
 			bets := rapid.Int64Range(1, 50_000).Draw(rt, "bets")
 			now = now.Add(d)
-			c.add(now, bets)
+			c.add(now, of(bets))
 			most = max(most, min(d, maxTook)/time.Duration(bets))
 		}
 		bets := rapid.OneOf(rapid.Int64Range(0, 1_000_000), rapid.Int64Range(0, 1e12)).Draw(rt, "left")
@@ -126,11 +131,11 @@ func TestAnEstimateIsNeverAbsurd(t *testing.T) {
 func TestACourseOfManyChunksStaysShort(t *testing.T) {
 	t.Parallel()
 	now := time.UnixMicro(1_600_000_000_000_000)
-	c := newCourse(now)
+	c := newCourse(now, one)
 	for n := int64(1); n <= 10_000; n++ {
 		now = now.Add(time.Second)
-		c.add(now, 7)
-		if got := c.total(); got.bets != 7*n || got.took != time.Duration(n)*time.Second || len(c.pieces) > maxPieces {
+		c.add(now, of(7))
+		if got := c.total(); got.did != of(7*n) || got.took != time.Duration(n)*time.Second || len(c.pieces) > maxPieces {
 			t.Fatalf("after %d chunks: %+v in %d pieces", n, got, len(c.pieces))
 		}
 	}

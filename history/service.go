@@ -270,7 +270,7 @@ type place struct {
 
 // openShard opens one database.
 func (s *Service) openShard(ctx context.Context, at place, number int) (*shard, error) {
-	h := &shard{number: number, kept: &keeper{}, which: ShownFirst}
+	h := &shard{number: number, kept: &keeper{}, which: ShownFirst, course: catchUp{paced: s.fill != nil}}
 	if at.sink == nextName {
 		h.which = ShownSecond
 	}
