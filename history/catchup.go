@@ -18,7 +18,7 @@ type CatchUp struct {
 const (
 	courseEvery = time.Second      // between two looks at a shard
 	farBehind   = 10 * time.Second // what is less is over before anybody reads when
-	maxStill    = 2 * time.Minute  // without a commit; then nobody knows. Shards that share a rate rest for up to a minute
+	maxStill    = 2 * time.Minute  // without a commit; then nobody knows
 )
 
 // fillCosts are what the log's kinds cost a history in proportion, until a shard's own course shows it: a placement cost 2.2 to 3.7 times as much

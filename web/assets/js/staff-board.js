@@ -91,7 +91,7 @@ async function exposure() {
       el('td', { class: 'num' }, number.format(game.bets)), el('td', { class: 'num' }, ...sumNodes(game.stake)),
       el('td', { class: 'num' }, ...sumNodes(worstCase(game.markets))), el('td', {}, el('div', { class: 'share' }, meter, el('span', {}, shareText(game.share)))));
   })));
-  $('#exposure-sum').textContent = rows.length > 0 ? `${rows.length} games with open bets` : '';
+  $('#exposure-sum').textContent = rows.length > 0 ? `${rows.length} ${rows.length === 1 ? 'game' : 'games'} with open bets` : '';
 }
 
 async function settlements() {
