@@ -8,19 +8,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"matchday/id"
+	"matchday/internal/telemetry/telemetrytest"
 )
-
-// cpu is what this process has used so far.
-func cpu() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
 
 // post calls the handler without a connection: what is measured is the API and the rooms.
 func (s *server) post(path, token, key string, body []byte) *httptest.ResponseRecorder {
@@ -67,7 +60,7 @@ func BenchmarkBatch(b *testing.B) {
 	var next atomic.Int64
 	b.SetParallelism(2)
 	b.ResetTimer()
-	used := cpu()
+	used := telemetrytest.ProcessorTime(b)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			w := s.post("/v1/ledger/transfers/batch", testKey, "", bodies[next.Add(1)-1])
@@ -77,7 +70,7 @@ func BenchmarkBatch(b *testing.B) {
 		}
 	})
 	b.ReportMetric(float64(b.N*maxBatch)/b.Elapsed().Seconds(), "transfers/s")
-	b.ReportMetric(float64((cpu()-used).Microseconds())/float64(b.N*maxBatch), "cpu_us/transfer")
+	b.ReportMetric(float64((telemetrytest.ProcessorTime(b)-used).Microseconds())/float64(b.N*maxBatch), "cpu_us/transfer")
 }
 
 // BenchmarkBatchEdge is the same body decoded and turned into transfers, without the ledger.
@@ -93,7 +86,7 @@ func BenchmarkBatchEdge(b *testing.B) {
 	}
 	c := &call{a: s.api, caller: caller{service: &s.api.keys[0]}}
 	b.ReportAllocs()
-	used := cpu()
+	used := telemetrytest.ProcessorTime(b)
 	for b.Loop() {
 		var in BatchRequest
 		if err := decode(raw, &in); err != nil {
@@ -105,7 +98,7 @@ func BenchmarkBatchEdge(b *testing.B) {
 			}
 		}
 	}
-	b.ReportMetric(float64((cpu()-used).Microseconds())/float64(b.N*maxBatch), "cpu_us/transfer")
+	b.ReportMetric(float64((telemetrytest.ProcessorTime(b)-used).Microseconds())/float64(b.N*maxBatch), "cpu_us/transfer")
 }
 
 // BenchmarkPlaceBet is POST /v1/bets: singles of 1.00 by 200 players, 64 at a time, with history on.
@@ -127,7 +120,7 @@ func BenchmarkPlaceBet(b *testing.B) {
 	var next atomic.Int64
 	b.SetParallelism(32)
 	b.ResetTimer()
-	used := cpu()
+	used := telemetrytest.ProcessorTime(b)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			n := next.Add(1)
@@ -137,7 +130,7 @@ func BenchmarkPlaceBet(b *testing.B) {
 		}
 	})
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "bets/s")
-	b.ReportMetric(float64((cpu()-used).Microseconds())/float64(b.N), "cpu_us/bet")
+	b.ReportMetric(float64((telemetrytest.ProcessorTime(b)-used).Microseconds())/float64(b.N), "cpu_us/bet")
 }
 
 // BenchmarkBalance is GET /v1/me/balance.

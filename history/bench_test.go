@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"syscall"
 	"testing"
 	"time"
 
 	"matchday/id"
+	"matchday/internal/telemetry/telemetrytest"
 	"matchday/stream"
 )
 
@@ -82,16 +82,6 @@ func (w *benchWorld) settlements() stream.Batch {
 	})
 }
 
-// cpu returns the processor time that the process has used: on a shared machine it says more than
-// the wall clock.
-func cpu() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // BenchmarkApply measures the projection of one shard, decoding of payloads and commits included,
 // the stream excluded: 20,000 players, 200,000 bets of one leg in the file, 4,096 records a commit.
 func BenchmarkApply(b *testing.B) {
@@ -109,10 +99,10 @@ func BenchmarkApply(b *testing.B) {
 					w.apply(b, w.placements())
 				}
 				batch := kind.make(w)
-				before := cpu()
+				before := telemetrytest.ProcessorTime(b)
 				b.StartTimer()
 				w.apply(b, batch)
-				used += cpu() - before
+				used += telemetrytest.ProcessorTime(b) - before
 			}
 			b.ReportMetric(float64(used.Microseconds())/float64(b.N*benchBatch), "cpu_us/record")
 			b.ReportMetric(float64(b.N*benchBatch)/b.Elapsed().Seconds(), "records/s")

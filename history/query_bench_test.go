@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"matchday/internal/mariadb"
+	"matchday/internal/telemetry/telemetrytest"
 )
 
 // queryBets is how many bets the player of BenchmarkQueries has: one every quarter of an hour for three years.
@@ -23,12 +24,12 @@ func BenchmarkQueries(b *testing.B) {
 	}
 	for name, on := range open {
 		b.Run(name, func(b *testing.B) {
-			s, used := on(), cpu
+			s, used := on(), func() time.Duration { return telemetrytest.ProcessorTime(b) }
 			if name == "SQLite" {
 				b.Cleanup(func() { _ = s.Close() })
 			} else {
 				server := mariadb.Shared(b)
-				used = func() time.Duration { return cpu() + cpuOf(b, server.PID()) }
+				used = func() time.Duration { return telemetrytest.ProcessorTime(b) + cpuOf(b, server.PID()) }
 			}
 			all := variedBets(b, s, queryBets)
 			for more := true; more; {

@@ -8,12 +8,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"matchday/id"
 	"matchday/internal/mariadb"
+	"matchday/internal/telemetry/telemetrytest"
 	"matchday/stream"
 )
 
@@ -49,7 +49,7 @@ func benchCommitBatch(b *testing.B, players int, clusters []Cluster) {
 	const callers, size = 4, 1000
 	var seq atomic.Int64
 	b.ReportAllocs()
-	cpu := cpuTime(b)
+	cpu := telemetrytest.ProcessorTime(b)
 	b.ResetTimer()
 	var wg sync.WaitGroup
 	for c := range callers {
@@ -80,7 +80,7 @@ func benchCommitBatch(b *testing.B, players int, clusters []Cluster) {
 	}
 	wg.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds()*60, "transfers/min")
-	b.ReportMetric(float64((cpuTime(b)-cpu).Microseconds())/float64(b.N), "cpu_us/transfer")
+	b.ReportMetric(float64((telemetrytest.ProcessorTime(b)-cpu).Microseconds())/float64(b.N), "cpu_us/transfer")
 }
 
 // BenchmarkDebitUnderPayouts measures single durable debits while payouts fill the bulk lane.
@@ -169,14 +169,4 @@ func mustBatch(b testing.TB, s *Service, list []Transfer) {
 			return
 		}
 	}
-}
-
-// cpuTime returns what the process has used so far: unlike wall time it says the same on a busy
-// machine.
-func cpuTime(b *testing.B) time.Duration {
-	var use syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
 }

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,18 +16,10 @@ import (
 
 	"matchday/id"
 	"matchday/internal/clock"
+	"matchday/internal/telemetry/telemetrytest"
 	"matchday/stream"
 	"matchday/stream/streamtest"
 )
-
-// cpu returns the processor time that the process has used.
-func cpu() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
 
 // BenchmarkProject measures one DBTx of the sink in a file: twenty records of 500 bytes, as a surge leaves them, that no subscription wants, or one
 // does, and the position. What it costs to know the subscriptions is the difference between many and one.
@@ -65,7 +56,7 @@ func benchmarkProject(b *testing.B, subscriptions int, wanted bool) {
 			Jurisdiction: "US-NJ", Data: json.RawMessage(`{"text":"` + strings.Repeat("x", 500) + `"}`)}
 	}
 	row, db := stream.PositionRow{Name: sinkName(0), Shard: 0}, s.store.engine.(*file).db
-	before, n := cpu(), 0
+	before, n := telemetrytest.ProcessorTime(b), 0
 	for b.Loop() {
 		batch := log.Append(0, clk.Now(), 0, records...)
 		err := db.InTx(b.Context(), func(tx *sql.Tx) error {
@@ -79,7 +70,7 @@ func benchmarkProject(b *testing.B, subscriptions int, wanted bool) {
 		}
 		n++
 	}
-	b.ReportMetric(float64((cpu()-before).Microseconds())/float64(n), "cpu_us/op")
+	b.ReportMetric(float64((telemetrytest.ProcessorTime(b)-before).Microseconds())/float64(n), "cpu_us/op")
 }
 
 // counting counts the DBTx of deliveries that were made.

@@ -6,12 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
 	"matchday/id"
 	"matchday/internal/clock"
+	"matchday/internal/telemetry/telemetrytest"
 	"matchday/ledger"
 	"matchday/money"
 	"matchday/stream"
@@ -89,11 +89,11 @@ func BenchmarkSettle(b *testing.B) {
 				filled := time.Now()
 				k.fillBets(n)
 				b.ReportMetric(time.Since(filled).Seconds(), "fill_s")
-				cpu := cpuTime()
+				cpu := telemetrytest.ProcessorTime(b)
 				b.StartTimer()
 				k.result("g1_x", 24, 20)
 				b.StopTimer()
-				b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/float64(n), "cpu-us/bet")
+				b.ReportMetric(float64((telemetrytest.ProcessorTime(b)-cpu).Microseconds())/float64(n), "cpu-us/bet")
 				k.stop()
 				b.StartTimer()
 			}
@@ -113,7 +113,7 @@ func BenchmarkChunk(b *testing.B) {
 	var chunk []bet
 	var after int64
 	read := 0
-	cpu := cpuTime()
+	cpu := telemetrytest.ProcessorTime(b)
 	b.ReportAllocs()
 	for b.Loop() {
 		var err error
@@ -135,7 +135,7 @@ func BenchmarkChunk(b *testing.B) {
 		}
 		read += len(chunk)
 	}
-	b.ReportMetric(float64((cpuTime()-cpu).Nanoseconds())/float64(read), "cpu-ns/bet")
+	b.ReportMetric(float64((telemetrytest.ProcessorTime(b)-cpu).Nanoseconds())/float64(read), "cpu-ns/bet")
 }
 
 // BenchmarkPayer measures decoding a message of 500 payouts and building its transfers.
@@ -165,16 +165,6 @@ func BenchmarkPayer(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*500), "ns/payout")
 }
 
-// cpuTime returns the processor time this process has used: on a shared machine it says more than
-// the clock.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // BenchmarkApply measures the projection: batches of placed bets, and their settlements.
 func BenchmarkApply(b *testing.B) {
 	const records, perBatch = 4096, 256
@@ -187,13 +177,13 @@ func BenchmarkApply(b *testing.B) {
 	o.decided = func(string) bool { return false }
 	o.onApply = func([]betChange, []int64) {}
 	apply := func(batches []stream.Batch) time.Duration {
-		began := cpuTime()
+		began := telemetrytest.ProcessorTime(b)
 		err := o.db.InTx(context.Background(), func(tx *sql.Tx) error { return o.apply(context.Background(), tx, batches) })
 		if err != nil {
 			b.Fatal(err)
 		}
 		o.committed(batches[0])
-		return cpuTime() - began
+		return telemetrytest.ProcessorTime(b) - began
 	}
 	var placing, settling time.Duration
 	var seq int64

@@ -8,26 +8,15 @@ import (
 	"io"
 	"log/slog"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"matchday/internal/clock"
+	"matchday/internal/telemetry/telemetrytest"
 	"matchday/stream"
 	"matchday/stream/streamtest"
 )
-
-// cpu returns the processor time that the process has used: on a shared machine it says more than
-// the wall clock.
-func cpu() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
 
 // BenchmarkRelay measures from the log, through the durable stream, to a sink that stores nothing
 // but its position: records of 500 bytes, batches of a group commit at light and at full load.
@@ -59,7 +48,7 @@ func BenchmarkRelay(b *testing.B) {
 				records[i] = stream.Record{Type: stream.TypeBetSettled, Subject: "bet_01jb2m7k3v9q8w5x4y6z7a0b1c", Player: "plr_01jb2m7k3v9q8w5x4y6z7a0b1c",
 					Jurisdiction: "US-NJ", Data: json.RawMessage(`{"text":"` + strings.Repeat("x", 500) + `"}`)}
 			}
-			before, start := cpu(), deps.Clock.Now()
+			before, start := telemetrytest.ProcessorTime(b), deps.Clock.Now()
 			var n int
 			for b.Loop() {
 				log.Append(0, deps.Clock.Now(), 0, records...)
@@ -73,7 +62,7 @@ func BenchmarkRelay(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.ReportMetric(float64(n)/deps.Clock.Now().Sub(start).Seconds(), "records/s")
-			b.ReportMetric(float64((cpu()-before).Microseconds())/float64(n), "cpu_us/record")
+			b.ReportMetric(float64((telemetrytest.ProcessorTime(b)-before).Microseconds())/float64(n), "cpu_us/record")
 			cancel()
 			<-done
 			<-done
