@@ -8,8 +8,9 @@ import "time"
 // So, while interactive work is expected, batches with bulk work are short, and when debits still
 // wait too long, bulk work rests between its batches. The rest is for the processor as much as for
 // the writer: what bulk work costs elsewhere, in relays and projections, slows debits down as well.
-// Bulk work keeps at least three quarters of the writer's time, three tenths where calls come so
-// thick that they need most of the processor themselves, and has all of it when nobody else asks.
+// Bulk work keeps at least three quarters of the writer's time, a twentieth where calls come so
+// thick that they need most of the processor themselves, and has all of it when nobody else asks. Where
+// there are processors enough no call is late, and bulk work keeps all of it then too.
 type pace struct {
 	limit int       // rows of any batch
 	since int       // batches since the last one with interactive work
@@ -30,8 +31,11 @@ const (
 	// calls come thick: each of them waits for half a batch and for its own.
 	holdWriter = 8 * time.Millisecond
 	holdThick  = 2 * time.Millisecond
-	// debitWait is how long an interactive call should wait at most, from the queue to its answer.
+	// debitWait is how long an interactive call should wait at most, from the queue to its answer, lateThick where
+	// calls come thick: their way to the queue and back takes as long again on a busy processor, and ten in all
+	// are what one in a hundred may wait.
 	debitWait = 8 * time.Millisecond
+	lateThick = 4 * time.Millisecond
 
 	// Calls come thick when there were thickCalls in a time of countFor, that is a thousand a second.
 	thickCalls = 250
@@ -39,13 +43,13 @@ const (
 
 	wholeShare = 1000
 	leastShare = 750
-	thickShare = 300 // the least while calls come thick
+	thickShare = 50 // the least while calls come thick
 	// shareStep is the part of itself by which the share grows for each batch that was quick enough. It
 	// falls by a quarter for one that was not, so about one batch in eighty may be slow.
 	shareStep = 256
 	// togetherFor is how far apart batches are begun while several interactive calls share them, and
 	// enoughRows ends the wait: a batch as large as that costs little more than its rows.
-	togetherFor = 3 * time.Millisecond
+	togetherFor = 2 * time.Millisecond
 	enoughRows  = 64
 	// maxRest bounds a rest: a machine that stood still says nothing of the next moment.
 	maxRest = 50 * time.Millisecond
@@ -109,9 +113,9 @@ type batchTime struct {
 // slow and make them smaller still.
 func (p *pace) learn(b batchTime, now time.Time) {
 	p.countCalls(b.calls, now)
-	hold, least := holdWriter, leastShare
+	hold, late, least := holdWriter, debitWait, leastShare
 	if p.thick {
-		hold, least = holdThick, thickShare
+		hold, late, least = holdThick, lateThick, thickShare
 	}
 	if b.rows >= p.rows-chunkRows { // one that is not full says nothing of a full one
 		if b.took > hold {
@@ -121,7 +125,7 @@ func (p *pace) learn(b batchTime, now time.Time) {
 		}
 	}
 	if b.calls > 0 {
-		if b.waited+b.took > debitWait {
+		if b.waited+b.took > late {
 			p.share = p.share * 3 / 4
 		} else {
 			p.share += p.share/shareStep + 1
