@@ -8,7 +8,7 @@ import "time"
 // So, while interactive work is expected, batches with bulk work are short, and when debits still
 // wait too long, bulk work rests between its batches. The rest is for the processor as much as for
 // the writer: what bulk work costs elsewhere, in relays and projections, slows debits down as well.
-// Bulk work keeps at least three quarters of the writer's time, a twentieth where calls come so
+// Bulk work keeps at least three quarters of the writer's time, a tenth where calls come so
 // thick that they need most of the processor themselves, and has all of it when nobody else asks. Where
 // there are processors enough no call is late, and bulk work keeps all of it then too.
 type pace struct {
@@ -43,7 +43,7 @@ const (
 
 	wholeShare = 1000
 	leastShare = 750
-	thickShare = 50 // the least while calls come thick
+	thickShare = 100 // the least while calls come thick
 	// shareStep is the part of itself by which the share grows for each batch that was quick enough. It
 	// falls by a quarter for one that was not, so about one batch in eighty may be slow.
 	shareStep = 256
