@@ -42,20 +42,23 @@ func TestBulkWorkRestsWhileDebitsWaitTooLong(t *testing.T) {
 func TestBulkWorkLeavesMostOfTheWriterToCallsThatComeThick(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		every time.Duration // a batch of ten calls
-		least int
-		rows  int // what full batches of 6 ms come to
+		every  time.Duration // a batch of ten calls
+		waited time.Duration
+		share  int
+		rows   int // what full batches of 6 ms come to
 	}{
-		"a thousand a second": {10 * time.Millisecond, thickShare, chunkRows},
-		"some hundreds":       {20 * time.Millisecond, wholeShare, 1024},
+		"a thousand a second":              {10 * time.Millisecond, 0, thickShare, chunkRows},
+		"a thousand a second, long waits":  {10 * time.Millisecond, debitWait, thickShare, chunkRows},
+		"some hundreds":                    {20 * time.Millisecond, 0, wholeShare, 1024},
+		"some hundreds a second that wait": {20 * time.Millisecond, debitWait, leastShare, 1024},
 	} {
 		p, at := newPace(1024), start
 		for range 200 {
 			p.since, at = 0, at.Add(tt.every)
-			p.learn(batchTime{took: 6 * time.Millisecond, rows: 1024, calls: 10, bulk: true}, at) // late, or not
+			p.learn(batchTime{took: 6 * time.Millisecond, waited: tt.waited, rows: 1024, calls: 10, bulk: true}, at)
 		}
-		if p.share != tt.least || p.room(0) != tt.rows {
-			t.Errorf("%s: share %d, room %d; want %d and %d", name, p.share, p.room(0), tt.least, tt.rows)
+		if p.share != tt.share || p.room(0) != tt.rows {
+			t.Errorf("%s: share %d, room %d; want %d and %d", name, p.share, p.room(0), tt.share, tt.rows)
 		}
 		p.learn(batchTime{took: time.Millisecond, rows: 10, calls: 1}, at.Add(-time.Hour))
 		if p.thick {
