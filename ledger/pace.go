@@ -9,8 +9,8 @@ import "time"
 // wait too long, bulk work rests between its batches. The rest is for the processor as much as for
 // the writer: what bulk work costs elsewhere, in relays and projections, slows debits down as well.
 // Bulk work keeps at least three quarters of the writer's time, a tenth where calls come so
-// thick that they need most of the processor themselves, and has all of it when nobody else asks. Where
-// there are processors enough no call is late, and bulk work keeps all of it then too.
+// thick that they need most of the processor themselves, and has all of it when nobody else asks, or
+// when no call is late. A database whose every commit is late for that leaves bulk work the least it has.
 type pace struct {
 	limit int       // rows of any batch
 	since int       // batches since the last one with interactive work
