@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"matchday/internal/sqldb"
 )
@@ -20,6 +21,10 @@ const (
 	tailPages, maxCopies = 200, 6
 	// The pages that a commit writes, roughly: some for itself, some for each transfer.
 	pagesPerBatch, pagesPerRow = 12, 3
+	// A flush rests for restTimes of what a part of it took the disk, maxFlushRest at most, until the log has grown by
+	// restPages meanwhile.
+	restTimes, restPages = 3, keptPages / 2
+	maxFlushRest         = 5 * time.Millisecond
 )
 
 // walKeeper copies a shard's write-ahead log into the file beside the writer, on a reading
@@ -34,7 +39,8 @@ const (
 // A log that is written all the time is never copied to its end this way, and it starts again from
 // its beginning only then. So the writer copies what came meanwhile, some hundred pages, when the
 // keeper says that there is not more. SQLite flushes the file only after a copy to the end, which is the writer's,
-// so the keeper flushes what it has copied: else the writer waits for the disk to take all of it.
+// so the keeper flushes what it has copied: else the writer waits for the disk to take all of it. It leaves the disk
+// three quarters of the time: a commit's own sync otherwise queues behind some thousand pages.
 type walKeeper struct {
 	db      *sqldb.DB
 	watch   *walWatch
@@ -71,12 +77,27 @@ func (k *walKeeper) copy(ctx context.Context) {
 		if !k.checkpoint(ctx, k.db.Read) {
 			return
 		}
-		_ = k.db.Flush() // an error is the writer's, whose copy waits for the same
+		rest := func(took time.Duration) { k.rest(ctx, took, before) }
+		_ = k.db.Flush(rest) // an error is the writer's, whose copy waits for the same
 		if k.written.Load()-before <= tailPages {
 			break
 		}
 	}
 	k.nearly.Store(true)
+}
+
+// rest leaves the disk to commits for a while after a part of a flush. Where the log grows so fast that the copy would never come
+// near its end, or when the keeper is to stop, it does not.
+func (k *walKeeper) rest(ctx context.Context, took time.Duration, before int64) {
+	if k.written.Load()-before > restPages {
+		return
+	}
+	timer := time.NewTimer(min(restTimes*took, maxFlushRest))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // checkpoint copies once and reports whether it could.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,4 +123,23 @@ func TestCheckpointsThatFailAreToldOnce(t *testing.T) {
 		t.Errorf("%v failures: the end of the process is none", n)
 	}
 	w.wantSound()
+}
+
+// TestAFlushRestsUnlessItIsBehind: there is no rest once the log has grown much meanwhile. Of three tries one
+// at least is quick, also on a crowded machine.
+func TestAFlushRestsUnlessItIsBehind(t *testing.T) {
+	t.Parallel()
+	k := &walKeeper{}
+	rests := func(ctx context.Context) bool {
+		began := time.Now()
+		k.rest(ctx, time.Millisecond, 0)
+		return time.Since(began) >= restTimes*time.Millisecond
+	}
+	if !rests(t.Context()) {
+		t.Error("no rest while the log hardly grows")
+	}
+	k.written.Store(restPages + 1)
+	if fastest := slices.Contains([]bool{rests(t.Context()), rests(t.Context()), rests(t.Context())}, false); !fastest {
+		t.Error("a rest although the log has grown much")
+	}
 }

@@ -109,8 +109,9 @@ func (c *connector) Driver() driver.Driver { return engine }
 func (d *DB) Path() string { return d.path }
 
 // Flush waits until the disk has what checkpoints have written into the file. It changes nothing that counts, it only saves time: SQLite itself
-// flushes the file before it begins the log again, and has less to wait for then.
-func (d *DB) Flush() error {
+// flushes the file before it begins the log again, and has less to wait for then. After each part that the disk took some time for,
+// rest is called with that time: it may wait, and leave the disk to others.
+func (d *DB) Flush(rest func(took time.Duration)) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -123,7 +124,7 @@ func (d *DB) Flush() error {
 		}
 		d.flushed = f
 	}
-	return Wrap("flush", flush(d.flushed))
+	return Wrap("flush", flush(d.flushed, rest))
 }
 
 // Close closes all connections. It may be called twice.

@@ -41,6 +41,8 @@ func TestDurableDatabasesSyncEveryCommit(t *testing.T) {
 	}
 }
 
+func noRest(time.Duration) {}
+
 func TestFlushChangesNothingAndEndsWithTheFile(t *testing.T) {
 	t.Parallel()
 	db := setup(t, Options{})
@@ -51,7 +53,7 @@ func TestFlushChangesNothingAndEndsWithTheFile(t *testing.T) {
 		if _, copied, err := Checkpoint(t.Context(), db.Read); err != nil || copied == 0 {
 			t.Fatalf("%d pages copied, %v", copied, err)
 		}
-		if err := db.Flush(); err != nil {
+		if err := db.Flush(noRest); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -62,7 +64,7 @@ func TestFlushChangesNothingAndEndsWithTheFile(t *testing.T) {
 	if err := errors.Join(db.Close(), db.Close()); err != nil {
 		t.Error(err)
 	}
-	if err := db.Flush(); !errors.Is(err, os.ErrClosed) {
+	if err := db.Flush(noRest); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("flush after close: %v", err)
 	}
 }
