@@ -10,18 +10,19 @@ import "time"
 // the writer: what bulk work costs elsewhere, in relays and projections, slows debits down as well.
 // Bulk work keeps at least three quarters of the writer's time, a tenth where calls come so
 // thick that they need most of the processor themselves, and has all of it when nobody else asks, or
-// when no call is late. A database whose every commit is late for that leaves bulk work the least it has.
+// when no call is late. What is late goes by the database: a rest does not make its commits quicker.
 type pace struct {
-	limit int       // rows of any batch
-	since int       // batches since the last one with interactive work
-	rows  int       // rows that a batch with bulk work may have while interactive work is expected
-	share int       // of the writer's time for bulk work, in thousandths
-	from  time.Time // bulk work rests until then
-	calls int       // interactive calls of the last batch that had any
-	begun time.Time // when the last batch was begun
-	thick bool      // interactive calls come thick
-	came  int       // interactive calls since counted
-	count time.Time // since when they are counted
+	limit int           // rows of any batch
+	since int           // batches since the last one with interactive work
+	rows  int           // rows that a batch with bulk work may have while interactive work is expected
+	share int           // of the writer's time for bulk work, in thousandths
+	plain time.Duration // what a batch takes at its quickest without bulk work; zero before the first
+	from  time.Time     // bulk work rests until then
+	calls int           // interactive calls of the last batch that had any
+	begun time.Time     // when the last batch was begun
+	thick bool          // interactive calls come thick
+	came  int           // interactive calls since counted
+	count time.Time     // since when they are counted
 }
 
 const (
@@ -47,6 +48,13 @@ const (
 	// shareStep is the part of itself by which the share grows for each batch that was quick enough. It
 	// falls by a quarter for one that was not, so about one batch in eighty may be slow.
 	shareStep = 256
+	// A call is late after lateBatches of the quickest batches, and a batch with bulk work may take holdBatches
+	// of them, where that is longer than the bounds above: on a database in another place a commit takes
+	// milliseconds however little is in it.
+	lateBatches = 3
+	holdBatches = 2
+	// plainStep is the part of itself by which the quickest batch is forgotten with each batch.
+	plainStep = 64
 	// togetherFor is how far apart batches are begun while several interactive calls share them, and
 	// enoughRows ends the wait: a batch as large as that costs little more than its rows.
 	togetherFor = 2 * time.Millisecond
@@ -117,6 +125,8 @@ func (p *pace) learn(b batchTime, now time.Time) {
 	if p.thick {
 		hold, late, least = holdThick, lateThick, thickShare
 	}
+	p.learnPlain(b)
+	hold, late = max(hold, holdBatches*p.plain), max(late, lateBatches*p.plain)
 	if b.rows >= p.rows-chunkRows { // one that is not full says nothing of a full one
 		if b.took > hold {
 			p.rows = max(chunkRows, p.rows*3/4)
@@ -134,6 +144,18 @@ func (p *pace) learn(b batchTime, now time.Time) {
 	p.share = min(max(p.share, least), wholeShare)
 	if b.bulk && p.expects() && p.share < wholeShare {
 		p.from = now.Add(min(maxRest, b.took*time.Duration(wholeShare-p.share)/time.Duration(p.share)))
+	}
+}
+
+// learnPlain finds out what a batch costs at its quickest. The middle would not do: payouts that load the machine make
+// it longer, and a longer one lets them load it more.
+func (p *pace) learnPlain(b batchTime) {
+	switch {
+	case b.bulk || b.calls == 0:
+	case p.plain == 0 || b.took < p.plain:
+		p.plain = b.took
+	default:
+		p.plain = min(b.took, p.plain+p.plain/plainStep)
 	}
 }
 

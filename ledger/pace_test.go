@@ -67,6 +67,40 @@ func TestBulkWorkLeavesMostOfTheWriterToCallsThatComeThick(t *testing.T) {
 	}
 }
 
+// TestWhatIsLateGoesByTheDatabase: one whose every commit takes 5 ms is not helped by rests, and one that was slow
+// for a while is not taken for such a one.
+func TestWhatIsLateGoesByTheDatabase(t *testing.T) {
+	t.Parallel()
+	alone := batchTime{took: 5 * time.Millisecond, rows: 10, calls: 10}
+	beside := batchTime{took: 6 * time.Millisecond, waited: 5 * time.Millisecond, rows: 1024, calls: 10, bulk: true}
+	play := func(plain time.Duration, waited time.Duration) (p pace) {
+		p, at := newPace(1024), start
+		a, b := alone, beside
+		a.took, a.waited, b.waited = plain, waited, b.waited+waited
+		for range 200 { // about two thousand calls a second
+			p.since, at = 0, at.Add(5*time.Millisecond)
+			p.learn(a, at)
+			at = at.Add(5 * time.Millisecond)
+			p.learn(b, at)
+		}
+		return p
+	}
+	if p := play(alone.took, 0); p.share != wholeShare || p.room(0) != 1024 {
+		t.Errorf("commits of 5 ms, calls that take 11: share %d, room %d; want all and a whole batch", p.share, p.room(0))
+	}
+	if p := play(alone.took, 10*time.Millisecond); p.share != thickShare {
+		t.Errorf("commits of 5 ms, calls that take 21: share %d, want %d", p.share, thickShare)
+	}
+	if p := play(time.Millisecond, 0); p.share != thickShare || p.room(0) > 2*chunkRows {
+		t.Errorf("commits of 1 ms, calls that take 11: share %d, room %d; want %d, and %d at most", p.share, p.room(0), thickShare, 2*chunkRows)
+	}
+	p := play(time.Millisecond, 0)
+	p.learn(batchTime{took: 80 * time.Millisecond, rows: 10, calls: 10}, start)
+	if p.plain > 2*time.Millisecond {
+		t.Errorf("after one slow commit the quickest are said to take %s", p.plain)
+	}
+}
+
 func TestBulkWorkDoesNotRestForNobody(t *testing.T) {
 	t.Parallel()
 	slow := batchTime{took: 20 * time.Millisecond, rows: 200, calls: 1, bulk: true}
