@@ -171,7 +171,7 @@ func (a *API) startSpan(ctx context.Context, r *http.Request, pattern string) (c
 }
 
 func endSpan(span trace.Span, c *call, code string) {
-	if span == nil {
+	if span == nil || !span.IsRecording() {
 		return
 	}
 	span.SetAttributes(attribute.Int("http.response.status_code", c.status), attribute.String("matchday.code", code),
