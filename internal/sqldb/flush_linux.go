@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	// partBytes is how much of the file is written out at a time, partTakes what one takes at least that had anything to
-	// write: to find out that there is nothing takes microseconds.
+	// partBytes is how much of the file is written out at a time, more where that would be over maxParts. PartTakes is what
+	// one takes at least that had anything to write: to find out that there is nothing takes a microsecond.
 	partBytes = 256 << 10
+	maxParts  = 2048
 	partTakes = 30 * time.Microsecond
 )
 
@@ -23,10 +24,11 @@ func flush(f *os.File, rest func(took time.Duration)) error {
 	if err != nil {
 		return err
 	}
-	for from := int64(0); from < info.Size(); from += partBytes {
+	part := max(partBytes, info.Size()/maxParts)
+	for from := int64(0); from < info.Size(); from += part {
 		began := clock.System{}.Now()
 		const through = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
-		if unix.SyncFileRange(int(f.Fd()), from, partBytes, through) != nil {
+		if unix.SyncFileRange(int(f.Fd()), from, part, through) != nil {
 			break // not every file system and sandbox has it; and an error of the disk comes again below
 		}
 		if took := (clock.System{}).Now().Sub(began); took >= partTakes {
