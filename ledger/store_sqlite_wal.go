@@ -86,18 +86,23 @@ func (k *walKeeper) copy(ctx context.Context) {
 	k.nearly.Store(true)
 }
 
-// rest leaves the disk to commits for a while after a part of a flush. Where the log grows so fast that the copy would never come
-// near its end, or when the keeper is to stop, it does not.
+// rest leaves the disk to commits after a part of a flush, unless the keeper is to stop.
 func (k *walKeeper) rest(ctx context.Context, took time.Duration, before int64) {
-	if k.written.Load()-before > restPages {
-		return
-	}
-	timer := time.NewTimer(min(restTimes*took, maxFlushRest))
+	timer := time.NewTimer(flushRest(took, k.written.Load()-before))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+}
+
+// flushRest returns how long a flush rests after a part that took the disk so long. Where the log has grown much meanwhile, by pages, it
+// does not: the copy would never come near its end.
+func flushRest(took time.Duration, grown int64) time.Duration {
+	if grown > restPages {
+		return 0
+	}
+	return min(restTimes*took, maxFlushRest)
 }
 
 // checkpoint copies once and reports whether it could.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -125,21 +124,20 @@ func TestCheckpointsThatFailAreToldOnce(t *testing.T) {
 	w.wantSound()
 }
 
-// TestAFlushRestsUnlessItIsBehind: there is no rest once the log has grown much meanwhile. Of three tries one
-// at least is quick, also on a crowded machine.
 func TestAFlushRestsUnlessItIsBehind(t *testing.T) {
 	t.Parallel()
-	k := &walKeeper{}
-	rests := func(ctx context.Context) bool {
-		began := time.Now()
-		k.rest(ctx, time.Millisecond, 0)
-		return time.Since(began) >= restTimes*time.Millisecond
-	}
-	if !rests(t.Context()) {
-		t.Error("no rest while the log hardly grows")
-	}
-	k.written.Store(restPages + 1)
-	if fastest := slices.Contains([]bool{rests(t.Context()), rests(t.Context()), rests(t.Context())}, false); !fastest {
-		t.Error("a rest although the log has grown much")
+	for name, tt := range map[string]struct {
+		took  time.Duration
+		grown int64
+		want  time.Duration
+	}{
+		"a part that was quick":         {time.Millisecond, 0, restTimes * time.Millisecond},
+		"as much as may come meanwhile": {time.Millisecond, restPages, restTimes * time.Millisecond},
+		"more than that":                {time.Millisecond, restPages + 1, 0},
+		"a disk that stood still":       {time.Minute, 0, maxFlushRest},
+	} {
+		if got := flushRest(tt.took, tt.grown); got != tt.want {
+			t.Errorf("%s: rests %s, want %s", name, got, tt.want)
+		}
 	}
 }
