@@ -43,7 +43,7 @@ func openSQLite(ctx context.Context, c Config, shard int, now time.Time, watch *
 		durability = sqldb.Rebuildable
 	}
 	db, err := sqldb.Open(shardFile(c.Dir, shard), sqldb.Options{
-		Durability: durability, Readers: c.readers(), CacheKiB: c.PageCacheKiB,
+		Durability: durability, Readers: max(c.readers(), keeperReads), CacheKiB: c.PageCacheKiB,
 		WALPages: walPages, PageSize: pageSize, MaxPages: c.maxPages, BusyTimeout: c.lockWait(),
 	})
 	if err != nil {

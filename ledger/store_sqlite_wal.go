@@ -14,17 +14,21 @@ import (
 const (
 	// walPages is when SQLite itself copies the write-ahead log into the file, in the middle of a commit:
 	// what happens if walKeeper did not.
-	walPages = 24_000
+	walPages = 64_000
 	// keptPages is about when walKeeper copies it, beside the writer.
 	keptPages = 8_000
 	// tailPages is what may be left over for the writer to copy, maxCopies how often the keeper copies to come near it.
 	tailPages, maxCopies = 200, 6
-	// The pages that a commit writes, roughly: some for itself, some for each transfer.
-	pagesPerBatch, pagesPerRow = 12, 3
+	// The pages that a commit writes, roughly: some for itself, one for each transfer.
+	pagesPerBatch, pagesPerRow = 12, 1
 	// A flush rests for restTimes of what a part of it took the disk, maxFlushRest at most, until the log has grown by
 	// restPages meanwhile.
 	restTimes, restPages = 3, keptPages / 2
 	maxFlushRest         = 5 * time.Millisecond
+	// keeperReads is how many reading connections the keeper uses at a time.
+	keeperReads = 2
+	// holdFor is how long the keeper waits for a commit that it can copy up to.
+	holdFor = 20 * time.Millisecond
 )
 
 // walKeeper copies a shard's write-ahead log into the file beside the writer, on a reading
@@ -37,8 +41,8 @@ const (
 // [walWatch], and tries again when as much has come together once more.
 //
 // A log that is written all the time is never copied to its end this way, and it starts again from
-// its beginning only then. So the writer copies what came meanwhile, some hundred pages, when the
-// keeper says that there is not more. SQLite flushes the file only after a copy to the end, which is the writer's,
+// its beginning only then. So the keeper copies again, without rests, until hardly anything comes meanwhile, and the
+// writer copies that. SQLite flushes the file only after a copy to the end, which is to be the writer's,
 // so the keeper flushes what it has copied: else the writer waits for the disk to take all of it. It leaves the disk
 // three quarters of the time: a commit's own sync otherwise queues behind some thousand pages.
 type walKeeper struct {
@@ -46,9 +50,10 @@ type walKeeper struct {
 	watch   *walWatch
 	attempt func(ctx context.Context, on sqldb.Querier) (logged, copied int, err error)
 	due     chan struct{}
-	written atomic.Int64 // pages, roughly
-	asked   int64        // how many when the keeper was last asked; of the writer's goroutine
-	nearly  atomic.Bool  // all but a short tail is copied: the writer's turn
+	written atomic.Int64  // pages, roughly
+	came    chan struct{} // a commit
+	asked   int64         // how many when the keeper was last asked; of the writer's goroutine
+	nearly  atomic.Bool   // all but a short tail is copied: the writer's turn
 	stop    context.CancelFunc
 	ended   sync.WaitGroup
 }
@@ -56,7 +61,7 @@ type walKeeper struct {
 // keepWAL starts a keeper. It ends with close.
 func keepWAL(ctx context.Context, db *sqldb.DB, watch *walWatch) *walKeeper {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	k := &walKeeper{db: db, watch: watch, attempt: sqldb.Checkpoint, due: make(chan struct{}, 1), stop: stop}
+	k := &walKeeper{db: db, watch: watch, attempt: sqldb.Checkpoint, due: make(chan struct{}, 1), came: make(chan struct{}, 1), stop: stop}
 	k.ended.Go(func() {
 		for {
 			select {
@@ -72,29 +77,77 @@ func keepWAL(ctx context.Context, db *sqldb.DB, watch *walWatch) *walKeeper {
 
 // copy copies what is in the log, again if much was written meanwhile.
 func (k *walKeeper) copy(ctx context.Context) {
+	if k.nearly.Load() { // to read now would keep the writer from the end of the log
+		return
+	}
+	rest := k.rest
 	for range maxCopies {
 		before := k.written.Load()
-		if !k.checkpoint(ctx, k.db.Read) {
+		if !k.pass(ctx, rest) {
 			return
 		}
-		rest := func(took time.Duration) { k.rest(ctx, took, before) }
-		_ = k.db.Flush(rest) // an error is the writer's, whose copy waits for the same
 		if k.written.Load()-before <= tailPages {
 			break
 		}
+		rest = noRest // the longer a copy takes, the more comes meanwhile
 	}
 	k.nearly.Store(true)
 }
 
+// pass copies once and writes out what it has copied. It reports whether it could copy.
+func (k *walKeeper) pass(ctx context.Context, rest func(ctx context.Context, took time.Duration, grown int64)) bool {
+	before := k.written.Load()
+	release := k.hold(ctx)
+	copied := k.checkpoint(ctx, k.db.Read)
+	release()
+	if !copied {
+		return false
+	}
+	// An error is the writer's, whose copy waits for the same.
+	_ = k.db.Flush(func(took time.Duration) { rest(ctx, took, k.written.Load()-before) })
+	return true
+}
+
+// hold keeps the next copy from the end of the log, until release, by reading what was there before the last commit. A copy
+// to the end is followed by SQLite's flush of the file, all at once. If nobody writes, nothing is held, and that flush is in nobody's way.
+func (k *walKeeper) hold(ctx context.Context) (release func()) {
+	select {
+	case <-k.came:
+	default:
+	}
+	tx, err := k.db.Read.BeginTx(ctx, nil)
+	if err != nil {
+		return func() {}
+	}
+	release = func() { _ = tx.Rollback() } // it has read only
+	var epoch int64
+	if err := tx.QueryRowContext(ctx, `SELECT epoch FROM shard`).Scan(&epoch); err != nil { // SQLite's begin alone does not read
+		release()
+		return func() {}
+	}
+	timer := time.NewTimer(holdFor)
+	defer timer.Stop()
+	select {
+	case <-k.came:
+		return release
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	release()
+	return func() {}
+}
+
 // rest leaves the disk to commits after a part of a flush, unless the keeper is to stop.
-func (k *walKeeper) rest(ctx context.Context, took time.Duration, before int64) {
-	timer := time.NewTimer(flushRest(took, k.written.Load()-before))
+func (k *walKeeper) rest(ctx context.Context, took time.Duration, grown int64) {
+	timer := time.NewTimer(flushRest(took, grown))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
 }
+
+func noRest(context.Context, time.Duration, int64) {}
 
 // flushRest returns how long a flush rests after a part that took the disk so long. Where the log has grown much meanwhile, by pages, it
 // does not: the copy would never come near its end.
@@ -120,15 +173,21 @@ func (k *walKeeper) checkpoint(ctx context.Context, on sqldb.Querier) bool {
 // finish lets the writer copy the tail when its turn has come. It is called between commits. If it fails the
 // log goes on growing from where it is, and the commit that follows is as good as any.
 func (k *walKeeper) finish(ctx context.Context, on sqldb.Querier) {
-	if k.nearly.CompareAndSwap(true, false) {
-		_ = k.checkpoint(ctx, on)
-		k.asked = k.written.Load()
+	if !k.nearly.Load() {
+		return
 	}
+	_ = k.checkpoint(ctx, on)
+	k.asked = k.written.Load()
+	k.nearly.Store(false)
 }
 
 // wrote counts a batch and asks the keeper when enough has come together.
 func (k *walKeeper) wrote(rows int) {
 	written := k.written.Add(pagesPerBatch + pagesPerRow*int64(rows))
+	select {
+	case k.came <- struct{}{}:
+	default:
+	}
 	if written-k.asked < keptPages {
 		return
 	}

@@ -124,6 +124,45 @@ func TestCheckpointsThatFailAreToldOnce(t *testing.T) {
 	w.wantSound()
 }
 
+// TestACopyWhileOthersWriteStopsBeforeTheEnd: after one to the end SQLite flushes the file itself, all at once.
+func TestACopyWhileOthersWriteStopsBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.Shards, c.SweepEvery, c.Readers = 1, time.Hour, 1 })
+	store, ok := w.shards[0].store.(*sqliteStore)
+	if !ok {
+		t.Fatal("shard 0 is not in SQLite")
+	}
+	rest := func() (left int) {
+		logged, copied, err := sqldb.Checkpoint(t.Context(), store.db.Read)
+		if err != nil || logged == 0 {
+			t.Fatalf("%d pages, %v", logged, err)
+		}
+		return logged - copied
+	}
+	held := 0
+	for try := 0; try < 20 && held == 0; try++ { // the commit that ends the wait may have been before it
+		release := make(chan func())
+		go func() { release <- store.wal.hold(t.Context()) }()
+		for sent, let := 0, (func())(nil); let == nil; sent++ {
+			w.must(deposit(fmt.Sprintf("d%d-%d", try, sent), "p1", 1))
+			select {
+			case let = <-release:
+				held = rest()
+				let()
+			default:
+			}
+		}
+	}
+	if held == 0 {
+		t.Error("a copy while others write went to the end of the log")
+	}
+	if left := rest(); left != 0 {
+		t.Errorf("%d pages are left after nothing holds them", left)
+	}
+	store.wal.hold(t.Context())() // nobody writes: it ends by itself
+	w.wantSound()
+}
+
 func TestAFlushRestsUnlessItIsBehind(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
