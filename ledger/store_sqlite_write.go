@@ -120,10 +120,23 @@ func (w *sqliteWriter) close() error {
 	return errors.Join(list...)
 }
 
+// urgentRows is up to how many rows a batch comes before everything else. Its callers wait, and it needs the processor for half a
+// millisecond, but several times: after each answer of the disk a thread otherwise waits until another has used up its
+// turn. Larger batches are bulk work, which would leave nothing to those who answer calls.
+const urgentRows = 128
+
 // commit implements writerStore.
 func (s *sqliteStore) commit(ctx context.Context, b *batch) error {
 	s.wal.finish(ctx, s.conn)
-	err := s.raw(func(driver.Conn) error { return s.w.write(ctx, b) })
+	write := func() error {
+		return s.raw(func(driver.Conn) error { return s.w.write(ctx, b) })
+	}
+	var err error
+	if len(b.rows) <= urgentRows {
+		err = sqldb.Urgently(write)
+	} else {
+		err = write()
+	}
 	if err == nil {
 		s.wal.wrote(len(b.rows))
 	}
