@@ -8,7 +8,7 @@ import "time"
 // So, while interactive work is expected, batches with bulk work are short, and when debits still
 // wait too long, bulk work rests between its batches. The rest is for the processor as much as for
 // the writer: what bulk work costs elsewhere, in relays and projections, slows debits down as well.
-// Bulk work keeps at least three quarters of the writer's time, a tenth where calls come so
+// Bulk work keeps at least three quarters of the writer's time, a twentieth where calls come so
 // thick that they need most of the processor themselves, and has all of it when nobody else asks, or
 // when no call is late. What is late goes by the database: a rest does not make its commits quicker.
 type pace struct {
@@ -17,6 +17,7 @@ type pace struct {
 	rows  int           // rows that a batch with bulk work may have while interactive work is expected
 	share int           // of the writer's time for bulk work, in thousandths
 	plain time.Duration // what a batch takes at its quickest without bulk work; zero before the first
+	usual time.Duration // what a batch takes without bulk work on the average of the last ones
 	from  time.Time     // bulk work rests until then
 	calls int           // interactive calls of the last batch that had any
 	begun time.Time     // when the last batch was begun
@@ -44,7 +45,7 @@ const (
 
 	wholeShare = 1000
 	leastShare = 750
-	thickShare = 100 // the least while calls come thick
+	thickShare = 50 // the least while calls come thick
 	// shareStep is the part of itself by which the share grows for each batch that was quick enough. It
 	// falls by a quarter for one that was not, so about one batch in eighty may be slow.
 	shareStep = 256
@@ -55,10 +56,15 @@ const (
 	holdBatches = 2
 	// plainStep is the part of itself by which the quickest batch is forgotten with each batch.
 	plainStep = 64
-	// togetherFor is how far apart batches are begun while several interactive calls share them, and
-	// enoughRows ends the wait: a batch as large as that costs little more than its rows.
-	togetherFor = 2 * time.Millisecond
-	enoughRows  = 64
+	// togetherFor is how far apart batches are begun while several interactive calls share them, togetherBatches of the
+	// usual ones where that is longer, but togetherMost at most: on a busy machine, which has batches take longer, fewer of them leave
+	// more to everything else. EnoughRows ends the wait: a batch as large as that costs little more than its rows.
+	togetherFor     = 2 * time.Millisecond
+	togetherMost    = 4 * time.Millisecond
+	togetherBatches = 2
+	enoughRows      = 64
+	// usualStep is the part of itself by which the usual batch goes towards each batch.
+	usualStep = 32
 	// maxRest bounds a rest: a machine that stood still says nothing of the next moment.
 	maxRest = 50 * time.Millisecond
 )
@@ -98,8 +104,9 @@ func (p *pace) waits(rows int, now time.Time) time.Duration {
 	if p.calls < 2 || rows >= enoughRows || !p.expects() {
 		return 0
 	}
-	left := p.begun.Add(togetherFor).Sub(now)
-	if left > togetherFor { // the clock stepped back
+	together := min(max(togetherFor, togetherBatches*p.usual), togetherMost)
+	left := p.begun.Add(together).Sub(now)
+	if left > together { // the clock stepped back
 		return 0
 	}
 	return left
@@ -147,16 +154,17 @@ func (p *pace) learn(b batchTime, now time.Time) {
 	}
 }
 
-// learnPlain finds out what a batch costs at its quickest. The middle would not do: payouts that load the machine make
-// it longer, and a longer one lets them load it more.
+// learnPlain finds out what a batch costs at its quickest, and usually. The usual one would not do for what is late: payouts that load
+// the machine make it longer, and a longer one lets them load it more.
 func (p *pace) learnPlain(b batchTime) {
-	switch {
-	case b.bulk || b.calls == 0:
-	case p.plain == 0 || b.took < p.plain:
-		p.plain = b.took
-	default:
-		p.plain = min(b.took, p.plain+p.plain/plainStep)
+	if b.bulk || b.calls == 0 {
+		return
 	}
+	if p.plain == 0 {
+		p.plain, p.usual = b.took, b.took
+	}
+	p.plain = min(b.took, p.plain+p.plain/plainStep)
+	p.usual += (b.took - p.usual) / usualStep
 }
 
 // countCalls finds out whether interactive calls come thick.

@@ -95,6 +95,9 @@ func TestWhatIsLateGoesByTheDatabase(t *testing.T) {
 		t.Errorf("commits of 1 ms, calls that take 11: share %d, room %d; want %d, and %d at most", p.share, p.room(0), thickShare, 2*chunkRows)
 	}
 	p := play(time.Millisecond, 0)
+	if p.usual != time.Millisecond {
+		t.Errorf("batches of 1 ms, and others with payouts: usual are said to be %s", p.usual)
+	}
 	p.learn(batchTime{took: 80 * time.Millisecond, rows: 10, calls: 10}, start)
 	if p.plain > 2*time.Millisecond {
 		t.Errorf("after one slow commit the quickest are said to take %s", p.plain)
@@ -162,6 +165,8 @@ func TestCallsThatComeTogetherShareABatch(t *testing.T) {
 	}{
 		"right after the last batch":     {many, 1, at, togetherFor},
 		"some time after it":             {many, 1, at.Add(togetherFor / 4), togetherFor * 3 / 4},
+		"on a busy machine":              {pace{calls: 3, begun: at, usual: togetherFor * 3 / 4}, 1, at, togetherFor * 3 / 2},
+		"on a slow database":             {pace{calls: 3, begun: at, usual: time.Second}, 1, at, togetherMost},
 		"a call that comes alone":        {pace{calls: 1, begun: at}, 1, at, 0},
 		"a batch that is large as it is": {many, enoughRows, at, 0},
 		"nobody has called for long":     {pace{calls: 3, begun: at, since: recentBatches}, 0, at, 0},
