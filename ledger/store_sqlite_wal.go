@@ -27,8 +27,9 @@ const (
 	maxFlushRest         = 5 * time.Millisecond
 	// keeperReads is how many reading connections the keeper uses at a time.
 	keeperReads = 2
-	// holdFor is how long the keeper waits for a commit that it can copy up to.
-	holdFor = 20 * time.Millisecond
+	// holdFor is how long the keeper waits for a commit that it can copy up to, maxHold how long it keeps a copy from the
+	// end at most: a copy that waits for a reading connection is not to keep the log from beginning again.
+	holdFor, maxHold = 20 * time.Millisecond, time.Second
 )
 
 // walKeeper copies a shard's write-ahead log into the file beside the writer, on a reading
@@ -43,7 +44,7 @@ const (
 // A log that is written all the time is never copied to its end this way, and it starts again from
 // its beginning only then. So the keeper copies again, without rests, until hardly anything comes meanwhile, and the
 // writer copies that. SQLite flushes the file only after a copy to the end, which is to be the writer's,
-// so the keeper flushes what it has copied: else the writer waits for the disk to take all of it. It leaves the disk
+// so the keeper flushes what it has copied: else the writer waits for the disk to take all of it. At first it leaves the disk
 // three quarters of the time: a commit's own sync otherwise queues behind some thousand pages.
 type walKeeper struct {
 	db      *sqldb.DB
@@ -80,22 +81,21 @@ func (k *walKeeper) copy(ctx context.Context) {
 	if k.nearly.Load() { // to read now would keep the writer from the end of the log
 		return
 	}
-	rest := k.rest
-	for range maxCopies {
+	for n := range maxCopies {
 		before := k.written.Load()
-		if !k.pass(ctx, rest) {
+		rests := n == 0 // the longer a copy takes, the more comes meanwhile
+		if !k.pass(ctx, rests) {
 			return
 		}
 		if k.written.Load()-before <= tailPages {
 			break
 		}
-		rest = noRest // the longer a copy takes, the more comes meanwhile
 	}
 	k.nearly.Store(true)
 }
 
-// pass copies once and writes out what it has copied. It reports whether it could copy.
-func (k *walKeeper) pass(ctx context.Context, rest func(ctx context.Context, took time.Duration, grown int64)) bool {
+// pass copies once and writes out what it has copied, with rests or without. It reports whether it could copy.
+func (k *walKeeper) pass(ctx context.Context, rests bool) bool {
 	before := k.written.Load()
 	release := k.hold(ctx)
 	copied := k.checkpoint(ctx, k.db.Read)
@@ -103,8 +103,11 @@ func (k *walKeeper) pass(ctx context.Context, rest func(ctx context.Context, too
 	if !copied {
 		return false
 	}
-	// An error is the writer's, whose copy waits for the same.
-	_ = k.db.Flush(func(took time.Duration) { rest(ctx, took, k.written.Load()-before) })
+	_ = k.db.Flush(func(took time.Duration) { // an error is the writer's, whose copy waits for the same
+		if rests {
+			k.rest(ctx, took, k.written.Load()-before)
+		}
+	})
 	return true
 }
 
@@ -115,11 +118,16 @@ func (k *walKeeper) hold(ctx context.Context) (release func()) {
 	case <-k.came:
 	default:
 	}
+	ctx, cancel := context.WithTimeout(ctx, maxHold)
 	tx, err := k.db.Read.BeginTx(ctx, nil)
 	if err != nil {
+		cancel()
 		return func() {}
 	}
-	release = func() { _ = tx.Rollback() } // it has read only
+	release = func() {
+		_ = tx.Rollback() // it has read only, and has ended if it was too long
+		cancel()
+	}
 	var epoch int64
 	if err := tx.QueryRowContext(ctx, `SELECT epoch FROM shard`).Scan(&epoch); err != nil { // SQLite's begin alone does not read
 		release()
@@ -146,8 +154,6 @@ func (k *walKeeper) rest(ctx context.Context, took time.Duration, grown int64) {
 	case <-ctx.Done():
 	}
 }
-
-func noRest(context.Context, time.Duration, int64) {}
 
 // flushRest returns how long a flush rests after a part that took the disk so long. Where the log has grown much meanwhile, by pages, it
 // does not: the copy would never come near its end.
