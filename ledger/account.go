@@ -98,6 +98,9 @@ var accountTypeNames = [...]string{
 	typeTransit:   "transit",
 }
 
+// ofPlayer reports whether such an account is a player's own.
+func (t accountType) ofPlayer() bool { return t == typeCash || t == typeWithdrawing || t == typeOwed }
+
 func (t accountType) String() string { return accountTypeNames[t] }
 
 // rule is the bound a balance must keep. The numbers are stored with each posting, where a CHECK

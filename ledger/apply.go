@@ -294,7 +294,7 @@ func (b *builder) move(ctx context.Context, e *entry) error {
 	}
 	for i := range t.Postings {
 		if accounts[i] == nil {
-			accounts[i] = b.open(t.Postings[i].Account, e.parts[i], t.Currency)
+			accounts[i] = b.open(t.Postings[i].Account, t.Currency)
 		}
 	}
 	list := accounts[:len(t.Postings)]
@@ -362,12 +362,11 @@ func bounds(a *account, amount int64, k *kindRow) *errs.Error {
 	return nil
 }
 
-// open interns an address.
-func (b *builder) open(address Address, parts addressParts, currency money.Currency) *account {
+// open interns a well-formed address.
+func (b *builder) open(address Address, currency money.Currency) *account {
 	b.out.accounts++
 	a := &account{id: b.out.accounts, address: Address(strings.Clone(string(address))), currency: currency}
-	a.parts, _ = parseAddress(string(a.address)) // not the caller's parts: they hold the caller's memory
-	a.parts.kind = parts.kind
+	a.parts, _ = parseAddress(string(a.address)) // which is not the caller's memory
 	b.cache.add(a)
 	b.out.opened = append(b.out.opened, a)
 	return a

@@ -259,11 +259,10 @@ func (b *builder) intern(ctx context.Context, list []share) error {
 		if b.cache.find(s.address) != nil {
 			continue
 		}
-		parts, ok := parseAddress(string(s.address))
-		if !ok {
+		if _, ok := parseAddress(string(s.address)); !ok {
 			return broken("account address %.40q", s.address)
 		}
-		b.open(s.address, parts, s.currency)
+		b.open(s.address, s.currency)
 	}
 	return nil
 }

@@ -35,18 +35,19 @@ func (s *Service) Commit(ctx context.Context, lane Lane, t Transfer) (Result, er
 
 // commitOnce commits at the place that the player has now.
 func (s *Service) commitOnce(ctx context.Context, lane Lane, t Transfer) (Result, error) {
-	var result Result
-	e, err := prepare(&t)
+	c := &single{t: t}
+	e, err := prepare(&c.t)
 	if err != nil {
 		return Result{}, err
 	}
-	e.out = &result
 	one, err := s.home(t.Player)
 	if err != nil {
 		return Result{}, err
 	}
-	j := &job{entries: []entry{e}, bytes: e.size, done: make(chan struct{})}
-	if err := one.submit(lane, j); err != nil {
+	e.out = &c.result
+	c.entry[0] = e
+	c.job.entries, c.job.bytes, c.job.done = c.entry[:], e.size, make(chan struct{})
+	if err := one.submit(lane, &c.job); err != nil {
 		if !s.isForOwner(err) {
 			return Result{}, err
 		}
@@ -54,10 +55,18 @@ func (s *Service) commitOnce(ctx context.Context, lane Lane, t Transfer) (Result
 		s.commitThere(ctx, one.number, lane, []Transfer{t}, []int{0}, answer)
 		return answer[0], answer[0].Err
 	}
-	if err := wait(ctx, j); err != nil {
+	if err := wait(ctx, &c.job); err != nil {
 		return Result{}, err
 	}
-	return result, result.Err
+	return c.result, c.result.Err
+}
+
+// single is a call of one transfer, in one piece of memory: there are many of them.
+type single struct {
+	t      Transfer
+	entry  [1]entry
+	result Result
+	job    job
 }
 
 // wait returns when the first of the jobs is answered or ctx is done. Giving up takes back all of
@@ -194,6 +203,10 @@ func (s *Service) commitRound(ctx context.Context, lane Lane, list []Transfer, a
 			continue
 		}
 		n := one.number
+		if perShard[n] == nil {
+			expected := min(len(asked), len(asked)/len(s.shards)*5/4+8)
+			perShard[n], origin[n] = make([]entry, 0, expected), make([]int, 0, expected)
+		}
 		perShard[n] = append(perShard[n], e)
 		origin[n] = append(origin[n], i)
 	}

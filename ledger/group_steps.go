@@ -254,7 +254,7 @@ func (b *builder) accountsOf(e *entry) []*account {
 	for i := range e.t.Postings {
 		a := b.cache.find(e.t.Postings[i].Account)
 		if a == nil {
-			a = b.open(e.t.Postings[i].Account, e.parts[i], e.t.Currency)
+			a = b.open(e.t.Postings[i].Account, e.t.Currency)
 		}
 		if a.currency != e.t.Currency {
 			return nil
@@ -376,7 +376,7 @@ func (b *builder) reserveMember(ctx context.Context, e *entry, group string, i i
 			target = a
 			credits[a] += minor
 			minor = credits[a] // with what the group brings besides
-		case e.parts[n].player != "":
+		case e.types[n].ofPlayer():
 			source, amount = a, -minor
 		}
 		refusal, err := b.admitOne(ctx, a, minor, &kinds[e.t.Kind])

@@ -139,7 +139,7 @@ func (p *groupPlan) check() error {
 	for i := range p.entries {
 		e := &p.entries[i]
 		for n := range e.t.Postings {
-			if e.parts[n].kind == typeTransit {
+			if e.types[n] == typeTransit {
 				transit[books{e.t.Jurisdiction, e.t.Currency}] += e.t.Postings[n].AmountMinor
 			}
 		}
@@ -165,10 +165,10 @@ func (e *entry) mayCross() error {
 	}
 	debits := 0
 	for n := range e.t.Postings {
-		if e.parts[n].kind == typeOwed {
+		if e.types[n] == typeOwed {
 			return errs.New(errs.CodeInvalid, "an owed account may not be in a group of several players")
 		}
-		if e.parts[n].player != "" && e.t.Postings[n].AmountMinor < 0 {
+		if e.types[n].ofPlayer() && e.t.Postings[n].AmountMinor < 0 {
 			debits++
 		}
 	}

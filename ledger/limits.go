@@ -99,10 +99,10 @@ func (c *LimitsChange) prepare() (entry, error) {
 		}
 	}
 	least := int64(0)
-	if e.asked.parts.kind == typeCash {
+	if e.asked.kind == typeCash {
 		least = -money.MaxMinor
 	}
-	if e.asked.parts.kind == typeOwed {
+	if e.asked.kind == typeOwed {
 		check.Add("account", "must be one of type cash or withdrawing")
 	}
 	within("min_minor", c.MinMinor, least)
@@ -128,7 +128,7 @@ func (c *LimitsChange) prepare() (entry, error) {
 // accountChange is what a row of kind limits or metadata changes.
 type accountChange struct {
 	address  Address
-	parts    addressParts
+	kind     accountType
 	limits   *limitsExtra
 	metadata *metadataChange
 }
@@ -145,7 +145,7 @@ func prepareChange(key string, kind Kind, a Address, currency money.Currency) (e
 		check.Add("currency", "is unknown")
 	}
 	t := &Transfer{Key: key, Kind: kind, Player: parts.player, Jurisdiction: parts.jurisdiction, Currency: currency}
-	e := entry{t: t, asked: &accountChange{address: a, parts: parts}, size: 512, bucket: bucketOf(parts.player)}
+	e := entry{t: t, asked: &accountChange{address: a, kind: parts.kind}, size: 512, bucket: bucketOf(parts.player)}
 	return e, &check
 }
 
@@ -180,7 +180,7 @@ func (b *builder) changed(e *entry) (*account, error) {
 
 func (b *builder) openChanged(a *account, e *entry) *account {
 	if a == nil {
-		a = b.open(e.asked.address, e.asked.parts, e.t.Currency)
+		a = b.open(e.asked.address, e.t.Currency)
 	}
 	return a
 }

@@ -49,7 +49,7 @@ const (
 // goroutine so that the writer only applies.
 type entry struct {
 	t      *Transfer
-	parts  [MaxPostings]addressParts
+	types  [MaxPostings]accountType // of the postings' accounts
 	print  fingerprint
 	size   int
 	extra  []byte         // what the row has besides its columns; nil for nearly all
@@ -192,7 +192,7 @@ func (e *entry) checkPosting(check *errs.Check, i int) int64 {
 		check.Add(at("account"), "is not an account address")
 		return p.AmountMinor
 	}
-	e.parts[i] = parts
+	e.types[i] = parts.kind
 	e.size += 64
 	if parts.jurisdiction != t.Jurisdiction {
 		check.Add(at("account"), "is in jurisdiction %s, the transfer in %.8s", parts.jurisdiction, t.Jurisdiction)
