@@ -59,7 +59,7 @@ const (
 	// togetherFor is how far apart batches are begun while several interactive calls share them, togetherBatches of the
 	// usual ones where that is longer, but togetherMost at most: on a busy machine, which has batches take longer, fewer of them leave
 	// more to everything else. EnoughRows ends the wait: a batch as large as that costs little more than its rows.
-	togetherFor     = 2 * time.Millisecond
+	togetherFor     = 3 * time.Millisecond
 	togetherMost    = 4 * time.Millisecond
 	togetherBatches = 2
 	enoughRows      = 64

@@ -165,7 +165,7 @@ func TestCallsThatComeTogetherShareABatch(t *testing.T) {
 	}{
 		"right after the last batch":     {many, 1, at, togetherFor},
 		"some time after it":             {many, 1, at.Add(togetherFor / 4), togetherFor * 3 / 4},
-		"on a busy machine":              {pace{calls: 3, begun: at, usual: togetherFor * 3 / 4}, 1, at, togetherFor * 3 / 2},
+		"on a busy machine":              {pace{calls: 3, begun: at, usual: togetherFor * 5 / 8}, 1, at, togetherFor * 5 / 4},
 		"on a slow database":             {pace{calls: 3, begun: at, usual: time.Second}, 1, at, togetherMost},
 		"a call that comes alone":        {pace{calls: 1, begun: at}, 1, at, 0},
 		"a batch that is large as it is": {many, enoughRows, at, 0},
