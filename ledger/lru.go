@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"hash/maphash"
+
 	"matchday/money"
 )
 
@@ -84,30 +86,36 @@ func (c *accountCache) trim() {
 }
 
 // keyRing remembers the keys seen last. A hit means "look in the store first"; a miss means
-// nothing, so forgetting is harmless.
+// nothing, so forgetting is harmless, and so are two keys that are taken for one another. It keeps no key itself but a hash of it:
+// without pointers, garbage collection does not look into it, and need not follow a hundred thousand keys each time.
 type keyRing struct {
-	keys []string
-	set  map[string]struct{}
+	seed maphash.Seed
+	keys []uint64
+	set  map[uint64]struct{}
 	next int
+	full bool // every place of keys is taken
 }
 
 func newKeyRing(size int) *keyRing {
-	return &keyRing{keys: make([]string, size), set: make(map[string]struct{}, size)}
+	return &keyRing{seed: maphash.MakeSeed(), keys: make([]uint64, size), set: make(map[uint64]struct{}, size)}
 }
 
 func (r *keyRing) add(key string) {
-	if _, ok := r.set[key]; ok {
+	hash := maphash.String(r.seed, key)
+	if _, ok := r.set[hash]; ok {
 		return
 	}
-	if old := r.keys[r.next]; old != "" {
-		delete(r.set, old)
+	if r.full {
+		delete(r.set, r.keys[r.next])
 	}
-	r.keys[r.next] = key
-	r.set[key] = struct{}{}
-	r.next = (r.next + 1) % len(r.keys)
+	r.keys[r.next] = hash
+	r.set[hash] = struct{}{}
+	if r.next++; r.next == len(r.keys) {
+		r.next, r.full = 0, true
+	}
 }
 
 func (r *keyRing) has(key string) bool {
-	_, ok := r.set[key]
+	_, ok := r.set[maphash.String(r.seed, key)]
 	return ok
 }
