@@ -35,8 +35,8 @@ type pool struct {
 	done atomic.Int64
 }
 
-// maxQueued bounds the jobs that wait for a worker.
-const maxQueued = 1 << 16
+// maxQueued bounds the jobs that wait for a worker. The room for them is looked through by each garbage collection, beside what is measured.
+const maxQueued = 1 << 13
 
 // newPool starts n workers against addr. They stop when ctx is done or after close.
 func newPool(ctx context.Context, addr string, n int, timeout time.Duration) *pool {
