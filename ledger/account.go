@@ -99,7 +99,7 @@ var accountTypeNames = [...]string{
 }
 
 // ofPlayer reports whether such an account is a player's own.
-func (t accountType) ofPlayer() bool { return t == typeCash || t == typeWithdrawing || t == typeOwed }
+func (t accountType) ofPlayer() bool { return playerRole(t.String()) != 0 }
 
 func (t accountType) String() string { return accountTypeNames[t] }
 

@@ -207,10 +207,14 @@ func TestConstructedAddressesParse(t *testing.T) {
 	t.Parallel()
 	for _, a := range []Address{
 		PlayerCash("p1", nj), PlayerWithdrawing("p1", nj), PlayerOwed("p1", nj), Bets(nj, "sportsbook"),
-		Revenue(nj, "sportsbook"), PSP("sandbox", nj), Adjustments(nj),
+		Revenue(nj, "sportsbook"), PSP("sandbox", nj), Adjustments(nj), elsewhere(typeCash, nj, money.USD), Transit(nj),
 	} {
 		if got, err := ParseAddress(string(a)); err != nil || got != a || a.Jurisdiction() != nj {
 			t.Errorf("ParseAddress(%q) = %q, %v", a, got, err)
+		}
+		parts, _ := parseAddress(string(a))
+		if parts.kind.ofPlayer() != (a.Player() != "") {
+			t.Errorf("%s: the type %s is a player's: %t", a, parts.kind, parts.kind.ofPlayer())
 		}
 	}
 }
