@@ -17,14 +17,19 @@ const (
 	walPages = 64_000
 	// keptPages is about when walKeeper copies it, beside the writer.
 	keptPages = 8_000
-	// tailPages is what may be left over for the writer to copy, maxCopies how often the keeper copies to come near it.
-	tailPages, maxCopies = 200, 6
+	// tailPages is what may be left over for the writer to copy, maxCopies how often the keeper copies to come near it,
+	// the first slowCopies times with rests.
+	tailPages, maxCopies, slowCopies = 120, 24, 2
 	// The pages that a commit writes, roughly: some for itself, one for each transfer.
 	pagesPerBatch, pagesPerRow = 12, 1
 	// A flush rests for restTimes of what a part of it took the disk, maxFlushRest at most, until the log has grown by
 	// restPages meanwhile.
 	restTimes, restPages = 3, keptPages / 2
 	maxFlushRest         = 5 * time.Millisecond
+	// The keeper has the system read ahead of the writer when aheadEvery more pages have been written, aheadFor as many.
+	// A page takes loggedBytes in the log: itself and what the log says of it (sqlite.org/fileformat2.html, section 4.1).
+	aheadEvery, aheadFor = 1_000, 6_000
+	loggedBytes          = pageSize + 24
 	// keeperReads is how many reading connections the keeper uses at a time.
 	keeperReads = 2
 	// holdFor is how long the keeper waits for a commit that it can copy up to, maxHold how long it keeps a copy from the
@@ -46,6 +51,9 @@ const (
 // writer copies that. SQLite flushes the file only after a copy to the end, which is to be the writer's,
 // so the keeper flushes what it has copied: else the writer waits for the disk to take all of it. At first it leaves the disk
 // three quarters of the time: a commit's own sync otherwise queues behind some thousand pages.
+//
+// It also has the system read the log ahead of the writer, which writes over what it wrote a while ago:
+// see [sqldb.DB.ReadAhead].
 type walKeeper struct {
 	db      *sqldb.DB
 	watch   *walWatch
@@ -53,7 +61,10 @@ type walKeeper struct {
 	due     chan struct{}
 	written atomic.Int64  // pages, roughly
 	came    chan struct{} // a commit
+	begun   atomic.Int64  // how many of them before the log last began, roughly
+	further chan struct{} // the writer has come nearer to the end of what was read ahead
 	asked   int64         // how many when the keeper was last asked; of the writer's goroutine
+	ahead   int64         // how many when it was last to read ahead; of the writer's goroutine
 	nearly  atomic.Bool   // all but a short tail is copied: the writer's turn
 	stop    context.CancelFunc
 	ended   sync.WaitGroup
@@ -62,18 +73,40 @@ type walKeeper struct {
 // keepWAL starts a keeper. It ends with close.
 func keepWAL(ctx context.Context, db *sqldb.DB, watch *walWatch) *walKeeper {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	k := &walKeeper{db: db, watch: watch, attempt: sqldb.Checkpoint, due: make(chan struct{}, 1), came: make(chan struct{}, 1), stop: stop}
-	k.ended.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-k.due:
-				k.copy(ctx)
-			}
-		}
-	})
+	k := &walKeeper{
+		db: db, watch: watch, attempt: sqldb.Checkpoint, stop: stop,
+		due: make(chan struct{}, 1), came: make(chan struct{}, 1), further: make(chan struct{}, 1),
+	}
+	k.ended.Go(func() { whenever(ctx, k.due, func() { k.copy(ctx) }) })
+	k.ended.Go(func() { whenever(ctx, k.further, k.readAhead) })
 	return k
+}
+
+// whenever calls fn each time it is asked, until ctx is done.
+func whenever(ctx context.Context, asked <-chan struct{}, fn func()) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-asked:
+			fn()
+		}
+	}
+}
+
+// ask asks once: whoever is at work does not keep the caller.
+func ask(whom chan<- struct{}) {
+	select {
+	case whom <- struct{}{}:
+	default:
+	}
+}
+
+// readAhead has the system read what the writer is about to write over. Where it is in the log is known roughly: from
+// the last copy, and by what was written since.
+func (k *walKeeper) readAhead() {
+	at := max(0, k.written.Load()-k.begun.Load()-aheadEvery)
+	_ = k.db.ReadAhead(at*loggedBytes, (aheadEvery+aheadFor)*loggedBytes) // without it some commits take longer
 }
 
 // copy copies what is in the log, again if much was written meanwhile.
@@ -83,7 +116,7 @@ func (k *walKeeper) copy(ctx context.Context) {
 	}
 	for n := range maxCopies {
 		before := k.written.Load()
-		rests := n == 0 // the longer a copy takes, the more comes meanwhile
+		rests := n < slowCopies // the longer a copy takes, the more comes meanwhile
 		if !k.pass(ctx, rests) {
 			return
 		}
@@ -103,11 +136,11 @@ func (k *walKeeper) pass(ctx context.Context, rests bool) bool {
 	if !copied {
 		return false
 	}
-	_ = k.db.Flush(func(took time.Duration) { // an error is the writer's, whose copy waits for the same
-		if rests {
-			k.rest(ctx, took, k.written.Load()-before)
-		}
-	})
+	var rest func(took time.Duration)
+	if rests {
+		rest = func(took time.Duration) { k.rest(ctx, took, k.written.Load()-before) }
+	}
+	_ = k.db.Flush(rest) // an error is the writer's, whose copy waits for the same
 	return true
 }
 
@@ -166,14 +199,27 @@ func flushRest(took time.Duration, grown int64) time.Duration {
 
 // checkpoint copies once and reports whether it could.
 func (k *walKeeper) checkpoint(ctx context.Context, on sqldb.Querier) bool {
-	logged, _, err := k.attempt(ctx, on)
+	before := k.written.Load()
+	logged, copied, err := k.attempt(ctx, on)
 	switch {
 	case err == nil:
+		k.learn(before, logged, copied)
 		k.watch.works(ctx, logged)
 	case ctx.Err() == nil:
 		k.watch.fails(ctx, k.db.Path(), err)
 	}
 	return err == nil
+}
+
+// learn notes where the log began, from what a copy found in it that was made when so many pages had been written.
+func (k *walKeeper) learn(written int64, logged, copied int) {
+	switch {
+	case logged == 0: // not known
+	case logged == copied: // the next commit begins it again
+		k.begun.Store(written)
+	default:
+		k.begun.Store(written - int64(logged))
+	}
 }
 
 // finish lets the writer copy the tail when its turn has come. It is called between commits. If it fails the
@@ -190,17 +236,14 @@ func (k *walKeeper) finish(ctx context.Context, on sqldb.Querier) {
 // wrote counts a batch and asks the keeper when enough has come together.
 func (k *walKeeper) wrote(rows int) {
 	written := k.written.Add(pagesPerBatch + pagesPerRow*int64(rows))
-	select {
-	case k.came <- struct{}{}:
-	default:
+	ask(k.came)
+	if written-k.ahead >= aheadEvery {
+		k.ahead = written
+		ask(k.further)
 	}
-	if written-k.asked < keptPages {
-		return
-	}
-	k.asked = written
-	select {
-	case k.due <- struct{}{}:
-	default: // it is at work
+	if written-k.asked >= keptPages {
+		k.asked = written
+		ask(k.due)
 	}
 }
 

@@ -77,6 +77,9 @@ func TestTheWriteAheadLogIsCopiedBesideTheWriterAndBeginsAgain(t *testing.T) {
 	if now, written := logPages(t, store), store.wal.written.Load(); now == 0 || now > tailPages || written < keptPages {
 		t.Errorf("the log has %d pages after some %d were written, want it to have begun again", now, written)
 	}
+	if at := store.wal.written.Load() - store.wal.begun.Load(); at <= 0 || at > 1000 {
+		t.Errorf("the writer is said to be at page %d of a log that has just begun again", at)
+	}
 	w.wantSound()
 	if got := w.Head(0); got != int64(sent)+1 {
 		t.Errorf("head is %d, want %d", got, sent+1)
@@ -192,6 +195,28 @@ func TestACopyWhileOthersWriteStopsBeforeTheEnd(t *testing.T) {
 	}
 	release()
 	w.wantSound()
+}
+
+// TestTheKeeperKnowsAboutWhereTheWriterIs: in the log, from what copies found in it.
+func TestTheKeeperKnowsAboutWhereTheWriterIs(t *testing.T) {
+	t.Parallel()
+	k := &walKeeper{}
+	for _, step := range []struct {
+		name           string
+		logged, copied int
+		want           int64 // where it is, when 10 more pages have been written
+	}{
+		{"before any copy", 0, 0, 10},
+		{"a copy of some of it", 25, 20, 35},
+		{"a copy of which nothing is known", 0, 0, 45},
+		{"a copy to the end", 60, 60, 10},
+		{"the first one since", 12, 5, 22},
+	} {
+		k.learn(k.written.Load(), step.logged, step.copied)
+		if at := k.written.Add(10) - k.begun.Load(); at != step.want {
+			t.Errorf("%s: at page %d, want %d", step.name, at, step.want)
+		}
+	}
 }
 
 func TestAFlushRestsUnlessItIsBehind(t *testing.T) {

@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"matchday/errs"
@@ -51,9 +50,7 @@ type DB struct {
 	Read  *sql.DB // read-only connections; each statement sees the last commit
 	path  string
 
-	mu      sync.Mutex
-	flushed *os.File // nil until Flush
-	closed  bool
+	flushed, ahead held // of Flush the file, of ReadAhead the write-ahead log
 }
 
 // Open opens or creates the database file.
@@ -110,34 +107,25 @@ func (d *DB) Path() string { return d.path }
 
 // Flush waits until the disk has what checkpoints have written into the file. It changes nothing that counts, it only saves time: SQLite itself
 // flushes the file before it begins the log again, and has less to wait for then. After each part that the disk took some time for,
-// rest is called with that time: it may wait, and leave the disk to others.
+// rest is called with that time: it may wait, and leave the disk to others. Nil does not rest, and takes larger parts.
 func (d *DB) Flush(rest func(took time.Duration)) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return Wrap("flush", os.ErrClosed)
-	}
-	if d.flushed == nil {
-		f, err := os.OpenFile(d.path, os.O_RDWR, 0)
-		if err != nil {
-			return Wrap("flush", err)
-		}
-		d.flushed = f
-	}
-	return Wrap("flush", flush(d.flushed, rest))
+	err := d.flushed.use(d.path, os.O_RDWR, func(f *os.File) error { return flush(f, rest) })
+	return Wrap("flush", err)
+}
+
+// ReadAhead asks the system to have part of the write-ahead log in memory, in bytes from its beginning, and does not wait for it.
+// It only saves time, and where the system does not do that it does nothing. A log that begins again is written over, and no
+// page of it ends where one of the system's does: one that the system has put out of memory meanwhile is read from the disk
+// first, in the middle of a commit, and so is the next.
+func (d *DB) ReadAhead(from, length int64) error {
+	err := d.ahead.use(d.path+"-wal", os.O_RDONLY, func(f *os.File) error { return readAhead(f, from, length) })
+	return Wrap("read ahead", err)
 }
 
 // Close closes all connections. It may be called twice.
 func (d *DB) Close() error {
 	err := errors.Join(d.Read.Close(), d.Write.Close())
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.closed = true
-	if d.flushed != nil { // last: to close any descriptor of a file takes the process's locks off it
-		err = errors.Join(err, d.flushed.Close())
-		d.flushed = nil
-	}
-	return err
+	return errors.Join(err, d.flushed.close(), d.ahead.close()) // last: to close any descriptor of a file takes the process's locks off it
 }
 
 // uri names the file for the driver. A writer's DBTx takes the write lock when it begins.

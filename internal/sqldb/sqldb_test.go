@@ -43,7 +43,7 @@ func TestDurableDatabasesSyncEveryCommit(t *testing.T) {
 
 func noRest(time.Duration) {}
 
-func TestFlushChangesNothingAndEndsWithTheFile(t *testing.T) {
+func TestFlushAndReadAheadChangeNothingAndEndWithTheFile(t *testing.T) {
 	t.Parallel()
 	db := setup(t, Options{})
 	for i := range 3 {
@@ -53,7 +53,7 @@ func TestFlushChangesNothingAndEndsWithTheFile(t *testing.T) {
 		if _, copied, err := Checkpoint(t.Context(), db.Read); err != nil || copied == 0 {
 			t.Fatalf("%d pages copied, %v", copied, err)
 		}
-		if err := db.Flush(noRest); err != nil {
+		if err := errors.Join(db.Flush(noRest), db.Flush(nil), db.ReadAhead(0, 1<<20), db.ReadAhead(1<<30, 1<<20)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -64,8 +64,8 @@ func TestFlushChangesNothingAndEndsWithTheFile(t *testing.T) {
 	if err := errors.Join(db.Close(), db.Close()); err != nil {
 		t.Error(err)
 	}
-	if err := db.Flush(noRest); !errors.Is(err, os.ErrClosed) {
-		t.Errorf("flush after close: %v", err)
+	if flush, ahead := db.Flush(noRest), db.ReadAhead(0, 1<<20); !errors.Is(flush, os.ErrClosed) || !errors.Is(ahead, os.ErrClosed) {
+		t.Errorf("after close: flush %v, read ahead %v", flush, ahead)
 	}
 }
 
