@@ -99,9 +99,10 @@ func (p *pace) rests(now time.Time) time.Duration {
 //
 // Every batch costs a sync here, a message, and a commit in each projection, whatever is in it. Where
 // calls come thick, small batches as fast as the disk takes them leave no processor time for the
-// calls themselves. So calls that come together share a batch; one that comes alone never waits.
+// calls themselves. So calls that come together share a batch; one that comes alone does not wait, unless it is only the first
+// after something held up the others: committed by itself, each of them in turn, they take the processor from the rest.
 func (p *pace) waits(rows int, now time.Time) time.Duration {
-	if p.calls < 2 || rows >= enoughRows || !p.expects() {
+	if p.calls < 2 && !p.thick || rows >= enoughRows || !p.expects() {
 		return 0
 	}
 	together := min(max(togetherFor, togetherBatches*p.usual), togetherMost)

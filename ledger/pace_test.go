@@ -168,6 +168,7 @@ func TestCallsThatComeTogetherShareABatch(t *testing.T) {
 		"on a busy machine":              {pace{calls: 3, begun: at, usual: togetherFor * 5 / 8}, 1, at, togetherFor * 5 / 4},
 		"on a slow database":             {pace{calls: 3, begun: at, usual: time.Second}, 1, at, togetherMost},
 		"a call that comes alone":        {pace{calls: 1, begun: at}, 1, at, 0},
+		"the first of many held up":      {pace{calls: 1, begun: at, thick: true}, 1, at, togetherFor},
 		"a batch that is large as it is": {many, enoughRows, at, 0},
 		"nobody has called for long":     {pace{calls: 3, begun: at, since: recentBatches}, 0, at, 0},
 		"the clock stepped back":         {many, 1, at.Add(-time.Second), 0},
