@@ -18,8 +18,8 @@ const (
 	// keptPages is about when walKeeper copies it, beside the writer.
 	keptPages = 8_000
 	// tailPages is what may be left over for the writer to copy, maxCopies how often the keeper copies to come near it,
-	// the first slowCopies times with rests.
-	tailPages, maxCopies, slowCopies = 120, 24, 2
+	// the first slowCopies times with rests. On a disk that is too slow for that it stops where the log has longPages.
+	tailPages, maxCopies, slowCopies, longPages = 120, 24, 2, walPages / 2
 	// The pages that a commit writes, roughly: some for itself, one for each transfer.
 	pagesPerBatch, pagesPerRow = 12, 1
 	// A flush rests for restTimes of what a part of it took the disk, maxFlushRest at most, until the log has grown by
@@ -120,7 +120,8 @@ func (k *walKeeper) copy(ctx context.Context) {
 		if !k.pass(ctx, rests) {
 			return
 		}
-		if k.written.Load()-before <= tailPages {
+		now := k.written.Load()
+		if now-before <= tailPages || now-k.begun.Load() >= longPages {
 			break
 		}
 	}

@@ -197,6 +197,32 @@ func TestACopyWhileOthersWriteStopsBeforeTheEnd(t *testing.T) {
 	w.wantSound()
 }
 
+// TestTheKeeperEndsBeforeTheLogIsTooLong: where more comes than it can copy, the writer copies the rest while it is no more
+// than half of what has SQLite copy all of it in the middle of a commit.
+func TestTheKeeperEndsBeforeTheLogIsTooLong(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.Shards, c.SweepEvery = 1, time.Hour })
+	store, ok := w.shards[0].store.(*sqliteStore)
+	if !ok {
+		t.Fatal("shard 0 is not in SQLite")
+	}
+	w.must(deposit("d", "p1", 1))
+	const meanwhile = walPages / 8 // as if the writer were that quick
+	copies := 0
+	store.wal.attempt = func(context.Context, sqldb.Querier) (logged, copied int, err error) {
+		store.wal.written.Add(meanwhile)
+		copies++
+		return max(1, (copies-1)*meanwhile), 0, nil
+	}
+	store.wal.copy(t.Context())
+	if copies != longPages/meanwhile || !store.wal.nearly.Load() {
+		t.Errorf("%d copies, the writer's turn: %t; want %d and true", copies, store.wal.nearly.Load(), longPages/meanwhile)
+	}
+	store.wal.attempt = sqldb.Checkpoint
+	w.must(deposit("again", "p1", 1))
+	w.wantSound()
+}
+
 // TestTheKeeperKnowsAboutWhereTheWriterIs: in the log, from what copies found in it.
 func TestTheKeeperKnowsAboutWhereTheWriterIs(t *testing.T) {
 	t.Parallel()
