@@ -26,21 +26,24 @@ func TestWhatIsReadAheadIsInMemory(t *testing.T) {
 	if err := f.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
-		t.Fatal(err)
-	}
 	there := func(at int64) bool { // without asking the disk
 		n, err := unix.Preadv2(int(f.Fd()), [][]byte{make([]byte, 1)}, at, unix.RWF_NOWAIT)
 		return err == nil && n == 1
 	}
 	last := int64(size - 1)
+	if !there(0) && !there(last) {
+		t.Skip("this file system does not say what of a file is in memory")
+	}
+	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
+		t.Fatal(err)
+	}
 	if there(0) || there(last) {
 		t.Skip("this file system keeps what it is asked to put out of memory: nothing can be told")
 	}
-	if err := readAhead(f, 0, size+aheadBytes); err != nil {
-		t.Fatal(err)
-	}
 	for began := time.Now(); !there(0) || !there(aheadBytes+aheadBytes/2) || !there(last); runtime.Gosched() {
+		if err := readAhead(f, 0, size+aheadBytes); err != nil {
+			t.Fatal(err)
+		}
 		if time.Since(began) > time.Minute {
 			t.Fatalf("a minute later in memory: beginning %t, middle %t, end %t", there(0), there(aheadBytes+aheadBytes/2), there(last))
 		}
