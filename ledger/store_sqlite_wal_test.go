@@ -28,6 +28,16 @@ func logPages(t *testing.T, s *sqliteStore) int {
 	return logged
 }
 
+// fileOf returns the store of shard 0, which is a file.
+func fileOf(t *testing.T, w *world) *sqliteStore {
+	t.Helper()
+	store, ok := w.shards[0].store.(*sqliteStore)
+	if !ok {
+		t.Fatal("shard 0 is not in SQLite")
+	}
+	return store
+}
+
 // figure reads a counter or a gauge.
 func figure(m prometheus.Metric) float64 {
 	var out dto.Metric
@@ -91,10 +101,7 @@ func TestTheWriteAheadLogIsCopiedBesideTheWriterAndBeginsAgain(t *testing.T) {
 func TestCheckpointsThatFailAreToldOnce(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(c *Config) { c.Shards, c.SweepEvery = 1, time.Hour })
-	store, ok := w.shards[0].store.(*sqliteStore)
-	if !ok {
-		t.Fatal("shard 0 is not in SQLite")
-	}
+	store := fileOf(t, w)
 	if err := w.stop(); err != nil { // neither writer nor keeper is at work, so that the test may be
 		t.Fatal(err)
 	}
@@ -145,10 +152,7 @@ func TestCheckpointsThatFailAreToldOnce(t *testing.T) {
 func TestACopyWhileOthersWriteStopsBeforeTheEnd(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(c *Config) { c.Shards, c.SweepEvery, c.Readers = 1, time.Hour, 1 })
-	store, ok := w.shards[0].store.(*sqliteStore)
-	if !ok {
-		t.Fatal("shard 0 is not in SQLite")
-	}
+	store := fileOf(t, w)
 	rest := func() (left int) {
 		logged, copied, err := sqldb.Checkpoint(t.Context(), store.db.Read)
 		if err != nil || logged == 0 {
@@ -202,10 +206,7 @@ func TestACopyWhileOthersWriteStopsBeforeTheEnd(t *testing.T) {
 func TestTheKeeperEndsBeforeTheLogIsTooLong(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(c *Config) { c.Shards, c.SweepEvery = 1, time.Hour })
-	store, ok := w.shards[0].store.(*sqliteStore)
-	if !ok {
-		t.Fatal("shard 0 is not in SQLite")
-	}
+	store := fileOf(t, w)
 	w.must(deposit("d", "p1", 1))
 	const meanwhile = walPages / 8 // as if the writer were that quick
 	copies := 0
