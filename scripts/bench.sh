@@ -26,7 +26,7 @@ figure() {
 figure ledger bench ledger --runs 5 --seconds 5
 figure ledger-mysql bench ledger --engine mysql --runs 5 --seconds 5
 figure ledger-baseline bench ledger --baseline --runs 5 --seconds 5
-figure ledger-scale bench ledger --scale --runs 1 --seconds 5
+figure ledger-scale bench ledger --scale --runs 5 --seconds 5
 figure ledger-scale-mysql bench ledger --scale --engine mysql --runs 1 --seconds 5
 figure month bench month
 figure replicas bench replicas --runs 5 --seconds 5
